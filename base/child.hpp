@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Work that may block in the kernel, done in a child process with a deadline.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include "base/result.hpp"
+
+namespace pcivm {
+
+/// Forks, runs `work` in the child and returns its value (0..255, by convention an errno; larger values are clipped).
+/// Errc::timeout after `deadline`: the child is sent SIGKILL and left to the kernel, not waited for. Errc::internal when
+/// the child died by a signal. Call it only while this process is single-threaded.
+[[nodiscard]] Result<int> run_child(const std::function<int()>& work, std::chrono::milliseconds deadline);
+
+}  // namespace pcivm

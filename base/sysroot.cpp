@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "base/sysroot.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+
+#include <fmt/format.h>
+
+#include "base/child.hpp"
+
+namespace pcivm {
+
+namespace {
+
+std::string relative(std::string_view path) {
+  while (path.starts_with('/')) path.remove_prefix(1);
+  return path.empty() ? "." : std::string{path};
+}
+
+}  // namespace
+
+Result<SysRoot> SysRoot::open(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  auto directory = TRY(open_path(path, O_PATH | O_DIRECTORY));
+  return SysRoot{std::move(path), std::move(directory)};
+}
+
+std::string SysRoot::host_path(std::string_view path) const { return live() ? std::string{path} : path_ + std::string{path}; }
+
+Result<Fd> SysRoot::open_file(std::string_view path, int flags) const {
+  if (live()) return open_path(std::string{path}, flags);
+  // Absolute links of a captured host must resolve inside the root, hence openat2(2).
+  open_how how{};
+  how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
+  how.resolve = RESOLVE_IN_ROOT;
+  const auto name = relative(path);
+  const long raw = ::syscall(SYS_openat2, directory_.ref().number(), name.c_str(), &how, sizeof how);
+  if (raw < 0) return fail_errno(errno, fmt::format("open '{}'", path));
+  return Fd::adopt(static_cast<int>(raw));
+}
+
+bool SysRoot::exists(std::string_view path) const { return open_file(path, O_PATH).has_value(); }
+
+Result<std::string> SysRoot::read(std::string_view path) const {
+  const auto fd = TRY(open_file(path, O_RDONLY));
+  auto text = TRY_IN(read_to_end(fd.ref()), fmt::format("read '{}'", path));
+  if (text.ends_with('\n')) text.pop_back();
+  return text;
+}
+
+Result<std::string> SysRoot::link(std::string_view path) const {
+  const auto fd = TRY(open_file(path, O_PATH | O_NOFOLLOW));
+  std::array<char, PATH_MAX> target{};
+  const auto length = ::readlinkat(fd.ref().number(), "", target.data(), target.size());
+  if (length < 0) return fail_errno(errno, fmt::format("readlink '{}'", path));
+  return std::string{target.data(), static_cast<std::size_t>(length)};
+}
+
+std::string SysRoot::link_name(std::string_view path) const {
+  const auto target = link(path);
+  if (!target) return {};
+  return target->substr(target->rfind('/') + 1);  // npos + 1 is 0: a target without slash is its own name
+}
+
+Result<std::vector<std::string>> SysRoot::list(std::string_view path) const {
+  auto fd = TRY(open_file(path, O_RDONLY | O_DIRECTORY));
+  const int raw = ::fcntl(fd.ref().number(), F_DUPFD_CLOEXEC, 0);
+  if (raw < 0) return fail_errno(errno, fmt::format("list '{}'", path));
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory{::fdopendir(raw), ::closedir};
+  if (!directory) {
+    const int error = errno;
+    ::close(raw);
+    return fail_errno(error, fmt::format("list '{}'", path));
+  }
+  std::vector<std::string> names;
+  while (const auto* entry = ::readdir(directory.get())) {
+    const std::string_view name{entry->d_name};
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<void> SysRoot::write(std::string_view path, std::string_view value) const {
+  const auto what = [&] {
+    auto shown = std::string{value};
+    if (shown.ends_with('\n')) shown.pop_back();
+    return fmt::format("write '{}' to '{}'", shown, path);
+  };
+  if (hook_) {
+    const int error = hook_(path, value);
+    if (error != 0) return fail_errno(error, what());
+    return {};
+  }
+  const auto fd = TRY(open_file(path, O_WRONLY));
+  const auto count = write_some(fd.ref(), std::as_bytes(std::span{value}));
+  if (!count) return fail_errno(count.error().sys_errno(), what());
+  if (*count != value.size()) return fail_errno(EIO, what());
+  return {};
+}
+
+Result<void> SysRoot::write_within(std::string_view path, std::string_view value,
+                                   std::chrono::milliseconds deadline) const {
+  if (hook_) return write(path, value);
+  const auto outcome = TRY_IN(run_child(
+                                  [&] {
+                                    const auto done = write(path, value);
+                                    return done ? 0 : done.error().sys_errno();
+                                  },
+                                  deadline),
+                              fmt::format("write '{}' to '{}'", value, path));
+  if (outcome != 0) return fail_errno(outcome, fmt::format("write '{}' to '{}'", value, path));
+  return {};
+}
+
+void SysRoot::on_write(WriteHook hook) { hook_ = std::move(hook); }
+
+}  // namespace pcivm

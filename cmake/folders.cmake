@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# pcivm_folder(NAME USES lib... PRIVATE_USES lib... EXCEPT file...): every .cpp below NAME/ becomes the static library pcivm_NAME. A folder
+# without sources is left out, and so is its name where others list it.
+function(pcivm_folder name)
+  cmake_parse_arguments(ARG "" "" "USES;PRIVATE_USES;EXCEPT" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${name}/*.cpp)
+  foreach(file IN LISTS ARG_EXCEPT)
+    list(REMOVE_ITEM sources ${name}/${file})
+  endforeach()
+  if(NOT sources)
+    return()
+  endif()
+  add_library(pcivm_${name} STATIC ${sources})
+  target_include_directories(pcivm_${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  foreach(used IN LISTS ARG_USES)
+    if(TARGET ${used})
+      target_link_libraries(pcivm_${name} PUBLIC ${used})
+    endif()
+  endforeach()
+  target_link_libraries(pcivm_${name} PRIVATE pcivm_flags ${ARG_PRIVATE_USES})
+endfunction()
