@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The lab: an emulated host with a real IOMMU, SR-IOV devices and KVM, to run pcivm in."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from labkit import cache, host, image, packages, topology, tree
+
+LIMIT = 2  # emulated hosts at a time on this machine
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def prepare(_) -> int:
+    packages.install_needed()
+    debian = tree.get()
+    image.host_base(debian)
+    image.peer_layer(debian)
+    image.guest(debian)
+    return 0
+
+
+def run_list(_) -> int:
+    for name in topology.names():
+        print(f"{name}: {topology.load(name).about}")
+    return 0
+
+
+def content(arguments) -> host.Content:
+    pcivm = Path(arguments.pcivm) if arguments.pcivm else ROOT / "build/pcivm"
+    if not pcivm.is_file():
+        if arguments.pcivm:
+            raise cache.LabError(f"{pcivm} is no file, wanted the pcivm binary")
+        pcivm = None
+    return host.Content(pcivm=pcivm, extra=[Path(path) for path in arguments.add], peer=arguments.peer)
+
+
+def run_exec(arguments) -> int:
+    given = content(arguments)
+    given.scripts["lab/script"] = Path(arguments.script).read_bytes()
+    with cache.slot(LIMIT), host.Host(topology.load(arguments.topology), given) as running:
+        try:
+            outcome = running.run("/lab/script", arguments.deadline, lambda line: print(line, flush=True))
+        except host.Stuck as stuck:
+            cache.say(f"{stuck}; end of the console ({running.console}):")
+            print("\n".join(running.console_from(0)[-40:]), file=sys.stderr)
+            return 124
+        for line in running.trouble_since(0):
+            cache.say(f"console: {line}")
+        return outcome.code
+
+
+def run_shell(arguments) -> int:
+    with cache.slot(LIMIT), host.Host(topology.load(arguments.topology), content(arguments), terminal=True) as running:
+        return running.shell()
+
+
+def clean(_) -> int:
+    for entry in sorted(cache.root().iterdir()):
+        if entry.suffix != ".lock":
+            cache.remove(entry)
+    return 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="lab.py", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function, about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(function=function)
+        return added
+
+    def host_options(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--pcivm", metavar="FILE", help="the binary to put in as /lab/bin/pcivm (build/pcivm)")
+        added.add_argument("--add", metavar="FILE", action="append", default=[], help="another file for /lab/bin")
+        added.add_argument("--peer", action="store_true", help="put Debian's QEMU in")
+
+    command("prepare", prepare, "download and build what the lab is made of; nothing to do the second time")
+    command("list", run_list, "topologies and their tests")
+    added = command("exec", run_exec, "boot a host, run a bash script in it, exit with the script's code")
+    added.add_argument("topology")
+    added.add_argument("script")
+    added.add_argument("--deadline", type=float, default=600, metavar="SECONDS", help="(600)")
+    host_options(added)
+    added = command("shell", run_shell, "boot a host and give an interactive shell in it")
+    added.add_argument("topology", nargs="?", default="vtd")
+    host_options(added)
+    command("clean", clean, "remove everything from the cache")
+    return parser.parse_args(argv)
+
+
+def main() -> int:
+    arguments = parse(sys.argv[1:])
+    try:
+        return arguments.function(arguments)
+    except cache.LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output left; Python must not try to flush to it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

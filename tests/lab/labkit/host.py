@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One running emulated host (L1): start, talk to its agent, stop."""
+
+import ctypes
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import cache, image, tree
+from .kernel import Kernel
+from .topology import Topology
+
+LOGS = image.LAB.parents[1] / "build/lab"
+BOOT_DEADLINE = 120.0
+
+# What the kernel of the host says when something is broken, the product's fault or not.
+TROUBLE = re.compile(r"BUG:|WARNING: CPU|Oops:|general protection fault|Kernel panic|blocked for more than|"
+                     r"DMAR: \[.*(fault|Fault)|DMAR:.*PTE|AMD-Vi: Event logged|Out of memory:")
+
+
+@dataclass
+class Content:
+    """What a host is given beside its base image."""
+    pcivm: Path | None = None
+    extra: list[Path] = field(default_factory=list)
+    peer: bool = False
+    scripts: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    code: int
+    output: list[str]
+    left: list[str]
+    seconds: float
+
+
+class Stuck(Exception):
+    """The host does not answer: a deadline passed, or its QEMU ended."""
+
+
+class Host:
+    """Use as a context manager; the host is gone when the block ends, however it ends."""
+
+    def __init__(self, topology: Topology, content: Content, *, terminal: bool = False) -> None:
+        self._topology = topology
+        self._content = content
+        self._terminal = terminal
+        self._buffer = b""
+        LOGS.mkdir(parents=True, exist_ok=True)
+        self.console = LOGS / f"{topology.name}.{os.getpid()}.console"
+        self.console.touch()
+
+    def __enter__(self) -> "Host":
+        self._scratch = Path(tempfile.mkdtemp(prefix="pcivm-lab-"))
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        process = getattr(self, "_process", None)
+        if process and process.poll() is None:
+            process.kill()
+            process.wait()
+        if hasattr(self, "_control"):
+            self._control.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def run(self, script: str, deadline: float, on_line=lambda line: None) -> Outcome:
+        """Runs a script that is in the host; each line of output is also given to `on_line` at once."""
+        return self._request(f"run {script}", deadline, on_line)
+
+    def state(self) -> list[str]:
+        """What of the host a test may change, as text lines."""
+        return self._request("state", 30.0).output
+
+    def shell(self) -> int:
+        size = shutil.get_terminal_size()
+        return self._request(f"shell {size.lines} {size.columns}", float("inf")).code
+
+    def console_size(self) -> int:
+        return self.console.stat().st_size
+
+    def console_from(self, offset: int) -> list[str]:
+        with open(self.console, "rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace").splitlines()
+
+    def trouble_since(self, offset: int) -> list[str]:
+        return [line for line in self.console_from(offset) if TROUBLE.search(line)]
+
+    def _start(self) -> None:
+        debian = tree.get()
+        layers = [image.host_base(debian)] + ([image.peer_layer(debian)] if self._content.peer else [])
+        taken = {name for layer in layers for name in (layer / "names").read_text().splitlines()}
+        top = image.overlay(debian, self._content.pcivm, self._content.extra, taken)
+        for path, data in self._content.scripts.items():
+            top.text(path, data, 0o755)
+        image.concatenate(layers, top, self._scratch / "initrd")
+
+        command, environment = tree.qemu(debian)
+        arguments = self._arguments(debian)
+        (LOGS / f"{self._topology.name}.qemu").write_text(" ".join(command + arguments) + "\n")
+        self._process = subprocess.Popen(command + arguments, env=environment, preexec_fn=_end_with_parent,
+                                         stdin=None if self._terminal else subprocess.DEVNULL,
+                                         stdout=None if self._terminal else subprocess.PIPE,
+                                         stderr=subprocess.STDOUT)
+        self._connect()
+        self._answer(time.monotonic() + BOOT_DEADLINE, lambda line: None)
+
+    def _arguments(self, debian: Path) -> list[str]:
+        control = self._scratch / "control"
+        parameters = f"console=ttyS0 loglevel=7 mitigations=off audit=0 no_timer_check tsc=reliable cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
+        terminal = ["-chardev", "stdio,id=terminal,signal=off", "-device", "virtconsole,chardev=terminal"]
+        return [
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-name", f"pcivm-lab-{self._topology.name}",
+            "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+            *self._topology.machine(self._scratch),
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
+            "-device", "virtio-serial-pci,bus=pcie.0,addr=1e.0",
+            *(terminal if self._terminal else []),
+            "-chardev", f"socket,id=control,path={control},server=on,wait=off",
+            "-device", "virtserialport,chardev=control,name=lab.control",
+            "-kernel", str(Kernel(debian).vmlinux()), "-initrd", str(self._scratch / "initrd"), "-append", parameters,
+        ]
+
+    def _connect(self) -> None:
+        self._control = socket.socket(socket.AF_UNIX)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self._control.connect(str(self._scratch / "control"))
+                return
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    said = "" if self._terminal else self._process.stdout.read().decode(errors="replace")
+                    raise cache.LabError(f"QEMU does not start: {said}") from None
+                time.sleep(0.02)
+
+    def _request(self, text: str, deadline: float, on_line=lambda line: None) -> Outcome:
+        self._control.sendall(text.encode() + b"\n")
+        return self._answer(time.monotonic() + deadline, on_line)
+
+    def _answer(self, until: float, on_line) -> Outcome:
+        start = time.monotonic()
+        outcome = Outcome(code=-1, output=[], left=[], seconds=0)
+        while True:
+            kind, _, text = self._line(until).partition(" ")
+            if kind == "o":
+                outcome.output.append(text)
+                on_line(text)
+            elif kind == "l":
+                outcome.left.append(text)
+            elif kind == "x":
+                outcome.code = int(text)
+                outcome.seconds = time.monotonic() - start
+                return outcome
+
+    def _line(self, until: float) -> str:
+        while b"\n" not in self._buffer:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise Stuck("deadline passed")
+            if select.select([self._control], [], [], min(left, 1.0))[0]:
+                data = self._control.recv(65536)
+                if not data:
+                    raise Stuck("the host went down")
+                self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line.decode(errors="replace")
+
+
+def _end_with_parent() -> None:
+    """The emulated host must not outlive this program, whatever ends it (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A minimal Debian 13 tree: the QEMU that emulates the host, the kernel of host and guests, and their user space.
+
+One tree for every machine, because amd-iommu's dma-remap needs QEMU >= 10.1, which only Debian 13's backports have.
+Programs of the tree run through the tree's own dynamic linker, so nothing but making it needs root.
+"""
+
+import inspect
+import os
+import subprocess
+from pathlib import Path
+
+from . import cache, packages
+
+SUITE = "trixie"
+BACKPORTS = "trixie-backports"
+LIBDIR = "usr/lib/x86_64-linux-gnu"
+QEMU = "usr/bin/qemu-system-x86_64"
+
+# User space of the emulated host and its guests.
+TOOLS = ["bash", "busybox-static", "dmsetup", "e2fsprogs", "iproute2", "jq", "kmod", "pciutils", "procps", "strace", "util-linux"]
+FROM_BACKPORTS = ["qemu-system-x86"]
+KERNEL = "linux-image-amd64"
+
+
+def get() -> Path:
+    """The tree, made when absent (about a minute, root)."""
+    recipe = [SUITE, BACKPORTS, KERNEL, *TOOLS, *FROM_BACKPORTS, *map(inspect.getsource, (_make, _unpack_kernel))]
+    key = cache.digest(*recipe)
+    return cache.entry("tree", key, f"the Debian {SUITE} tree with QEMU", _make)
+
+
+def command(tree: Path, program: str, *arguments: str) -> list[str]:
+    """The command line that runs a program of the tree on this machine, with the tree's libraries only."""
+    return [str(tree / "lib64/ld-linux-x86-64.so.2"), "--library-path", library_path(tree), "--argv0", program,
+            str(tree / program), *arguments]
+
+
+def library_path(tree: Path) -> str:
+    """QEMU's plug-ins and libpulse live in folders of their own, which their RUNPATH finds only inside the tree."""
+    return ":".join(str(tree / LIBDIR / sub) for sub in ("", "pulseaudio"))
+
+
+def qemu(tree: Path) -> tuple[list[str], dict[str, str]]:
+    """Command and environment for the tree's QEMU."""
+    data = [argument for folder in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
+            if (tree / folder).is_dir() for argument in ("-L", str(tree / folder))]
+    environment = {**os.environ, "QEMU_MODULE_DIR": str(tree / LIBDIR / "qemu")}
+    return command(tree, QEMU, *data), environment
+
+
+def needed_libraries(tree: Path, program: Path) -> list[Path]:
+    """The shared libraries that a program of the tree loads, as paths in the tree."""
+    loader = str(tree / "lib64/ld-linux-x86-64.so.2")
+    listing = subprocess.run([loader, "--library-path", library_path(tree), "--list", str(program)], text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if "statically linked" in listing.stdout or "not a dynamic" in listing.stdout:
+        return []
+    if listing.returncode != 0 or "not found" in listing.stdout:
+        raise cache.LabError(f"libraries of {program}: {listing.stdout}")
+    return [Path(words[2]) for line in listing.stdout.splitlines() if (words := line.split())[1:2] == ["=>"]]
+
+
+def _make(tree: Path) -> None:
+    packages.need_root(f"make the Debian tree {tree.name}")
+    packages.install_needed()
+    mirror = packages.archive()
+    env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "DEBIAN_FRONTEND": "noninteractive",
+           "LC_ALL": "C.UTF-8"}
+    script = f"/usr/share/debootstrap/scripts/{SUITE}"
+    cache.run(["debootstrap", "--variant=minbase", f"--include=ca-certificates,{','.join(TOOLS)}", SUITE, str(tree),
+               mirror, *([] if os.path.exists(script) else ["/usr/share/debootstrap/scripts/sid"])], env=env)
+    (tree / "etc/apt/sources.list").write_text(
+        f"deb {mirror} {SUITE} main\ndeb {mirror} {BACKPORTS} main\n")
+    (tree / "etc/apt/apt.conf.d/99machine").write_text(packages.acquire_settings())
+    inside = ["chroot", str(tree), "env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+    # Package scripts find no /proc here and need none; services must not start.
+    (tree / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+    (tree / "usr/sbin/policy-rc.d").chmod(0o755)
+    apt = [*inside, "apt-get", "-o", "Acquire::Retries=5", "-qq", "-y"]
+    cache.run([*apt, "update"], env=env)
+    cache.run([*apt, "install", "--no-install-recommends", "-t", BACKPORTS, *FROM_BACKPORTS], env=env)
+    _unpack_kernel(tree, inside, env)
+    cache.run([*inside, "apt-get", "clean"], env=env)
+
+
+def _unpack_kernel(tree: Path, inside: list[str], env: dict[str, str]) -> None:
+    """Debian's own kernel package, unpacked below /kernel: installing it would build an initramfs for no one."""
+    depends = cache.run([*inside, "apt-cache", "depends", f"{KERNEL}/{SUITE}"], env=env)
+    names = [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line]
+    if len(names) != 1:
+        raise cache.LabError(f"{KERNEL} depends on {names}, wanted one linux-image package")
+    (tree / "kernel").mkdir()
+    cache.run([*inside, "sh", "-c", f"cd /kernel && apt-get -q -o APT::Sandbox::User=root download {names[0]}"],
+              env=env)
+    (package,) = (tree / "kernel").glob("*.deb")
+    cache.run(["dpkg-deb", "-x", str(package), str(tree / "kernel")])
+    package.unlink()
+    (tree / "kernel/lib").symlink_to("usr/lib")
+    release = next((tree / "kernel/lib/modules").iterdir()).name
+    cache.run([*inside, "depmod", "-b", "/kernel", release], env=env)
