@@ -43,8 +43,8 @@ Result<int> run_child(const std::function<int()>& work, std::chrono::millisecond
   const bool ended = TRY(wait_ended(pidfd.ref(), deadline));
   if (!ended) {
     ::kill(pid, SIGKILL);
-    return fail(Errc::timeout, fmt::format("still blocked in the kernel after {} ms (child process {})",
-                                           deadline.count(), pid));
+    return fail(Errc::timeout,
+                fmt::format("still blocked in the kernel after {} ms (child process {})", deadline.count(), pid));
   }
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0) {

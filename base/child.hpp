@@ -10,8 +10,8 @@
 namespace pcivm {
 
 /// Forks, runs `work` in the child and returns its value (0..255, by convention an errno; larger values are clipped).
-/// Errc::timeout after `deadline`: the child is sent SIGKILL and left to the kernel, not waited for. Errc::internal when
-/// the child died by a signal. Call it only while this process is single-threaded.
+/// Errc::timeout after `deadline`: the child is sent SIGKILL and left to the kernel, not waited for. Errc::internal
+/// when the child died by a signal. Call it only while this process is single-threaded.
 [[nodiscard]] Result<int> run_child(const std::function<int()>& work, std::chrono::milliseconds deadline);
 
 }  // namespace pcivm

@@ -126,7 +126,7 @@ Result<std::string> read_to_end(FdRef fd, std::size_t limit) {
 }
 
 Result<std::uint64_t> file_size(FdRef fd) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(fd.number(), &status) != 0) return fail_errno(errno, "fstat");
   return static_cast<std::uint64_t>(status.st_size);
 }

@@ -2,8 +2,12 @@
 // ioctl requests as values, and the one virtual through which all of them pass: the test seam to the kernel.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
-#include <type_traits>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
@@ -32,6 +36,23 @@ struct Ioctl {
     if (outcome < 0) return fail_errno(-outcome, std::string{name});
     return outcome;
   }
+};
+
+/// A kernel structure that ends in a flexible array (vfio_irq_set, kvm_irq_routing, region info with its capabilities):
+/// a zeroed header followed by `tail` bytes.
+template <class Header>
+class FlexibleArgument final {
+ public:
+  explicit FlexibleArgument(std::size_t tail)
+      : size_{sizeof(Header) + tail}, words_((size_ + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t)) {}
+  [[nodiscard]] Header& header() { return *static_cast<Header*>(static_cast<void*>(words_.data())); }
+  /// Header and tail: what argsz counts.
+  [[nodiscard]] std::span<std::byte> bytes() { return std::as_writable_bytes(std::span{words_}).first(size_); }
+  [[nodiscard]] std::span<std::byte> tail() { return bytes().subspan(sizeof(Header)); }
+
+ private:
+  std::size_t size_;
+  std::vector<std::uint64_t> words_;  // 64-bit words, for the alignment that kernel structures need
 };
 
 /// A request whose argument is a plain number (KVM_CREATE_VM, KVM_CHECK_EXTENSION), or nothing (0).

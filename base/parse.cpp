@@ -8,7 +8,8 @@ namespace pcivm {
 
 Result<std::uint64_t> parse_size(std::string_view text) {
   const auto wrong = [text] {
-    return fail(Errc::invalid, fmt::format("'{}' is not a size, wanted a number with K, M, G or T, such as 512M", text));
+    return fail(Errc::invalid,
+                fmt::format("'{}' is not a size, wanted a number with K, M, G or T, such as 512M", text));
   };
   if (text.empty()) return wrong();
   unsigned shift = 0;

@@ -90,17 +90,17 @@ inline void take(Result<void>&& /*result*/) {}
 
 // Yields the value or returns the error from the enclosing function. Only as a whole statement or a whole
 // initialiser, never nested in a larger expression: a return from its middle would leave the rest unevaluated.
-#define TRY(expression)                                                          \
-  __extension__({                                                                \
-    auto try_result_ = (expression);                                             \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error());    \
-    ::pcivm::detail::take(std::move(try_result_));                               \
+#define TRY(expression)                                                       \
+  __extension__({                                                             \
+    auto try_result_ = (expression);                                          \
+    if (!try_result_) return std::unexpected(std::move(try_result_).error()); \
+    ::pcivm::detail::take(std::move(try_result_));                            \
   })
 
 // The same, with an outer context frame: TRY_IN(open(...), fmt::format("group {}", n))
-#define TRY_IN(expression, outer)                                                            \
-  __extension__({                                                                            \
-    auto try_result_ = (expression);                                                         \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error().within(outer));  \
-    ::pcivm::detail::take(std::move(try_result_));                                           \
+#define TRY_IN(expression, outer)                                                           \
+  __extension__({                                                                           \
+    auto try_result_ = (expression);                                                        \
+    if (!try_result_) return std::unexpected(std::move(try_result_).error().within(outer)); \
+    ::pcivm::detail::take(std::move(try_result_));                                          \
   })

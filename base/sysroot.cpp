@@ -34,7 +34,9 @@ Result<SysRoot> SysRoot::open(std::string path) {
   return SysRoot{std::move(path), std::move(directory)};
 }
 
-std::string SysRoot::host_path(std::string_view path) const { return live() ? std::string{path} : path_ + std::string{path}; }
+std::string SysRoot::host_path(std::string_view path) const {
+  return live() ? std::string{path} : path_ + std::string{path};
+}
 
 Result<Fd> SysRoot::open_file(std::string_view path, int flags) const {
   if (live()) return open_path(std::string{path}, flags);

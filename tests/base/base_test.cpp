@@ -136,7 +136,13 @@ TEST(SysRoot, WriteWithinReportsTheKernelsErrno) {
 
 TEST(Child, TimesOutOnWorkThatBlocks) {
   EXPECT_THAT(run_child([] { return 7; }, std::chrono::seconds{5}), IsOkAnd(Eq(7)));
-  EXPECT_THAT(run_child([] { ::pause(); return 0; }, std::chrono::milliseconds{50}), FailsWith(Errc::timeout));
+  EXPECT_THAT(run_child(
+                  [] {
+                    ::pause();
+                    return 0;
+                  },
+                  std::chrono::milliseconds{50}),
+              FailsWith(Errc::timeout));
 }
 
 TEST(Fd, ShortPreadIsAnError) {
@@ -181,11 +187,13 @@ TEST(EventLoop, CallbackMayDropItsOwnWatch) {
   const auto event = make_eventfd().value();
   int calls = 0;
   Watch watch;
-  watch = loop->watch(event.ref(), Interest::read, [&] {
-    ++calls;
-    watch = Watch{};
-    loop->post([&] { loop->stop(); });
-  }).value();
+  watch = loop->watch(event.ref(), Interest::read,
+                      [&] {
+                        ++calls;
+                        watch = Watch{};
+                        loop->post([&] { loop->stop(); });
+                      })
+              .value();
   signal_eventfd(event.ref());
   EXPECT_THAT(loop->run(), IsOk());
   EXPECT_EQ(calls, 1);

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Guest RAM: where it lies, bounds-checked access to it, and populating it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "base/mapping.hpp"
+#include "base/result.hpp"
+#include "base/units.hpp"
+
+namespace pcivm::vmm {
+
+/// One contiguous piece of guest RAM. HVA and GPA agree modulo 2 MiB, so that both page tables and the IOMMU can use
+/// huge entries.
+struct RamRegion {
+  Gpa gpa;
+  Hva hva;
+  std::uint64_t length{};
+};
+
+/// Shared by all vCPUs and, through DMA, by devices: the bytes may change at any time. Therefore read() copies once and
+/// the caller validates the copy. Any thread. Every access outside RAM is Errc::invalid, never an abort.
+class GuestMemory final {
+ public:
+  struct Range {
+    Gpa gpa;
+    std::uint64_t length{};
+  };
+  /// Zero memory for each range (page-aligned, ascending, not overlapping), nothing populated yet.
+  [[nodiscard]] static Result<GuestMemory> create(std::span<const Range> ranges);
+
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  [[nodiscard]] Result<T> read(Gpa gpa) const {
+    T value;
+    const auto bytes = TRY(window(gpa, sizeof(T)));
+    std::memcpy(&value, bytes.data(), sizeof(T));
+    return value;
+  }
+  template <class T>
+    requires std::is_trivially_copyable_v<T>
+  [[nodiscard]] Result<void> write(Gpa gpa, const T& value) const {
+    const auto bytes = TRY(window(gpa, sizeof(T)));
+    std::memcpy(bytes.data(), &value, sizeof(T));
+    return {};
+  }
+  /// Bulk payload inside one region (kernel image, disk block); never parse in place.
+  [[nodiscard]] Result<std::span<std::byte>> window(Gpa gpa, std::uint64_t length) const;
+
+  /// For KVM slots and DMA maps, ascending.
+  [[nodiscard]] std::span<const RamRegion> regions() const { return regions_; }
+  [[nodiscard]] std::uint64_t size() const;
+
+  /// Faults every page in (MADV_POPULATE_WRITE) on up to `threads` threads; keeps contents. Errc::kernel when the host
+  /// is out of memory.
+  [[nodiscard]] Result<void> populate(unsigned threads) const;
+
+ private:
+  std::vector<Mapping> mappings_;
+  std::vector<RamRegion> regions_;
+};
+
+}  // namespace pcivm::vmm

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/io_bus.hpp"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace pcivm::vmm {
+
+Result<void> IoBus::add(std::uint64_t base, std::uint64_t length, IoHandler& handler, std::string name) {
+  if (length == 0 || base + (length - 1) < base) {
+    return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} is empty or wraps", name, base, length));
+  }
+  const std::unique_lock lock{mutex_};
+  const auto next = ranges_.lower_bound(base);
+  if (next != ranges_.end() && next->first - base < length) {
+    return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} overlaps {}", name, base, length, next->second.name));
+  }
+  if (next != ranges_.begin()) {
+    const auto& [start, range] = *std::prev(next);
+    if (base - start < range.length) {
+      return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} overlaps {}", name, base, length, range.name));
+    }
+  }
+  ranges_.emplace(base, Range{.length = length, .handler = &handler, .name = std::move(name)});
+  return {};
+}
+
+bool IoBus::remove(std::uint64_t base) {
+  const std::unique_lock lock{mutex_};
+  return ranges_.erase(base) != 0;
+}
+
+// The handler runs outside the lock, because a PCI command write adds and removes ranges from inside its handler.
+std::pair<IoHandler*, std::uint64_t> IoBus::find(std::uint64_t address) const {
+  const std::shared_lock lock{mutex_};
+  const auto after = ranges_.upper_bound(address);
+  if (after == ranges_.begin()) return {nullptr, 0};
+  const auto& [base, range] = *std::prev(after);
+  if (address - base >= range.length) return {nullptr, 0};
+  return {range.handler, address - base};
+}
+
+bool IoBus::read(std::uint64_t address, std::span<std::byte> data) const {
+  const auto [handler, offset] = find(address);
+  if (handler == nullptr) {
+    std::ranges::fill(data, std::byte{0xff});
+    return false;
+  }
+  handler->read(offset, data);
+  return true;
+}
+
+bool IoBus::write(std::uint64_t address, std::span<const std::byte> data) const {
+  const auto [handler, offset] = find(address);
+  if (handler == nullptr) return false;
+  handler->write(offset, data);
+  return true;
+}
+
+std::uint64_t load_le(std::span<const std::byte> data) {
+  std::uint64_t value = 0;
+  for (std::size_t index = 0; index < std::min<std::size_t>(data.size(), 8); ++index) {
+    value |= std::to_integer<std::uint64_t>(data[index]) << (8 * index);
+  }
+  return value;
+}
+
+void store_le(std::span<std::byte> data, std::uint64_t value) {
+  for (std::size_t index = 0; index < data.size(); ++index) {
+    data[index] = static_cast<std::byte>(index < 8 ? value >> (8 * index) & 0xffU : 0xffU);
+  }
+}
+
+}  // namespace pcivm::vmm
