@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/args.hpp"
+
+#include <cerrno>
+#include <exception>
+#include <map>
+#include <string>
+
+#include "base/log.hpp"
+#include "cli/commands.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/report.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+constexpr unsigned kMaxTimeoutSeconds = 86'400;
+
+const std::map<std::string, Output> kOutputs{{"table", Output::table},
+                                             {"wide", Output::wide},
+                                             {"json", Output::json},
+                                             {"csv", Output::csv},
+                                             {"name", Output::name}};
+const std::map<std::string, Color> kColors{
+    {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
+
+template <class Enum>
+void add_choice(CLI::App& app, const std::string& names, Enum& target, const std::map<std::string, Enum>& values,
+                const std::string& about, const std::string& shown) {
+  app.add_option_function<std::string>(
+         names, [&target, &values](const std::string& text) { target = values.at(text); }, about)
+      ->check([&values, shown](const std::string& text) {
+        return values.contains(text) ? std::string{} : fmt::format("'{}' is not one of {}", text, shown);
+      })
+      ->type_name(shown)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+void add_output_options(CLI::App& root, GlobalOptions& options) {
+  add_choice(root, "-o,--output", options.output, kOutputs, "form of the data on stdout", "table|wide|json|csv|name");
+  root.add_flag_function("--json", [&options](std::int64_t) { options.output = Output::json; }, "same as -o json");
+  root.add_option("--columns", options.columns, "columns of the table, by title")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("A,B,...");
+  root.add_flag_function("--no-headers", [&options](std::int64_t) { options.headers = false; }, "no title line");
+  add_choice(root, "--color", options.color, kColors, "colours; see also NO_COLOR", "auto|always|never");
+  root.add_flag("-q,--quiet", options.quiet, "errors only on stderr");
+  root.add_flag("-v,--verbose", options.verbosity, "tell what is done; twice: every detail");
+}
+
+void add_host_options(CLI::App& root, GlobalOptions& options) {
+  root.add_flag("--dry-run", options.dry_run, "print what would be changed, change nothing");
+  root.add_flag("-y,--yes", options.yes, "do not ask");
+  root.add_option("--force", options.force, "override one refused check, by its name (repeatable)")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("REASON");
+  root.add_option("--root", options.root, "read /sys, /proc, /etc and /run below DIR")
+      ->type_name("DIR")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  root.add_option_function<unsigned>(
+          "--timeout", [&options](unsigned seconds) { options.timeout = std::chrono::seconds{seconds}; },
+          "deadline of what may block in the kernel")
+      ->check(CLI::Range(1U, kMaxTimeoutSeconds))
+      ->type_name("SECONDS")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
+void build(CLI::App& root, Context& context) {
+  root.name("pcivm");
+  root.require_subcommand(0, 1);
+  root.set_help_flag("-h,--help", "this text");
+  root.set_version_flag("--version", std::string{"pcivm "} + PCIVM_VERSION, "print the version");
+  add_output_options(root, context.options);
+  add_host_options(root, context.options);
+  add_commands(root, context);
+  root.footer("`pcivm COMMAND --help` tells more. Options may stand before or after the command.");
+}
+
+const CLI::App& innermost(const CLI::App& app) {
+  const auto below = app.get_subcommands();
+  return below.empty() ? app : innermost(*below.front());
+}
+
+/// -o json must also hold for the error about a command line that cannot be read.
+bool asks_for_json(std::span<char* const> arguments) {
+  std::string_view previous;
+  for (const std::string_view word : arguments) {
+    if (word == "--json" || word == "-ojson" || word == "--output=json") return true;
+    if (word == "json" && (previous == "-o" || previous == "--output")) return true;
+    previous = word;
+  }
+  return false;
+}
+
+log::Level log_level(const GlobalOptions& options) {
+  if (options.quiet) return log::Level::error;
+  if (options.verbosity >= 2) return log::Level::trace;
+  return options.verbosity == 1 ? log::Level::debug : log::Level::warning;
+}
+
+Result<int> act(Context& context) {
+  log::set_level(log_level(context.options));
+  context.open_root(TRY(SysRoot::open(context.options.root)));
+  return context.action(context);
+}
+
+int run_command(const CLI::App& root, Context& context) {
+  if (context.action) {
+    const auto code = act(context);
+    return code ? *code : report(context, code.error());
+  }
+  const auto& where = innermost(root);
+  if (&where == &root) {
+    fmt::print(context.out, "{}", root.help());
+    return kExitDone;
+  }
+  // Not success: the variable of a script may have been empty.
+  return report(context, Error::make(Errc::invalid, fmt::format("'pcivm {}' needs a command", where.get_name()))
+                             .advise(fmt::format("pcivm {} --help", where.get_name())));
+}
+
+int parse_and_run(std::span<char* const> arguments, Context& context) {
+  CLI::App root{"Gives PCI devices to virtual machines."};
+  build(root, context);
+  try {
+    root.parse(static_cast<int>(arguments.size()), arguments.data());
+  } catch (const CLI::CallForVersion& version) {
+    fmt::print(context.out, "{}\n", version.what());
+    return kExitDone;
+  } catch (const CLI::Success&) {
+    fmt::print(context.out, "{}", root.help());  // of the innermost command that was named
+    return kExitDone;
+  } catch (const CLI::ParseError& error) {
+    if (asks_for_json(arguments)) context.options.output = Output::json;
+    return report(context, usage_error(innermost(root), error));
+  }
+  return run_command(root, context);
+}
+
+}  // namespace
+
+int run(std::span<char* const> arguments, std::FILE* out, std::FILE* err) {
+  Context context{out, err};
+  int code = kExitInternal;
+  try {
+    code = parse_and_run(arguments, context);
+  } catch (const std::exception& error) {
+    code = report(context, Error::make(Errc::internal, error.what()).advise("please report this"));
+  }
+  if (std::fflush(out) == 0 && std::ferror(out) == 0) return code;
+  if (errno == EPIPE) return kExitPipe;
+  return report(context, Error::from_errno(errno, "write to stdout"));
+}
+
+}  // namespace pcivm::cli

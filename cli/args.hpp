@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// From arguments to an exit code: reads them, runs the command, prints its error. Nothing is thrown out of here.
+#pragma once
+
+#include <cstdio>
+#include <span>
+
+namespace pcivm::cli {
+
+/// `arguments` as main() gets them, the program's name first. Data goes to `out`, messages to `err`.
+[[nodiscard]] int run(std::span<char* const> arguments, std::FILE* out, std::FILE* err);
+
+}  // namespace pcivm::cli

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/commands.hpp"
+
+#include <string_view>
+#include <utility>
+
+namespace pcivm::cli {
+
+namespace {
+
+struct Group {
+  const char* name;
+  const char* about;
+};
+constexpr Group kGroups[] = {
+    {"device", "PCI functions: what is there, who uses it, who may have it"},
+    {"group", "IOMMU groups"},
+    {"vf", "SR-IOV virtual functions"},
+    {"vm", "virtual machines"},
+};
+
+struct Entry {
+  std::string_view group;
+  void (*add)(CLI::App& group, Context& context);
+};
+// In the order of the help. A new command is one line here and one in commands.hpp.
+constexpr Entry kCommands[] = {
+    {"device", add_device_list},
+};
+
+}  // namespace
+
+CLI::App& add_command(CLI::App& group, Context& context, const std::string& name, const std::string& about,
+                      Action action) {
+  auto& command = *group.add_subcommand(name, about);
+  // Only noted here: an action that ran inside CLI11 would have to report its failure by an exception.
+  command.callback([&context, action = std::move(action)] { context.action = action; });
+  command.fallthrough();
+  return command;
+}
+
+void add_commands(CLI::App& root, Context& context) {
+  for (const auto& group : kGroups) {
+    CLI::App* app = nullptr;
+    for (const auto& entry : kCommands) {
+      if (entry.group != group.name) continue;
+      if (app == nullptr) {
+        app = root.add_subcommand(group.name, group.about);
+        app->require_subcommand(0, 1);
+        app->fallthrough();
+      }
+      entry.add(*app, context);
+    }
+  }
+}
+
+}  // namespace pcivm::cli

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The one table of all commands.
+#pragma once
+
+#include "cli/command.hpp"
+
+namespace pcivm::cli {
+
+void add_device_list(CLI::App& group, Context& context);
+
+/// Fills `root` with every group and command.
+void add_commands(CLI::App& root, Context& context);
+
+}  // namespace pcivm::cli

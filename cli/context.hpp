@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What every command gets: the global options, the host's root, and where data and messages go. One per process, lives
+// from before the arguments are read until exit; single-threaded.
+#pragma once
+
+#include <any>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/sysroot.hpp"
+
+namespace pcivm::cli {
+
+enum class Output : std::uint8_t { table, wide, json, csv, name };
+enum class Color : std::uint8_t { automatic, always, never };
+
+/// Options that every command takes, before or after its name.
+struct GlobalOptions {
+  Output output{Output::table};
+  std::vector<std::string> columns;  ///< titles of --columns, empty = the command's own choice
+  bool headers{true};
+  Color color{Color::automatic};
+  bool quiet{false};
+  int verbosity{0};
+  bool dry_run{false};
+  bool yes{false};
+  std::vector<std::string> force;  ///< refused checks that --force overrides (kinds of InUse, codes of reasons)
+  std::string root{"/"};
+  std::optional<std::chrono::seconds> timeout;
+};
+
+struct Context;
+/// A command: prints its data through render.hpp and returns its exit code (0 unless it has one of its own), or the
+/// error that ends it; the frame prints the error and picks the code.
+using Action = std::function<Result<int>(Context&)>;
+
+struct Context {
+  Context(std::FILE* data, std::FILE* messages) : out{data}, err{messages} {}
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context() = default;
+
+  std::FILE* out;  ///< data only
+  std::FILE* err;  ///< everything else
+  GlobalOptions options;
+  Action action;  ///< of the command that was named; set while the arguments are read
+
+  /// The host, or the tree of --root. Open by the time an action runs.
+  [[nodiscard]] SysRoot& root() { return root_.value(); }
+  void open_root(SysRoot root) { root_.emplace(std::move(root)); }
+
+  /// Storage for the arguments of one command: CLI11 writes it, the action reads it. Lives as long as the Context.
+  template <class T>
+  [[nodiscard]] T& keep() {
+    return kept_.emplace_back().emplace<T>();
+  }
+
+  /// True when the operator named this check with --force.
+  [[nodiscard]] bool forced(std::string_view check) const;
+  /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet.
+  void note(std::string_view text) const;
+  [[nodiscard]] bool json() const { return options.output == Output::json; }
+  [[nodiscard]] bool colored() const;
+
+ private:
+  std::optional<SysRoot> root_;
+  std::deque<std::any> kept_;  // a deque keeps references valid
+};
+
+}  // namespace pcivm::cli

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/render.hpp"
+
+#include <libsmartcols.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace pcivm::cli {
+
+namespace {
+
+struct Unref {
+  void operator()(libscols_table* table) const { scols_unref_table(table); }
+};
+using Table = std::unique_ptr<libscols_table, Unref>;
+
+std::string upper(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
+  return text;
+}
+
+/// Indices of the columns to print, in order.
+Result<std::vector<std::size_t>> chosen(const Context& context, const Listing& listing) {
+  std::vector<std::size_t> indices;
+  const auto& columns = listing.columns;
+  if (context.options.columns.empty()) {
+    const bool all = context.options.output == Output::wide || context.options.output == Output::csv;
+    for (std::size_t i = 0; i < columns.size(); ++i) {
+      if (all || !columns[i].wide_only) indices.push_back(i);
+    }
+    return indices;
+  }
+  for (const auto& name : context.options.columns) {
+    const auto found = std::ranges::find(columns, upper(name), &Column::title);
+    if (found == columns.end()) {
+      std::vector<std::string> titles;
+      for (const auto& column : columns) titles.push_back(column.title);
+      return fail(Error::make(Errc::invalid, fmt::format("no column '{}'", name))
+                      .advise(fmt::format("columns here: {}", fmt::join(titles, ", "))));
+    }
+    indices.push_back(static_cast<std::size_t>(found - columns.begin()));
+  }
+  return indices;
+}
+
+const char* color_of(Mark mark) {
+  switch (mark) {
+    case Mark::none: return nullptr;
+    case Mark::good: return "green";
+    case Mark::bad: return "red";
+    case Mark::dim: return "halfbright";
+  }
+  return nullptr;
+}
+
+bool is_terminal(std::FILE* stream) {
+  const int number = ::fileno(stream);
+  return number >= 0 && ::isatty(number) == 1;
+}
+
+libscols_column* add_column(libscols_table& table, const Column& column) {
+  const int flags = (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0);
+  // A hint of 1 = as wide as the data, and cut only when the terminal is too narrow.
+  return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? 0.1 : 1.0, flags);
+}
+
+Result<void> fill(libscols_table& table, const Listing& listing, const std::vector<std::size_t>& indices) {
+  const auto no_memory = [] { return fail_errno(ENOMEM, "make a table"); };
+  for (const auto index : indices) {
+    if (add_column(table, listing.columns[index]) == nullptr) return no_memory();
+  }
+  for (const auto& row : listing.rows) {
+    auto* line = scols_table_new_line(&table, nullptr);
+    if (line == nullptr) return no_memory();
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      const auto& cell = row.at(indices[i]);
+      if (scols_line_set_data(line, i, cell.text.empty() ? "-" : cell.text.c_str()) != 0) return no_memory();
+      const auto* color = color_of(cell.mark);
+      if (color != nullptr) scols_cell_set_color(scols_line_get_cell(line, i), color);
+    }
+  }
+  return {};
+}
+
+Result<void> print_table(const Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
+  const Table table{scols_new_table()};
+  if (!table) return fail_errno(ENOMEM, "make a table");
+  TRY(fill(*table, listing, indices));
+  scols_table_enable_noheadings(table.get(), context.options.headers ? 0 : 1);
+  scols_table_enable_colors(table.get(), context.colored() ? 1 : 0);
+  // Into a pipe or a file nothing is cut.
+  scols_table_set_termforce(table.get(), is_terminal(context.out) ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
+  char* raw = nullptr;
+  if (scols_print_table_to_string(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
+  const std::unique_ptr<char, void (*)(void*)> text{raw, std::free};
+  fmt::print(context.out, "{}\n", text.get());
+  return {};
+}
+
+/// RFC 4180: quoted when it holds a separator, quotes doubled.
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted{'"'};
+  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
+void print_csv(const Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
+  const auto line = [&](auto&& text_of) {
+    std::vector<std::string> fields;
+    for (const auto index : indices) fields.push_back(csv_field(text_of(index)));
+    fmt::print(context.out, "{}\n", fmt::join(fields, ","));
+  };
+  if (context.options.headers) line([&](std::size_t index) { return listing.columns[index].title; });
+  for (const auto& row : listing.rows) line([&](std::size_t index) { return row.at(index).text; });
+}
+
+void print_json(const Context& context, const std::string& kind, Json body) {
+  Json document{{"apiVersion", "pcivm/v1"}, {"kind", kind}};
+  document.update(std::move(body));
+  fmt::print(context.out, "{}\n", to_text(document));
+}
+
+void print_fields(const Context& context, const Record& record) {
+  std::size_t width = 0;
+  for (const auto& [label, values] : record.fields) width = std::max(width, label.size());
+  for (const auto& [label, values] : record.fields) {
+    auto lead = label + ":";
+    for (const auto& value : values) {
+      fmt::print(context.out, "{:<{}} {}\n", lead, width + 1, value.empty() ? "-" : value);
+      lead.clear();
+    }
+  }
+}
+
+}  // namespace
+
+std::string to_text(const Json& document) { return document.dump(2, ' ', false, Json::error_handler_t::replace); }
+
+Result<int> print(const Context& context, const Listing& listing) {
+  const auto indices = TRY(chosen(context, listing));
+  switch (context.options.output) {
+    case Output::json: print_json(context, listing.kind, {{"items", listing.items}}); return 0;
+    case Output::csv: print_csv(context, listing, indices); return 0;
+    case Output::name:
+      for (const auto& row : listing.rows) fmt::print(context.out, "{}\n", row.at(0).text);
+      return 0;
+    case Output::table:
+    case Output::wide: break;
+  }
+  if (!listing.rows.empty()) {
+    TRY(print_table(context, listing, indices));
+  } else if (!listing.empty_note.empty()) {
+    context.note(listing.empty_note);
+  }
+  return 0;
+}
+
+Result<int> print(const Context& context, const Record& record) {
+  switch (context.options.output) {
+    case Output::json: print_json(context, record.kind, record.object); return 0;
+    case Output::name: fmt::print(context.out, "{}\n", record.name); return 0;
+    case Output::csv:
+      return fail(Error::make(Errc::invalid, "one object has no csv form").advise("use a list command, or -o json"));
+    case Output::table:
+    case Output::wide: break;
+  }
+  print_fields(context, record);
+  return 0;
+}
+
+}  // namespace pcivm::cli

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/report.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/exit_code.hpp"
+#include "cli/json.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+constexpr std::size_t kFarthestTypo = 3;
+
+/// Levenshtein distance.
+std::size_t distance(std::string_view left, std::string_view right) {
+  std::vector<std::size_t> row(right.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    auto diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < right.size(); ++j) {
+      const auto substituted = diagonal + (left[i] == right[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({substituted, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string nearest(std::string_view word, const std::vector<std::string>& known) {
+  const auto best = std::ranges::min_element(known, {}, [&](const auto& name) { return distance(word, name); });
+  if (best == known.end()) return {};
+  const auto far = distance(word, *best);
+  return far <= kFarthestTypo && far * 2 <= word.size() ? *best : std::string{};
+}
+
+std::vector<std::string> commands_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* below : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(below->get_name());
+  return names;
+}
+
+std::vector<std::string> options_of(const CLI::App* app) {
+  std::vector<std::string> names;
+  for (; app != nullptr; app = app->get_parent()) {
+    for (const auto* option : app->get_options()) {
+      for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  }
+  return names;
+}
+
+/// "pcivm device list"
+std::string full_name(const CLI::App& app) {
+  const auto* parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : full_name(*parent) + " " + app.get_name();
+}
+
+/// First word that no command took, or empty.
+std::string unexpected_word(const CLI::App& where) {
+  for (const auto* app = &where; app != nullptr; app = app->get_parent()) {
+    if (const auto words = app->remaining(); !words.empty()) return words.front();
+  }
+  return {};
+}
+
+Error unexpected(const CLI::App& where, const std::string& word) {
+  const bool option = word.starts_with('-');
+  const auto commands = commands_of(where);
+  const auto suggestion =
+      option ? nearest(word.substr(0, word.find('=')), options_of(&where)) : nearest(word, commands);
+  const auto* what = option ? "option" : commands.empty() ? "argument" : "command";
+  auto error = Error::make(Errc::invalid, fmt::format("'{}' has no {} '{}'", full_name(where), what, word));
+  if (suggestion.empty()) return std::move(error).advise(fmt::format("{} --help", full_name(where)));
+  return std::move(error).advise(option ? fmt::format("did you mean {}", suggestion)
+                                        : fmt::format("did you mean '{} {}'", full_name(where), suggestion));
+}
+
+std::string as_error_text(std::string text) {
+  while (text.ends_with('.') || text.ends_with('\n')) text.pop_back();
+  // CLI11 starts its texts with a capital, unless with the name of an option.
+  if (text.size() > 1 && text[0] >= 'A' && text[0] <= 'Z' && text[1] >= 'a')
+    text[0] = static_cast<char>(text[0] | 0x20);
+  return text;
+}
+
+}  // namespace
+
+Error usage_error(const CLI::App& where, const CLI::ParseError& problem) {
+  if (const auto word = unexpected_word(where); !word.empty()) return unexpected(where, word);
+  return Error::make(Errc::invalid, as_error_text(problem.what())).advise(fmt::format("{} --help", full_name(where)));
+}
+
+int report(const Context& context, const Error& error) {
+  const int code = exit_code(error.kind());
+  if (context.json()) {
+    Json details = Json::object();
+    if (error.sys_errno() != 0) details["errno"] = errno_name(error.sys_errno());
+    const Json document{{"error",
+                         {{"code", error.code()},
+                          {"exit", code},
+                          {"message", error.text()},
+                          {"hint", error.hint().empty() ? Json{} : Json(error.hint())},
+                          {"details", details}}}};
+    fmt::print(context.err, "{}\n", to_text(document));
+    return code;
+  }
+  fmt::print(context.err, "pcivm: {}\n", error.text());
+  if (!error.hint().empty()) fmt::print(context.err, "hint: {}\n", error.hint());
+  return code;
+}
+
+}  // namespace pcivm::cli

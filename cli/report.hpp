@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Errors for the operator: text and hint on stderr, or one JSON object with -o json.
+#pragma once
+
+#include "cli/command.hpp"
+
+namespace pcivm::cli {
+
+/// Prints `error` and returns the exit code that goes with it.
+int report(const Context& context, const Error& error);
+
+/// What CLI11 complained about, as an Error of kind invalid; `where` is the innermost command that was recognised.
+/// A mistyped command or option gets the nearest one as its hint.
+[[nodiscard]] Error usage_error(const CLI::App& where, const CLI::ParseError& problem);
+
+}  // namespace pcivm::cli

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "iommu/class_devices.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include <fmt/format.h>
+
+namespace pcivm::iommu {
+
+namespace {
+
+std::string_view directory_of(DeviceClass kind) {
+  switch (kind) {
+    case DeviceClass::net: return "/sys/class/net";
+    case DeviceClass::block: return "/sys/class/block";
+    case DeviceClass::drm: return "/sys/class/drm";
+  }
+  return {};
+}
+
+/// The last PCI address in "../../devices/pci0000:00/0000:00:1c.0/0000:3b:00.1/nvme/nvme0/nvme0n1": the function
+/// itself, the ones before it are bridges.
+std::optional<Bdf> owner_in(std::string_view target) {
+  std::optional<Bdf> owner;
+  while (!target.empty()) {
+    const auto slash = std::min(target.find('/'), target.size());
+    if (const auto address = Bdf::parse(target.substr(0, slash))) owner = *address;
+    target.remove_prefix(std::min(slash + 1, target.size()));
+  }
+  return owner;
+}
+
+/// "nvme0c1n2" is one path to the namespace that is used as "nvme0n2" (drivers/nvme/host/multipath.c).
+std::string multipath_head(const std::string& name) {
+  const auto path = name.find('c');
+  const auto space = name.rfind('n');
+  if (!name.starts_with("nvme") || path == std::string::npos || space < path) return name;
+  return name.substr(0, path) + name.substr(space);
+}
+
+/// "card0" and "renderD128", not "card0-HDMI-A-1".
+bool is_node(const std::string& name) {
+  return (name.starts_with("card") || name.starts_with("renderD")) && name.find('-') == std::string::npos;
+}
+
+}  // namespace
+
+std::map<Bdf, std::vector<std::string>> class_devices(const SysRoot& root, DeviceClass kind) {
+  std::map<Bdf, std::vector<std::string>> found;
+  const auto directory = directory_of(kind);
+  const auto names = root.list(directory);
+  if (!names) return found;
+  for (const auto& name : *names) {
+    const auto path = fmt::format("{}/{}", directory, name);
+    const auto target = root.link(path);
+    const auto owner = target ? owner_in(*target) : std::nullopt;
+    if (!owner) continue;
+    if (kind == DeviceClass::drm && !is_node(name)) continue;
+    if (kind == DeviceClass::block && root.exists(path + "/partition")) continue;
+    auto& of_owner = found[*owner];
+    const auto shown = kind == DeviceClass::block ? multipath_head(name) : name;
+    if (std::ranges::find(of_owner, shown) == of_owner.end()) of_owner.push_back(shown);
+  }
+  return found;
+}
+
+std::vector<std::string> class_devices_of(const SysRoot& root, DeviceClass kind, Bdf address) {
+  const auto all = class_devices(root, kind);
+  const auto found = all.find(address);
+  return found == all.end() ? std::vector<std::string>{} : found->second;
+}
+
+}  // namespace pcivm::iommu
