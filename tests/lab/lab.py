@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from labkit import cache, host, image, packages, topology, tree
+from labkit import cache, case, host, image, packages, runner, topology, tree
 
 LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +23,33 @@ def prepare(_) -> int:
 
 
 def run_list(_) -> int:
+    cases = case.load_all()
     for name in topology.names():
         print(f"{name}: {topology.load(name).about}")
+        for each in cases:
+            if name in each.topologies:
+                print(f"  {each.name}: {each.about}")
     return 0
+
+
+def run_test(arguments) -> int:
+    unknown = [name for name in arguments.topology if name not in topology.names()]
+    if unknown:
+        raise cache.LabError(f"no topology '{unknown[0]}', wanted some of {', '.join(topology.names())}")
+    given = content(arguments)
+    plan = {}
+    for name in arguments.topology or topology.names():
+        chosen = [each for each in case.load_all() if name in each.topologies and arguments.only in each.name]
+        if chosen:
+            plan[name] = chosen
+    if not plan:
+        raise cache.LabError(f"no case has '{arguments.only}' in its name; `lab.py list` shows them all")
+    if not given.pcivm and any("pcivm" in each.needs for cases in plan.values() for each in cases):
+        raise cache.LabError(f"{ROOT / 'build/pcivm'} is absent: build it, or name a binary with --pcivm")
+    prepare(arguments)
+    tally = runner.run(plan, given, arguments.jobs, arguments.patience)
+    print(f"{tally.passed} passed, {tally.failed} failed")
+    return 1 if tally.failed else 0
 
 
 def content(arguments) -> host.Content:
@@ -44,8 +68,9 @@ def run_exec(arguments) -> int:
         try:
             outcome = running.run("/lab/script", arguments.deadline, lambda line: print(line, flush=True))
         except host.Stuck as stuck:
+            running.show_tasks()
             cache.say(f"{stuck}; end of the console ({running.console}):")
-            print("\n".join(running.console_from(0)[-40:]), file=sys.stderr)
+            print("\n".join(running.console_from(0)[-60:]), file=sys.stderr)
             return 124
         for line in running.trouble_since(0):
             cache.say(f"console: {line}")
@@ -80,6 +105,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
     command("prepare", prepare, "download and build what the lab is made of; nothing to do the second time")
     command("list", run_list, "topologies and their tests")
+    added = command("test", run_test, "boot each host once, run its cases in it")
+    added.add_argument("topology", nargs="*")
+    added.add_argument("--only", default="", metavar="TEXT", help="cases with this in their name")
+    added.add_argument("--jobs", type=int, default=LIMIT, metavar="N", help=f"hosts at a time ({LIMIT})")
+    added.add_argument("--patience", type=float, default=1.0, metavar="FACTOR", help="multiplies deadlines (1)")
+    host_options(added)
     added = command("exec", run_exec, "boot a host, run a bash script in it, exit with the script's code")
     added.add_argument("topology")
     added.add_argument("script")
@@ -101,6 +132,9 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except host.Stuck as stuck:
+        print(f"lab: {stuck}", file=sys.stderr)
+        return 124
     except BrokenPipeError:  # the reader of our output left; Python must not try to flush to it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

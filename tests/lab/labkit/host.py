@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One running emulated host (L1): start, talk to its agent, stop."""
 
-import ctypes
 import os
 import re
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -48,34 +46,50 @@ class Stuck(Exception):
 
 
 class Host:
-    """Use as a context manager; the host is gone when the block ends, however it ends."""
+    """Use as a context manager (the host is gone when the block ends, however it ends), or by start() and stop()."""
 
     def __init__(self, topology: Topology, content: Content, *, terminal: bool = False) -> None:
         self._topology = topology
         self._content = content
         self._terminal = terminal
         self._buffer = b""
+        self._scratch: Path | None = None
+        self._process: subprocess.Popen | None = None
+        self._control: socket.socket | None = None
+        self._watch: socket.socket | None = None
         LOGS.mkdir(parents=True, exist_ok=True)
         self.console = LOGS / f"{topology.name}.{os.getpid()}.console"
-        self.console.touch()
+        self.console.write_bytes(b"")
+        _prune_logs()
 
     def __enter__(self) -> "Host":
-        self._scratch = Path(tempfile.mkdtemp(prefix="pcivm-lab-"))
         try:
-            self._start()
+            self.start()
         except BaseException:
-            self.__exit__()
+            self.stop()
             raise
         return self
 
     def __exit__(self, *_) -> None:
-        process = getattr(self, "_process", None)
-        if process and process.poll() is None:
-            process.kill()
-            process.wait()
-        if hasattr(self, "_control"):
-            self._control.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self.stop()
+
+    def start(self) -> None:
+        """Boots the host and waits for its agent."""
+        self._scratch = Path(tempfile.mkdtemp(prefix="pcivm-lab-"))
+        self._launch()
+        self._control = self._connect("control")
+        self._watch = self._connect("watch")
+        self._answer(time.monotonic() + BOOT_DEADLINE, lambda line: None)
+
+    def stop(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for channel in (self._control, self._watch):
+            if channel:
+                channel.close()
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
 
     def run(self, script: str, deadline: float, on_line=lambda line: None) -> Outcome:
         """Runs a script that is in the host; each line of output is also given to `on_line` at once."""
@@ -89,6 +103,14 @@ class Host:
         size = shutil.get_terminal_size()
         return self._request(f"shell {size.lines} {size.columns}", float("inf")).code
 
+    def show_tasks(self) -> None:
+        """Makes the host print what its processes wait for on the console, also while a script runs in it."""
+        try:
+            self._watch.sendall(b"\n")
+            time.sleep(2)
+        except (OSError, AttributeError):
+            pass  # the host is down: its console has all there is
+
     def console_size(self) -> int:
         return self.console.stat().st_size
 
@@ -100,7 +122,7 @@ class Host:
     def trouble_since(self, offset: int) -> list[str]:
         return [line for line in self.console_from(offset) if TROUBLE.search(line)]
 
-    def _start(self) -> None:
+    def _launch(self) -> None:
         debian = tree.get()
         layers = [image.host_base(debian)] + ([image.peer_layer(debian)] if self._content.peer else [])
         taken = {name for layer in layers for name in (layer / "names").read_text().splitlines()}
@@ -112,16 +134,16 @@ class Host:
         command, environment = tree.qemu(debian)
         arguments = self._arguments(debian)
         (LOGS / f"{self._topology.name}.qemu").write_text(" ".join(command + arguments) + "\n")
-        self._process = subprocess.Popen(command + arguments, env=environment, preexec_fn=_end_with_parent,
-                                         stdin=None if self._terminal else subprocess.DEVNULL,
-                                         stdout=None if self._terminal else subprocess.PIPE,
-                                         stderr=subprocess.STDOUT)
-        self._connect()
-        self._answer(time.monotonic() + BOOT_DEADLINE, lambda line: None)
+        # On a terminal, stdin and stdout are those of the shell in the host.
+        with open(self._scratch / "qemu.log", "wb") as log:
+            # The emulated host must not outlive this program, whatever ends it.
+            self._process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command, *arguments], env=environment,
+                                             stdin=None if self._terminal else subprocess.DEVNULL,
+                                             stdout=None if self._terminal else log, stderr=log)
 
     def _arguments(self, debian: Path) -> list[str]:
         control = self._scratch / "control"
-        parameters = f"console=ttyS0 loglevel=7 mitigations=off audit=0 no_timer_check tsc=reliable cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
+        parameters = f"console=ttyS0 loglevel=7 initcall_blacklist=crypto_kdf108_init,init_encrypted init_on_alloc=0 lsm=capability mitigations=off audit=0 no_timer_check tsc=reliable cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
         terminal = ["-chardev", "stdio,id=terminal,signal=off", "-device", "virtconsole,chardev=terminal"]
         return [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -133,21 +155,27 @@ class Host:
             *(terminal if self._terminal else []),
             "-chardev", f"socket,id=control,path={control},server=on,wait=off",
             "-device", "virtserialport,chardev=control,name=lab.control",
+            "-chardev", f"socket,id=watch,path={self._scratch}/watch,server=on,wait=off",
+            "-device", "virtserialport,chardev=watch,name=lab.watch",
             "-kernel", str(Kernel(debian).vmlinux()), "-initrd", str(self._scratch / "initrd"), "-append", parameters,
         ]
 
-    def _connect(self) -> None:
-        self._control = socket.socket(socket.AF_UNIX)
+    def _connect(self, name: str) -> socket.socket:
+        """One of QEMU's sockets, which appear some time after its start."""
+        channel = socket.socket(socket.AF_UNIX)
         deadline = time.monotonic() + 20
         while True:
             try:
-                self._control.connect(str(self._scratch / "control"))
-                return
+                channel.connect(str(self._scratch / name))
+                return channel
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    said = "" if self._terminal else self._process.stdout.read().decode(errors="replace")
-                    raise cache.LabError(f"QEMU does not start: {said}") from None
+                    raise Stuck(f"QEMU does not start: {self._said()}") from None
                 time.sleep(0.02)
+
+    def _said(self) -> str:
+        """What QEMU itself printed."""
+        return (self._scratch / "qemu.log").read_text(errors="replace").strip()
 
     def _request(self, text: str, deadline: float, on_line=lambda line: None) -> Outcome:
         self._control.sendall(text.encode() + b"\n")
@@ -174,14 +202,18 @@ class Host:
             if left <= 0:
                 raise Stuck("deadline passed")
             if select.select([self._control], [], [], min(left, 1.0))[0]:
-                data = self._control.recv(65536)
+                try:
+                    data = self._control.recv(65536)
+                except ConnectionResetError:
+                    data = b""
                 if not data:
-                    raise Stuck("the host went down")
+                    raise Stuck(f"the host went down {self._said()}".strip())
                 self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode(errors="replace")
 
 
-def _end_with_parent() -> None:
-    """The emulated host must not outlive this program, whatever ends it (PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def _prune_logs(keep: int = 40) -> None:
+    by_age = sorted(LOGS.glob("*.console"), key=lambda file: file.stat().st_mtime)
+    for file in by_age[:-keep]:
+        file.unlink(missing_ok=True)

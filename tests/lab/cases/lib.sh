@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What cases are written with. A case sources this file first and ends at the first expectation that fails.
+#
+# After each command run by `run` or `expect_exit`: $stdout, $stderr, $code and the command itself in $command.
+set -u
+pci=/sys/bus/pci/devices
+code=0 stdout='' stderr='' command=''
+deferred=()
+
+# fail TEXT: ends the case, with the last command and all it said.
+fail() {
+    local frame=1
+    while [[ ${BASH_SOURCE[$frame]} == */lib.sh ]]; do frame=$((frame + 1)); done
+    echo "${BASH_SOURCE[$frame]##*/}:${BASH_LINENO[$frame - 1]}: $1"
+    if [[ -n $command ]]; then
+        echo "last command: $command"
+        echo "exit code: $code"
+        echo "stdout:" && printf '%s\n' "$stdout" | tail -n 60
+        echo "stderr:" && printf '%s\n' "$stderr" | tail -n 40
+    fi
+    exit 1
+}
+
+# defer COMMAND...: runs it when the case ends, however it ends, last one first.
+defer() {
+    deferred+=("$(printf '%q ' "$@")")
+}
+run_deferred() {
+    local status=$? entry
+    for ((entry = ${#deferred[@]} - 1; entry >= 0; entry--)); do eval "${deferred[entry]}"; done
+    exit "$status"
+}
+trap run_deferred EXIT
+
+# run COMMAND...: runs it to its end and keeps what it said.
+run() {
+    command="$*"
+    "$@" >run.stdout 2>run.stderr
+    code=$?
+    stdout=$(<run.stdout)
+    stderr=$(<run.stderr)
+}
+
+# expect_exit CODE COMMAND...
+expect_exit() {
+    local wanted=$1
+    shift
+    run "$@"
+    [[ $code == "$wanted" ]] || fail "exit code is $code, wanted $wanted"
+}
+
+# expect_eq WHAT FOUND WANTED
+expect_eq() {
+    [[ $2 == "$3" ]] || fail "$1 is '$2', wanted '$3'"
+}
+
+# expect_match WHAT TEXT REGEX
+expect_match() {
+    [[ $2 =~ $3 ]] || fail "$1 is '$2', wanted a match of '$3'"
+}
+
+# expect_within SECONDS COMMAND...: the command succeeds in that time (it is tried every tenth of a second).
+expect_within() {
+    local seconds=$1 attempt
+    shift
+    for ((attempt = 0; attempt < seconds * 10; attempt++)); do
+        "$@" && return
+        sleep 0.1
+    done
+    fail "not within $seconds s: $*"
+}
+
+# json FILTER: jq on the last command's stdout.
+json() {
+    jq -r "$1" <<<"$stdout" || fail "stdout is no JSON, or the filter '$1' fails"
+}
+
+# bdf KIND: the address of the host's device of that kind.
+bdf() {
+    local id found
+    case $1 in
+    igb) id=8086:10c9 ;;
+    nvme) id=1b36:0010 ;;
+    e1000e) id=8086:10d3 ;;
+    edu) id=1234:11e8 ;; # the one on the root bus
+    shared) id=8086:100e ;;
+    ivshmem) id=1af4:1110 ;;
+    bridge) id=1b36:000e ;;
+    port) id=1b36:000c ;;
+    *) fail "no device kind '$1'" ;;
+    esac
+    found=$(lspci -D -n -d "$id" | head -n 1)
+    [[ -n $found ]] || fail "this host has no $1"
+    echo "${found%% *}"
+}
+
+# vf_bdf PF INDEX: the address of a VF.
+vf_bdf() {
+    [[ -e $pci/$1/virtfn$2 ]] || fail "$1 has no VF $2"
+    basename "$(readlink "$pci/$1/virtfn$2")"
+}
+
+# driver_of BDF: the bound driver's name, or "none".
+driver_of() {
+    if [[ -e $pci/$1/driver ]]; then basename "$(readlink "$pci/$1/driver")"; else echo none; fi
+}
+
+# group_of BDF: the number of its IOMMU group, or "none".
+group_of() {
+    if [[ -e $pci/$1/iommu_group ]]; then basename "$(readlink "$pci/$1/iommu_group")"; else echo none; fi
+}
+
+# netdev_of BDF: its first network interface.
+netdev_of() {
+    ls "$pci/$1/net" | head -n 1
+}
+
+# pf_up BDF ADDRESS/LENGTH: brings the PF's interface up for the time of the case.
+pf_up() {
+    local interface
+    interface=$(netdev_of "$1")
+    defer ip address flush dev "$interface"
+    defer ip link set "$interface" down
+    ip address add "$2" dev "$interface"
+    ip link set "$interface" up
+}
+
+# Kernel parameters that only save a guest time: self-tests, hardening and auditing that nothing here is about.
+guest_fast="quiet mitigations=off init_on_alloc=0 lsm=capability audit=0 cryptomgr.notests
+    initcall_blacklist=crypto_kdf108_init,init_encrypted"
+
+# guest_cmdline SCRIPT [KEY=VALUE...]: the kernel parameters that make the guest run guest/SCRIPT.sh.
+guest_cmdline() {
+    local script=$1 word
+    shift
+    # shellcheck disable=SC2086  # one space between words, whatever stands between them above
+    printf '%s ' console=ttyS0 $guest_fast
+    printf 'lab.run=%s' "$script"
+    for word in "$@"; do printf ' lab.%s' "$word"; done
+}
+
+# guest_run SCRIPT [pcivm vm run OPTION...]: runs a guest to its end under pcivm; its console is in $stdout.
+guest_run() {
+    local script=$1
+    shift
+    run pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M \
+        --cmdline "$(guest_cmdline "$script")" "$@"
+}
+
+# guest_start SCRIPT [pcivm vm run OPTION...]: the same in the background; its console is the file guest.console, its
+# process $guest.
+guest_start() {
+    local script=$1
+    shift
+    command="pcivm vm run guest-$script --cmdline '$(guest_cmdline "$script")' $*"
+    pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M \
+        --cmdline "$(guest_cmdline "$script")" "$@" >guest.console 2>guest.stderr &
+    guest=$!
+    defer kill -KILL "$guest"
+}
+
+# guest_says REGEX [SECONDS]: waits until the console of the guest in the background matches.
+guest_says() {
+    local seconds=${2:-60} attempt
+    for ((attempt = 0; attempt < seconds * 5; attempt++)); do
+        grep -qE "$1" guest.console && return
+        kill -0 "$guest" 2>/dev/null || break
+        sleep 0.2
+    done
+    stdout=$(<guest.console) stderr=$(<guest.stderr)
+    grep -qE "$1" guest.console || fail "the guest does not say '$1' within $seconds s"
+}
+
+# guest_wait: waits for the end of the guest in the background; its console is in $stdout, its exit code in $code.
+guest_wait() {
+    wait "$guest"
+    code=$?
+    stdout=$(<guest.console) stderr=$(<guest.stderr)
+}
+
+# peer_run SCRIPT [qemu OPTION...]: runs a guest to its end under Debian's QEMU (`needs: peer`).
+peer_run() {
+    local script=$1
+    shift
+    run qemu-system-x86_64 -M q35,accel=kvm,kernel-irqchip=split -cpu host -m 256 -nodefaults -no-user-config \
+        -display none -serial stdio -no-reboot -kernel /lab/l2/vmlinux -initrd /lab/l2/initrd \
+        -append "$(guest_cmdline "$script")" "$@"
+}
+
+# result KEY: the value of the guest's line "LAB-RESULT KEY=VALUE" in $stdout.
+result() {
+    sed -n "s/\r$//; s/^LAB-RESULT $1=//p" <<<"$stdout" | tail -n 1
+}

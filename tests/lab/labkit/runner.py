@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs cases in their hosts: one boot per topology, a new boot only after a case that left the host changed."""
+
+import dataclasses
+import difflib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from . import cache, topology
+from .case import Case
+from .host import Content, Host, Stuck
+
+CONSOLE_TAIL = 50
+
+
+class Tally:
+    """Results of all topologies; prints each as it comes, whole, whichever thread it comes from."""
+
+    def __init__(self) -> None:
+        self.passed = 0
+        self.failed = 0
+        self._lock = threading.Lock()
+
+    def add(self, title: str, seconds: float, faults: list[str], output: list[str]) -> None:
+        with self._lock:
+            if not faults:
+                self.passed += 1
+                print(f"ok    {title}  {seconds:.1f} s", flush=True)
+                return
+            self.failed += 1
+            lines = [f"FAIL  {title}  {seconds:.1f} s", *(f"    | {line}" for line in output)]
+            print("\n".join(lines + [f"    {line}" for fault in faults for line in fault.splitlines()]), flush=True)
+
+
+def run(plan: dict[str, list[Case]], content: Content, jobs: int, patience: float) -> Tally:
+    """Runs the cases of each topology, `jobs` topologies at a time; deadlines are multiplied by `patience`."""
+    tally = Tally()
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        for done in [pool.submit(_topology, name, cases, content, jobs, patience, tally)
+                     for name, cases in plan.items()]:
+            done.result()
+    return tally
+
+
+def _topology(name: str, cases: list[Case], content: Content, jobs: int, patience: float, tally: Tally) -> None:
+    needs_peer = any("peer" in case.needs for case in cases)
+    session = _Session(name, dataclasses.replace(content, peer=content.peer or needs_peer))
+    with cache.slot(max(jobs, 2)):
+        try:
+            for case in cases:
+                tally.add(f"{name}/{case.name}", *session.run(case, patience))
+        finally:
+            session.end()
+
+
+class _Session:
+    """The host of a topology across reboots."""
+
+    def __init__(self, name: str, content: Content) -> None:
+        self._topology = topology.load(name)
+        self._content = content
+        self._host: Host | None = None
+        self._initial: list[str] = []  # state of a freshly booted host
+
+    def end(self) -> None:
+        if self._host:
+            self._host.stop()
+            self._host = None
+
+    def run(self, case: Case, patience: float) -> tuple[float, list[str], list[str]]:
+        """Seconds it took, what was wrong (nothing, when the case passed), and the case's output."""
+        output: list[str] = []
+        faults: list[str] = []
+        console = 0
+        start = time.monotonic()
+        try:
+            host = self._ready()
+            console = host.console_size()
+            start = time.monotonic()
+            outcome = host.run(case.script, case.deadline * patience, output.append)
+            if outcome.code != 0:
+                faults.append(f"exit code {outcome.code}")
+            leaks = [f"left running: {process}" for process in outcome.left] + self._changes(host)
+            faults += leaks
+            trouble = [line for line in host.trouble_since(console) if not (case.console and case.console.search(line))]
+            faults += [f"console: {line}" for line in trouble]
+            if leaks or trouble:
+                self.end()
+        except Stuck as stuck:
+            faults.append(f"{stuck} (the case may take {case.deadline * patience:.0f} s)")
+            if self._host:
+                self._host.show_tasks()
+                tail = self._host.console_from(console)[-CONSOLE_TAIL:]
+                faults.append(f"the host's console ({self._host.console}):\n" +
+                              "\n".join(f"  {line}" for line in tail))
+            self.end()
+        return time.monotonic() - start, faults, output
+
+    def _ready(self) -> Host:
+        if not self._host:
+            self._host = Host(self._topology, self._content)
+            self._host.start()
+            self._initial = self._host.state()
+        return self._host
+
+    def _changes(self, host: Host) -> list[str]:
+        """What the case did not put back, as lines of a difference."""
+        lines = difflib.unified_diff(self._initial, host.state(), lineterm="", n=0)
+        return [f"left changed: {line}" for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
