@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "iommu/disk_use.hpp"
+
+#include <fcntl.h>
+#include <libmount.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include <fmt/format.h>
+
+namespace pcivm::iommu {
+
+namespace {
+
+constexpr std::string_view kBlock = "/sys/class/block";
+constexpr int kMaxDepth = 16;  // of stacked devices; the kernel's own limit is lower
+
+using Users = std::map<std::string, std::vector<InUse>>;
+
+struct Close {
+  void operator()(libmnt_table* table) const { mnt_unref_table(table); }
+  void operator()(libmnt_iter* iterator) const { mnt_free_iter(iterator); }
+};
+using Table = std::unique_ptr<libmnt_table, Close>;
+
+/// Where a file system or swap area starts on its way down.
+struct Origin {
+  std::string kind;
+  std::string name;    ///< mount point or "swap"
+  std::string block;   ///< "dm-0"
+  unsigned others{0};  ///< more mounts of the same device
+};
+
+std::string block_path(const std::string& name) { return fmt::format("{}/{}", kBlock, name); }
+
+std::string text_or_empty(const char* text) { return text == nullptr ? std::string{} : std::string{text}; }
+
+/// "/dev/mapper/vg-root" -> "dm-0", "/dev/sda2" -> "sda2"; empty when there is no such block device.
+std::string block_of_path(const SysRoot& root, const std::string& path) {
+  if (!path.starts_with("/dev/")) return {};
+  auto name = root.link_name(path);
+  if (name.empty()) name = path.substr(path.rfind('/') + 1);
+  return root.exists(block_path(name)) ? name : std::string{};
+}
+
+/// Btrfs and overlays have an anonymous device number, so the source path is the second choice.
+std::string block_of_mount(const SysRoot& root, libmnt_fs* mount) {
+  const auto number = mnt_fs_get_devno(mount);
+  const auto name = root.link_name(fmt::format("/sys/dev/block/{}:{}", major(number), minor(number)));
+  return name.empty() ? block_of_path(root, text_or_empty(mnt_fs_get_source(mount))) : name;
+}
+
+/// The other members of a btrfs that lives on `block`; the mount table names one only.
+std::vector<std::string> btrfs_members(const SysRoot& root, const std::string& block) {
+  constexpr std::string_view kBtrfs = "/sys/fs/btrfs";
+  for (const auto& volume : root.list(kBtrfs).value_or(std::vector<std::string>{})) {
+    const auto members = root.list(fmt::format("{}/{}/devices", kBtrfs, volume));
+    if (members && std::ranges::find(*members, block) != members->end()) return *members;
+  }
+  return {block};
+}
+
+void add_origin(std::vector<Origin>& origins, Origin added) {
+  const auto same = std::ranges::find_if(
+      origins, [&](const Origin& one) { return one.kind == added.kind && one.block == added.block; });
+  if (same == origins.end()) {
+    origins.push_back(std::move(added));
+  } else {
+    ++same->others;
+  }
+}
+
+template <class Visit>
+Result<void> for_each_entry(const SysRoot& root, std::string_view path, int (*parse)(libmnt_table*, const char*),
+                            Visit visit) {
+  const Table table{mnt_new_table()};
+  const std::unique_ptr<libmnt_iter, Close> iterator{mnt_new_iter(MNT_ITER_FORWARD)};
+  if (!table || !iterator) return fail_errno(ENOMEM, fmt::format("read '{}'", path));
+  const int outcome = parse(table.get(), root.host_path(path).c_str());
+  if (outcome < 0) {
+    if (!root.live()) return {};
+    return fail_errno(-outcome, fmt::format("read '{}'", path));
+  }
+  libmnt_fs* entry = nullptr;
+  while (mnt_table_next_fs(table.get(), iterator.get(), &entry) == 0) visit(entry);
+  return {};
+}
+
+Result<std::vector<Origin>> origins_of(const SysRoot& root) {
+  std::vector<Origin> origins;
+  TRY(for_each_entry(root, "/proc/self/mountinfo", mnt_table_parse_file, [&](libmnt_fs* mount) {
+    const auto block = block_of_mount(root, mount);
+    if (block.empty()) return;
+    const bool btrfs = text_or_empty(mnt_fs_get_fstype(mount)) == "btrfs";
+    for (const auto& member : btrfs ? btrfs_members(root, block) : std::vector{block}) {
+      add_origin(origins, {.kind = "mount", .name = text_or_empty(mnt_fs_get_target(mount)), .block = member});
+    }
+  }));
+  // A swap file needs no entry of its own: the file system that holds it is mounted.
+  if (root.exists("/proc/swaps")) {
+    TRY(for_each_entry(root, "/proc/swaps", mnt_table_parse_swaps, [&](libmnt_fs* area) {
+      const auto block = block_of_path(root, text_or_empty(mnt_fs_get_source(area)));
+      if (!block.empty()) add_origin(origins, {.kind = "swap", .name = "swap", .block = block});
+    }));
+  }
+  return origins;
+}
+
+/// The devices that `name` is made of, one level down; empty for a whole disk.
+std::vector<std::string> below(const SysRoot& root, const std::string& name) {
+  const auto path = block_path(name);
+  if (root.exists(path + "/partition")) {
+    auto target = root.link(path).value_or("");
+    target.resize(target.rfind('/') == std::string::npos ? 0 : target.rfind('/'));
+    return {target.substr(target.rfind('/') + 1)};
+  }
+  // A loop device on a file needs no entry: the file system that holds the file is mounted.
+  if (const auto file = root.read(path + "/loop/backing_file")) {
+    const auto backing = block_of_path(root, *file);
+    return backing.empty() ? std::vector<std::string>{} : std::vector{backing};
+  }
+  return root.list(path + "/slaves").value_or(std::vector<std::string>{});
+}
+
+void follow(const SysRoot& root, const std::string& kind, const std::string& chain, const std::string& name, int depth,
+            Users& users) {
+  const auto longer = fmt::format("{} -> {}", chain, name);
+  const auto next = depth < kMaxDepth ? below(root, name) : std::vector<std::string>{};
+  if (next.empty()) users[name].push_back({.kind = kind, .detail = longer});
+  for (const auto& lower : next) follow(root, kind, longer, lower, depth + 1, users);
+}
+
+}  // namespace
+
+Result<Users> disk_users(const SysRoot& root) {
+  Users users;
+  for (const auto& origin : TRY(origins_of(root))) {
+    const auto start = origin.others == 0 ? origin.name : fmt::format("{} (and {} more)", origin.name, origin.others);
+    follow(root, origin.kind, start, origin.block, 0, users);
+  }
+  return users;
+}
+
+std::vector<InUse> disk_holders(const SysRoot& root, const std::string& disk) {
+  std::vector<InUse> users;
+  const auto add = [&](const std::string& path, const std::string& chain) {
+    for (const auto& holder : root.list(path + "/holders").value_or(std::vector<std::string>{})) {
+      users.push_back({.kind = "holder", .detail = fmt::format("{} -> {}", holder, chain)});
+    }
+  };
+  const auto path = block_path(disk);
+  add(path, disk);
+  for (const auto& entry : root.list(path).value_or(std::vector<std::string>{})) {
+    if (!root.exists(fmt::format("{}/{}/partition", path, entry))) continue;
+    add(fmt::format("{}/{}", path, entry), fmt::format("{} -> {}", entry, disk));
+  }
+  return users;
+}
+
+bool disk_claimed(const SysRoot& root, const std::string& disk) {
+  const auto opened = root.open_file("/dev/" + disk, O_RDONLY | O_EXCL | O_NONBLOCK);
+  return !opened && opened.error().sys_errno() == EBUSY;
+}
+
+}  // namespace pcivm::iommu

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "iommu/in_use.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "iommu/class_devices.hpp"
+#include "iommu/disk_use.hpp"
+#include "iommu/group.hpp"
+#include "iommu/inventory.hpp"
+#include "iommu/netdev_use.hpp"
+#include "iommu/owner_use.hpp"
+#include "iommu/process_use.hpp"
+
+namespace pcivm::iommu {
+
+namespace {
+
+using Names = std::map<Bdf, std::vector<std::string>>;
+
+void append(std::vector<InUse>& users, std::vector<InUse> more) { std::ranges::move(more, std::back_inserter(users)); }
+
+/// Everything of the host that may point at a function, read once for all of them.
+struct Host {
+  const SysRoot& root;
+  Names netdevs;
+  Names disks;
+  Names drm_nodes;
+  std::map<std::string, std::vector<InUse>> disk_users;
+  NetworkUse network;
+  ProcessUse processes;
+  bool ask_kernel{false};  ///< may open disks for an instant
+
+  static Result<Host> read(const SysRoot& root) {
+    return Host{.root = root,
+                .netdevs = class_devices(root, DeviceClass::net),
+                .disks = class_devices(root, DeviceClass::block),
+                .drm_nodes = class_devices(root, DeviceClass::drm),
+                .disk_users = TRY(iommu::disk_users(root)),
+                .network = NetworkUse::read(root),
+                .processes = ProcessUse::read(root)};
+  }
+};
+
+const std::vector<std::string>& names_of(const Names& names, Bdf address) {
+  static const std::vector<std::string> kNone;
+  const auto found = names.find(address);
+  return found == names.end() ? kNone : found->second;
+}
+
+std::vector<InUse> users_of_disk(const Host& host, const std::string& disk) {
+  std::vector<InUse> users;
+  if (const auto found = host.disk_users.find(disk); found != host.disk_users.end()) users = found->second;
+  if (users.empty()) append(users, disk_holders(host.root, disk));
+  append(users, host.processes.disk(host.root, disk));
+  if (users.empty() && host.ask_kernel && disk_claimed(host.root, disk)) {
+    users.push_back({.kind = "claimed", .detail = fmt::format("the kernel -> {}", disk)});
+  }
+  return users;
+}
+
+void add_disk_users(const Host& host, const Function& function, std::vector<InUse>& users) {
+  for (const auto& disk : names_of(host.disks, function.address)) {
+    for (auto& user : users_of_disk(host, disk)) {
+      user.detail += fmt::format(" -> {}", function.address.to_string());
+      users.push_back(std::move(user));
+    }
+  }
+}
+
+/// An Ethernet function whose driver runs and whose interface is nowhere to be seen.
+bool interface_elsewhere(const Host& host, const Function& function) {
+  constexpr std::uint32_t kEthernet = 0x0200;
+  return function.class_code >> 8U == kEthernet && !function.driver.empty() && !leaves_dma_to_user(function.driver) &&
+         function.driver.find("uio") == std::string::npos && names_of(host.netdevs, function.address).empty();
+}
+
+void add_network_users(const Host& host, const Function& function, std::vector<InUse>& users) {
+  for (const auto& netdev : names_of(host.netdevs, function.address)) append(users, host.network.of(host.root, netdev));
+  if (interface_elsewhere(host, function)) {
+    users.push_back({.kind = "netns",
+                     .detail = fmt::format("driver {} is bound and its interface is not in this network namespace",
+                                           function.driver)});
+  }
+}
+
+void add_graphics_users(const Host& host, const Function& function, std::vector<InUse>& users) {
+  const bool console = host.root.read(function.directory() + "/boot_vga").value_or("") == "1";
+  // Bound to vfio-pci it no longer shows anything.
+  if (console && !leaves_dma_to_user(function.driver)) {
+    users.push_back({.kind = "boot-vga", .detail = "the firmware's console is on it"});
+  }
+  for (const auto& node : names_of(host.drm_nodes, function.address)) append(users, host.processes.drm(node));
+}
+
+std::vector<InUse> users_in(const Host& host, const Function& function) {
+  std::vector<InUse> users = host.processes.vfio(host.root, function);
+  add_disk_users(host, function, users);
+  add_network_users(host, function, users);
+  add_graphics_users(host, function, users);
+  append(users, other_owners(host.root, function.address));
+  if (function.is_vf()) return users;
+  for (const auto address : virtual_functions(host.root, function.address).value_or(std::vector<Bdf>{})) {
+    const auto virtual_function = find(host.root, address);
+    if (!virtual_function) continue;
+    for (const auto& user : users_in(host, *virtual_function)) {
+      users.push_back({.kind = "vf", .detail = fmt::format("{}: {}: {}", address.to_string(), user.kind, user.detail)});
+    }
+  }
+  return users;
+}
+
+}  // namespace
+
+Result<std::vector<InUse>> users_of(const SysRoot& root, Bdf address) {
+  const auto function = TRY(find(root, address));
+  auto host = TRY(Host::read(root));
+  host.ask_kernel = true;
+  return users_in(host, function);
+}
+
+Result<std::vector<std::vector<InUse>>> users_of_all(const SysRoot& root, const std::vector<Function>& functions) {
+  const auto host = TRY(Host::read(root));
+  std::vector<std::vector<InUse>> all;
+  for (const auto& function : functions) all.push_back(users_in(host, function));
+  return all;
+}
+
+std::string to_string(const std::vector<InUse>& users) {
+  std::string text;
+  for (const auto& user : users) {
+    text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", user.kind, user.detail);
+  }
+  return text;
+}
+
+}  // namespace pcivm::iommu

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Who uses a PCI function: what must be asked before it is taken from its driver. Reads only; no lock is held, so the
+// answer may be old by the time it is acted upon.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/sysroot.hpp"
+#include "iommu/function.hpp"
+
+namespace pcivm::iommu {
+
+/// One user. `kind` is stable and is what --force names:
+///   vfio       a process holds its VFIO group or device
+///   mount      a mounted file system is on it, through partitions, dm, md and loop devices
+///   swap       a swap device is on it, through the same
+///   holder     a dm, md or bcache device is on it, though nothing of that is mounted
+///   open       a process holds its disk open
+///   claimed    the kernel holds its disk exclusively, and none of the above says for what (ZFS, another namespace)
+///   route      a default route leaves through it, also over a bridge, bond or VLAN
+///   ssh        the SSH session that runs this command comes in through it
+///   address    its network interface is up and has an address (IPv6 link-local ones do not count)
+///   bridge     its network interface is a port of a bridge, bond or other master
+///   upper      its network interface carries a VLAN, macvlan or the like
+///   netns      its network interface was moved to another network namespace
+///   boot-vga   the firmware's console is on it
+///   drm        a process holds its graphics node
+///   driverctl  driverctl is configured to set its driver
+///   libvirt    a running libvirt domain has it
+///   vf         one of its virtual functions is in use
+struct InUse {
+  std::string kind{};
+  std::string detail{};  ///< names the holder and the way to it: "/ -> dm-0 -> nvme0n1p2 -> nvme0n1 -> 0000:03:00.0"
+  bool operator==(const InUse&) const = default;
+};
+
+/// All users of one function; empty = free. Errc::not_found for an absent function. Without CAP_SYS_PTRACE the
+/// descriptors of other users' processes cannot be seen.
+[[nodiscard]] Result<std::vector<InUse>> users_of(const SysRoot& root, Bdf address);
+
+/// The same for many functions, in the order of `functions`, reading the host once.
+[[nodiscard]] Result<std::vector<std::vector<InUse>>> users_of_all(const SysRoot& root,
+                                                                   const std::vector<Function>& functions);
+
+/// "vfio: pid 812 (qemu-system-x86), mount: / -> nvme0n1 -> 0000:03:00.0"
+[[nodiscard]] std::string to_string(const std::vector<InUse>& users);
+
+}  // namespace pcivm::iommu

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "iommu/process_use.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "base/parse.hpp"
+#include "iommu/group.hpp"
+
+namespace pcivm::iommu {
+
+namespace {
+
+constexpr std::string_view kVfio = "/dev/vfio/";
+constexpr std::string_view kVfioDevices = "/dev/vfio/devices/";
+constexpr std::string_view kContainer = "/dev/vfio/vfio";
+
+bool is_vfio_driver(std::string_view driver) { return driver.find("vfio") != std::string_view::npos; }
+
+/// Newer kernels tell in fdinfo which device a VFIO descriptor is (drivers/vfio/vfio_main.c, show_fdinfo).
+std::string device_in_fdinfo(const SysRoot& root, const std::string& pid, const std::string& number) {
+  constexpr std::string_view kKey = "vfio-device-syspath:";
+  std::istringstream lines{root.read(fmt::format("/proc/{}/fdinfo/{}", pid, number)).value_or("")};
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(kKey)) return line.substr(line.find_last_of(" \t") + 1);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string ProcessUse::Holder::name() const { return fmt::format("pid {} ({})", pid, command); }
+
+void ProcessUse::read_process(const SysRoot& root, const std::string& pid) {
+  const auto directory = fmt::format("/proc/{}/fd", pid);
+  const auto numbers = root.list(directory);
+  if (!numbers) return;  // ended, or of another user
+  std::string command;
+  for (const auto& number : *numbers) {
+    auto path = root.link(fmt::format("{}/{}", directory, number)).value_or("");
+    if (!path.starts_with("/dev/") && path != kUnnamedDevice) continue;
+    if (path == kUnnamedDevice) {
+      if (auto device = device_in_fdinfo(root, pid, number); !device.empty()) path = std::move(device);
+    }
+    if (command.empty()) command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
+    holders_.push_back({.pid = pid, .command = command, .path = path});
+  }
+}
+
+ProcessUse ProcessUse::read(const SysRoot& root) {
+  ProcessUse use;
+  const auto self = root.live() ? fmt::to_string(::getpid()) : std::string{};
+  for (const auto& name : root.list("/proc").value_or(std::vector<std::string>{})) {
+    if (parse_decimal<std::uint32_t>(name) && name != self) use.read_process(root, name);
+  }
+  return use;
+}
+
+bool ProcessUse::names_its_group(const std::string& pid) const {
+  return std::ranges::any_of(holders_, [&](const Holder& holder) {
+    return holder.pid == pid && holder.path.starts_with(kVfio) && holder.path != kContainer;
+  });
+}
+
+std::vector<InUse> ProcessUse::vfio(const SysRoot& root, const Function& function) const {
+  std::vector<InUse> users;
+  if (!is_vfio_driver(function.driver)) return users;
+  const auto group = function.iommu_group ? fmt::to_string(*function.iommu_group) : std::string{"none"};
+  const auto holds = [&](const Holder& holder) {
+    const auto& path = holder.path;
+    if (path == fmt::format("{}{}", kVfio, group) || path == fmt::format("{}noiommu-{}", kVfio, group)) return true;
+    if (path.starts_with(kVfioDevices)) {
+      return root.exists(fmt::format("{}/vfio-dev/{}", function.directory(), path.substr(kVfioDevices.size())));
+    }
+    if (path.ends_with("/" + function.address.to_string())) return true;
+    // A device whose group descriptor was closed: the kernel does not say which it is, so it may be this one.
+    return path == kUnnamedDevice && !names_its_group(holder.pid);
+  };
+  for (const auto& holder : holders_) {
+    if (!holds(holder)) continue;
+    InUse user{.kind = "vfio", .detail = holder.name()};
+    if (holder.path == kUnnamedDevice) user.detail += " holds a VFIO device, perhaps this one";
+    if (std::ranges::find(users, user) == users.end()) users.push_back(std::move(user));
+  }
+  return users;
+}
+
+std::vector<InUse> ProcessUse::drm(const std::string& node) const {
+  std::vector<InUse> users;
+  for (const auto& holder : holders_) {
+    InUse user{.kind = "drm", .detail = fmt::format("{} -> /dev/dri/{}", holder.name(), node)};
+    if (holder.path == "/dev/dri/" + node && std::ranges::find(users, user) == users.end()) users.push_back(user);
+  }
+  return users;
+}
+
+std::vector<InUse> ProcessUse::disk(const SysRoot& root, const std::string& disk) const {
+  std::vector<InUse> users;
+  for (const auto& holder : holders_) {
+    if (holder.command == "systemd-udevd" || holder.command == "(udev-worker)") continue;
+    const auto name = holder.path.substr(holder.path.rfind('/') + 1);
+    const bool partition = root.exists(fmt::format("/sys/class/block/{}/{}/partition", disk, name));
+    if (holder.path != "/dev/" + disk && !(partition && holder.path == "/dev/" + name)) continue;
+    const auto chain = partition ? fmt::format("{} -> {}", name, disk) : disk;
+    InUse user{.kind = "open", .detail = fmt::format("{} -> {}", holder.name(), chain)};
+    if (std::ranges::find(users, user) == users.end()) users.push_back(std::move(user));
+  }
+  return users;
+}
+
+}  // namespace pcivm::iommu
