@@ -100,6 +100,7 @@ Result<void> SysRoot::write(std::string_view path, std::string_view value) const
   };
   if (hook_) {
     const int error = hook_(path, value);
+    if (error == kWriteBlocks) return fail(Errc::timeout, what() + ": still blocked in the kernel");
     if (error != 0) return fail_errno(error, what());
     return {};
   }

@@ -15,7 +15,9 @@
 
 namespace pcivm {
 
-/// What a test lets "the kernel" do with a write: 0 = accept (after changing the tree as the kernel would), else errno.
+/// What a test lets "the kernel" do with a write: 0 = accept (after changing the tree as the kernel would), an errno,
+/// or kWriteBlocks for one that never returns.
+inline constexpr int kWriteBlocks = -1;
 using WriteHook = std::function<int(std::string_view path, std::string_view value)>;
 
 /// All paths are absolute inside the root; symbolic links cannot leave it. Single-threaded use.
