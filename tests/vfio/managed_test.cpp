@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/managed.hpp"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/fakes/fake_kernel.hpp"
+#include "tests/support/result_matchers.hpp"
+
+namespace pcivm::vfio {
+namespace {
+
+using test::FailsWith;
+using test::FakeKernel;
+using test::IsOk;
+using testing::HasSubstr;
+
+const std::string kOne{"0000:02:00.0"};
+const std::string kTwo{"0000:03:00.0"};
+
+class Managed : public testing::Test {
+ protected:
+  Managed() {
+    kernel_.add(kOne, {.native = "e1000e", .driver = "e1000e"}, 3);
+    kernel_.add(kTwo, {.native = "e1000e", .driver = "e1000e"}, 4);
+    alive(::getpid(), "100");
+    host_.users_of = [](const SysRoot&, Bdf) -> Result<std::vector<iommu::InUse>> {
+      return std::vector<iommu::InUse>{};
+    };
+  }
+  void alive(int pid, const std::string& start) {
+    kernel_.tree().file("/proc/" + std::to_string(pid) + "/stat",
+                        "1 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 " + start + " 0\n");
+  }
+  static Bdf bdf(const std::string& text) { return Bdf::parse(text).value(); }
+  const std::string& driver(const std::string& function) { return kernel_.at(function).driver; }
+
+  FakeKernel kernel_;
+  Host host_{.root = kernel_.root(), .users_of = {}};
+  const AcquireRequest both_{.functions = {bdf(kOne), bdf(kTwo)}};
+};
+
+TEST_F(Managed, FunctionsGoAndComeBack) {
+  const auto bindings = acquire(host_, both_);
+  ASSERT_THAT(bindings, IsOk());
+  EXPECT_EQ(driver(kOne), "vfio-pci");
+  EXPECT_EQ(driver(kTwo), "vfio-pci");
+  ASSERT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(kOne), "e1000e");
+  EXPECT_EQ(driver(kTwo), "e1000e");
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+}
+
+TEST_F(Managed, AFunctionThatTheOperatorBoundStaysBound) {
+  {
+    const auto lock = HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value();
+    ASSERT_THAT(bind(host_, lock, {.function = bdf(kOne)}), IsOk());
+  }
+  const auto bindings = acquire(host_, both_);
+  ASSERT_THAT(bindings, IsOk());
+  ASSERT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(kOne), "vfio-pci");
+  EXPECT_EQ(driver(kTwo), "e1000e");
+}
+
+TEST_F(Managed, AllOrNoneAreAcquired) {
+  kernel_.fail_probe("vfio-pci", kTwo, EIO);
+  EXPECT_THAT(acquire(host_, both_), FailsWith(Errc::rolled_back, HasSubstr(kTwo)));
+  EXPECT_EQ(driver(kOne), "e1000e");
+  EXPECT_EQ(driver(kTwo), "e1000e");
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+}
+
+TEST_F(Managed, AFunctionOfAnotherLivingOwnerIsBusy) {
+  ASSERT_THAT(acquire(host_, both_), IsOk());
+  auto bound = load_bound(kernel_.root(), bdf(kOne)).value();
+  bound.owner = {.pid = 4711, .start = "55"};
+  alive(4711, "55");
+  ASSERT_THAT(store_bound(kernel_.root(), bound), IsOk());
+  EXPECT_THAT(acquire(host_, {.functions = {bdf(kOne)}}),
+              FailsWith(Errc::busy, HasSubstr("belongs to the virtual machine of process 4711")));
+  EXPECT_EQ(driver(kOne), "vfio-pci");
+}
+
+TEST_F(Managed, AFunctionOfAKilledOwnerIsInheritedAndReturned) {
+  ASSERT_THAT(acquire(host_, both_), IsOk());
+  auto bound = load_bound(kernel_.root(), bdf(kOne)).value();
+  bound.owner = {.pid = 4711, .start = "55"};
+  ASSERT_THAT(store_bound(kernel_.root(), bound), IsOk());
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  EXPECT_TRUE(bindings->front().must_return);
+  ASSERT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(kOne), "e1000e");
+}
+
+TEST_F(Managed, ReleaseAfterTheOwnerWasKilledFindsTheFormerDriver) {
+  ASSERT_THAT(acquire(host_, both_), IsOk());
+  const auto lock = HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value();
+  ASSERT_THAT(release(host_, lock, {.function = bdf(kTwo)}), IsOk());
+  EXPECT_EQ(driver(kTwo), "e1000e");
+}
+
+TEST_F(Managed, AGroupThatIsNotViableChangesNothing) {
+  kernel_.add("0000:02:00.1", {.native = "snd_hda_intel", .driver = "snd_hda_intel"}, 3);
+  kernel_.inject({});
+  EXPECT_THAT(acquire(host_, both_), FailsWith(Errc::refused, HasSubstr("0000:02:00.1 (snd_hda_intel)")));
+  EXPECT_EQ(kernel_.count(), 0);
+}
+
+TEST_F(Managed, ReturningGoesOnAfterOneFailure) {
+  const auto bindings = acquire(host_, both_);
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.fail_probe("e1000e", kOne, EIO);
+  EXPECT_THAT(give_back(host_, *bindings), FailsWith(Errc::rolled_back, HasSubstr(kOne)));
+  EXPECT_EQ(driver(kTwo), "e1000e");
+}
+
+TEST_F(Managed, AFunctionThatVanishedNeedsNoReturn) {
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.tree().remove(FakeKernel::device_directory(kOne));
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+}
+
+}  // namespace
+}  // namespace pcivm::vfio

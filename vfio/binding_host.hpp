@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What every transaction on the host is given: where the host is, who may tell that a function is in use, and how long
+// the kernel may take.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bdf.hpp"
+#include "base/result.hpp"
+#include "base/sysroot.hpp"
+#include "iommu/in_use.hpp"
+
+namespace pcivm::vfio {
+
+/// Who uses a function; empty = nobody.
+using UsersOf = std::function<Result<std::vector<iommu::InUse>>(const SysRoot&, Bdf)>;
+
+/// Passed by reference, outlives the call. Single-threaded: blocking writes fork.
+struct Host {
+  const SysRoot& root;
+  UsersOf users_of{iommu::users_of};
+  /// For one kernel call that may block (unbind, probe, sriov_numvfs).
+  std::chrono::milliseconds deadline{30'000};
+  /// For the host lock.
+  std::chrono::milliseconds lock_wait{30'000};
+  /// A line for the operator while something takes long, and for what could not be done but does not matter.
+  std::function<void(std::string_view)> note{[](std::string_view) {}};
+};
+
+/// Errc::busy, naming every holder, when `function` is in use by a kind that is not in `force`.
+[[nodiscard]] Result<void> refuse_in_use(const Host& host, Bdf function, const std::vector<std::string>& force);
+
+/// The content of a sysfs file whose reader takes a lock that a stuck writer may hold (sriov_numvfs, driver_override):
+/// read in a child. Errc::timeout after the host's deadline.
+[[nodiscard]] Result<std::string> read_within(const Host& host, std::string_view path);
+
+}  // namespace pcivm::vfio

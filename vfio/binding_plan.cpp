@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/binding_plan.hpp"
+
+#include <fmt/format.h>
+
+namespace pcivm::vfio {
+
+namespace {
+
+std::string override_file(Bdf function) { return directory_of(function) + "/driver_override"; }
+std::string autoprobe_file(Bdf physfn) { return directory_of(physfn) + "/sriov_drivers_autoprobe"; }
+
+Step set_override(Bdf function, const std::string& driver) {
+  return {StepKind::set_override, function, override_file(function), driver, {}};
+}
+Step set_autoprobe(const Situation& now, bool on) {
+  return {StepKind::set_autoprobe, now.function, autoprobe_file(now.physfn.value_or(now.function)), on ? "1" : "0", {}};
+}
+Step unbind(Bdf function, const std::string& driver) {
+  return {StepKind::unbind, function, fmt::format("/sys/bus/pci/drivers/{}/unbind", driver), function.to_string(), {}};
+}
+Step probe(Bdf function, const std::string& wanted) {
+  return {StepKind::probe, function, "/sys/bus/pci/drivers_probe", function.to_string(), wanted};
+}
+
+// Probing whatever matches: a VF whose PF has autoprobe off is only probed while it is on, or by override
+// (pci-driver.c, pci_device_can_probe).
+void probe_any(const Situation& now, const Target& target, std::vector<Step>& steps) {
+  const bool window = now.physfn && !now.autoprobe && target.driver_override.empty();
+  if (window) steps.push_back(set_autoprobe(now, true));
+  steps.push_back(probe(now.function, {}));
+  if (window) steps.push_back(set_autoprobe(now, false));
+}
+
+Result<std::string> read_override(const Host& host, Bdf function) {
+  auto text = TRY(read_within(host, override_file(function)));
+  if (text == "(null)") text.clear();
+  return text;
+}
+
+Result<void> write(const Host& host, const Step& step) {
+  // A zero-length write never reaches the kernel's store function.
+  const bool clears = step.kind == StepKind::set_override && step.value.empty();
+  return host.root.write_within(step.path, clears ? "\n" : step.value, host.deadline);
+}
+
+std::string shown(std::string_view driver) { return driver.empty() ? "no driver" : fmt::format("driver {}", driver); }
+
+Result<void> expect_driver(const Host& host, const Step& step, std::string_view wanted) {
+  const auto found = host.root.link_name(directory_of(step.function) + "/driver");
+  if (found == wanted) return {};
+  return fail(Errc::kernel, fmt::format("{} was accepted, but {} has {}, wanted {}", describe(step),
+                                        step.function.to_string(), shown(found), shown(wanted)));
+}
+
+Result<void> expect_value(const Host& host, const Step& step) {
+  auto found = TRY(read_within(host, step.path));
+  if (found == "(null)") found.clear();
+  if (found == step.value) return {};
+  return fail(Errc::kernel, fmt::format("{} was accepted, but '{}' reads '{}'", describe(step), step.path, found));
+}
+
+Result<void> apply_probe(const Host& host, const Step& step) {
+  TRY(write(host, step));
+  if (step.wanted.empty()) return {};
+  const auto bound = host.root.link_name(directory_of(step.function) + "/driver");
+  if (bound == step.wanted) return {};
+  if (bound.empty()) {
+    // drivers_probe reports success when every driver refused; the driver's own bind file tells the errno.
+    const auto bind = fmt::format("/sys/bus/pci/drivers/{}/bind", step.wanted);
+    TRY(host.root.write_within(bind, step.value, host.deadline));
+  }
+  return expect_driver(host, step, step.wanted);
+}
+
+}  // namespace
+
+std::string directory_of(Bdf function) { return "/sys/bus/pci/devices/" + function.to_string(); }
+
+bool is_vfio_driver(std::string_view driver) { return driver.find("vfio") != std::string_view::npos; }
+
+std::string describe(const Step& step) { return fmt::format("write '{}' to '{}'", step.value, step.path); }
+
+std::vector<Step> plan(const Situation& now, const Target& target) {
+  std::vector<Step> steps;
+  const auto& function = now.function;
+  const bool stays = target.driver && *target.driver == now.state.driver;
+  const bool named = target.driver && !target.driver->empty();
+  // A named driver is probed under its own override: only then is it certain that no other driver takes the function.
+  const auto& first = named && !stays ? *target.driver : target.driver_override;
+  if (first != now.state.driver_override) steps.push_back(set_override(function, first));
+  if (!stays && !now.state.driver.empty()) steps.push_back(unbind(function, now.state.driver));
+  if (!target.driver) {
+    probe_any(now, target, steps);
+  } else if (named && !stays) {
+    steps.push_back(probe(function, *target.driver));
+  }
+  if (first != target.driver_override) steps.push_back(set_override(function, target.driver_override));
+  if (target.autoprobe && now.physfn && *target.autoprobe != now.autoprobe) {
+    steps.push_back(set_autoprobe(now, *target.autoprobe));
+  }
+  return steps;
+}
+
+Result<Situation> situation(const Host& host, Bdf function) {
+  const auto directory = directory_of(function);
+  if (!host.root.exists(directory)) {
+    return fail(Error::make(Errc::not_found, fmt::format("there is no PCI function {}", function.to_string()))
+                    .coded("device.not_found")
+                    .advise("pcivm device list"));
+  }
+  Situation now{.function = function, .state = {}, .physfn = {}};
+  now.state.driver_override = TRY(read_override(host, function));
+  now.state.driver = host.root.link_name(directory + "/driver");
+  const auto physfn = host.root.link_name(directory + "/physfn");
+  if (!physfn.empty()) {
+    now.physfn = TRY(Bdf::parse(physfn));
+    const auto autoprobe = host.root.read(autoprobe_file(*now.physfn));
+    now.autoprobe = !autoprobe || *autoprobe != "0";
+  }
+  return now;
+}
+
+Result<std::string> identity_of(const SysRoot& root, Bdf function) {
+  const auto directory = directory_of(function);
+  std::string identity;
+  for (const auto* file : {"vendor", "device", "subsystem_vendor", "subsystem_device"}) {
+    const auto value = TRY(root.read(fmt::format("{}/{}", directory, file)));
+    identity += fmt::format("{}{}", identity.empty() ? "" : ":", value.starts_with("0x") ? value.substr(2) : value);
+  }
+  const auto physfn = root.link_name(directory + "/physfn");
+  if (physfn.empty()) return identity;
+  for (unsigned index = 0;; ++index) {
+    const auto link = fmt::format("{}/physfn/virtfn{}", directory, index);
+    const auto name = root.link_name(link);
+    if (name.empty()) break;
+    if (name == function.to_string()) return fmt::format("{} vf {} of {}", identity, index, physfn);
+  }
+  return fmt::format("{} vf of {}", identity, physfn);
+}
+
+Result<void> apply(const Host& host, const Step& step) {
+  switch (step.kind) {
+    case StepKind::set_override:
+    case StepKind::set_autoprobe: TRY(write(host, step)); return expect_value(host, step);
+    case StepKind::unbind: TRY(write(host, step)); return expect_driver(host, step, "");
+    case StepKind::probe: return apply_probe(host, step);
+  }
+  return fail(Errc::internal, "unknown step");
+}
+
+}  // namespace pcivm::vfio

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/binding_transaction.hpp"
+
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+
+namespace pcivm::vfio {
+
+namespace {
+
+Result<void> go_back(const Host& host, Journal& journal, Bdf function, const Target& former) {
+  const auto now = TRY(situation(host, function));
+  for (const auto& step : plan(now, former)) {
+    // Undoing goes on without a journal: the entry is there already, and repair only reads its first fields.
+    if (const auto noted = journal.step("undo: " + describe(step)); !noted) log::debug("{}", noted.error().text());
+    TRY(apply(host, step));
+  }
+  const auto after = TRY(situation(host, function));
+  if (!former.driver || after.state.driver == *former.driver) return {};
+  return fail(Errc::kernel,
+              fmt::format("{} has driver '{}', wanted '{}'", function.to_string(), after.state.driver, *former.driver));
+}
+
+}  // namespace
+
+Result<Record> opening_record(const Host& host, std::string_view intent, const Situation& now) {
+  Record record;
+  record.set("intent", intent);
+  record.set("identity", TRY(identity_of(host.root, now.function)));
+  record.set("former_driver", now.state.driver);
+  record.set("former_override", now.state.driver_override);
+  if (now.physfn) record.set("former_autoprobe", now.autoprobe ? "1" : "0");
+  return record;
+}
+
+Target former_target(const Record& record) {
+  Target target{.driver = record.get("former_driver"), .driver_override = record.get("former_override")};
+  if (record.has("former_autoprobe")) target.autoprobe = record.get("former_autoprobe") == "1";
+  return target;
+}
+
+Result<void> move_to(const Host& host, Journal& journal, Bdf function, const Target& target) {
+  const auto now = TRY(situation(host, function));
+  for (const auto& step : plan(now, target)) {
+    TRY(journal.step(describe(step)));
+    log::debug("{}", describe(step));
+    TRY(apply(host, step));
+  }
+  return {};
+}
+
+Error undo(const Host& host, Journal& journal, Bdf function, const Target& former, Error cause) {
+  // Without an errno it was our deadline; a driver may also answer ETIMEDOUT, which blocks nothing.
+  if (cause.kind() == Errc::timeout && cause.sys_errno() == 0) {
+    return std::move(cause)
+        .within(fmt::format("{} is blocked in the kernel and was left as it is", function.to_string()))
+        .advise("end the process that has it open, then: pcivm reconcile");
+  }
+  auto back = go_back(host, journal, function, former);
+  if (back) back = journal.close();
+  if (back) {
+    return std::move(cause)
+        .within(fmt::format("{} was put back as it was", function.to_string()))
+        .as(Errc::rolled_back);
+  }
+  return std::move(cause)
+      .within(fmt::format("{} could not be put back ({})", function.to_string(), back.error().text()))
+      .as(Errc::stranded)
+      .advise("pcivm reconcile");
+}
+
+}  // namespace pcivm::vfio

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/journal.hpp"
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "base/parse.hpp"
+
+namespace pcivm::vfio {
+
+namespace {
+
+constexpr std::string_view kJournal{"/run/pcivm/journal"};
+constexpr std::string_view kBound{"/run/pcivm/bound"};
+
+std::string file_of(std::string_view directory, Bdf function) {
+  return fmt::format("{}/{}", directory, function.to_string());
+}
+
+std::vector<Bdf> functions_in(const SysRoot& root, std::string_view directory) {
+  std::vector<Bdf> functions;
+  const auto names = root.list(directory);
+  if (!names) return functions;
+  for (const auto& name : *names) {
+    if (const auto function = Bdf::parse(name)) functions.push_back(*function);
+  }
+  return functions;
+}
+
+}  // namespace
+
+Journal::Journal(const SysRoot& root, Bdf function, Record record)
+    : root_{&root}, function_{function}, record_{std::move(record)} {}
+
+Result<Journal> Journal::begin(const SysRoot& root, Bdf function, Record fields) {
+  if (root.exists(file_of(kJournal, function))) {
+    return fail(Error::make(Errc::busy, fmt::format("{} has an unfinished change", function.to_string()))
+                    .coded("device.unfinished")
+                    .advise("pcivm reconcile"));
+  }
+  Journal journal{root, function, std::move(fields)};
+  TRY(journal.step("begin"));
+  return journal;
+}
+
+Result<void> Journal::step(std::string_view step) {
+  record_.set("step", step);
+  return store(*root_, file_of(kJournal, function_), record_);
+}
+
+Result<void> Journal::close() { return forget_entry(*root_, function_); }
+
+Result<std::vector<LeftOver>> left_over(const SysRoot& root) {
+  std::vector<LeftOver> entries;
+  for (const auto function : functions_in(root, kJournal)) {
+    entries.push_back({function, load(root, file_of(kJournal, function))});
+  }
+  return entries;
+}
+
+Result<void> forget_entry(const SysRoot& root, Bdf function) { return erase(root, file_of(kJournal, function)); }
+
+Result<Owner> Owner::of(const SysRoot& root, int pid) {
+  const auto stat = TRY(root.read(fmt::format("/proc/{}/stat", pid)));
+  // Field 2 is the command in brackets and may hold anything, so counting starts behind its last bracket.
+  auto at = stat.rfind(')');
+  for (int field = 3; field <= 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
+  if (at == std::string::npos) return fail(Errc::invalid, fmt::format("'/proc/{}/stat' is cut short", pid));
+  return Owner{.pid = pid, .start = stat.substr(at + 1, stat.find(' ', at + 1) - at - 1)};
+}
+
+bool Owner::alive(const SysRoot& root) const {
+  const auto now = of(root, pid);
+  return now && *now == *this;
+}
+
+Result<Bound> load_bound(const SysRoot& root, Bdf function) {
+  const auto record = TRY(load(root, file_of(kBound, function)));
+  const auto pid = parse_decimal<unsigned>(record.get("owner_pid"));
+  return Bound{.function = function,
+               .identity = record.get("identity"),
+               .former = {.driver = record.get("former_driver"), .driver_override = record.get("former_override")},
+               .managed = record.get("managed") == "1",
+               .owner = {.pid = pid ? static_cast<int>(*pid) : 0, .start = record.get("owner_start")}};
+}
+
+Result<void> store_bound(const SysRoot& root, const Bound& bound) {
+  Record record;
+  record.set("identity", bound.identity);
+  record.set("former_driver", bound.former.driver);
+  record.set("former_override", bound.former.driver_override);
+  record.set("managed", bound.managed ? "1" : "0");
+  record.set("owner_pid", fmt::to_string(bound.owner.pid));
+  record.set("owner_start", bound.owner.start);
+  return store(root, file_of(kBound, bound.function), record);
+}
+
+Result<void> forget_bound(const SysRoot& root, Bdf function) { return erase(root, file_of(kBound, function)); }
+
+std::vector<Bound> all_bound(const SysRoot& root) {
+  std::vector<Bound> all;
+  for (const auto function : functions_in(root, kBound)) {
+    if (auto bound = load_bound(root, function)) all.push_back(std::move(*bound));
+  }
+  return all;
+}
+
+}  // namespace pcivm::vfio

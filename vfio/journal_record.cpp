@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/journal_record.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "base/fd.hpp"
+#include "base/parse.hpp"
+
+namespace pcivm::vfio {
+
+namespace {
+
+constexpr std::string_view kHeader{"pcivm-record 1\n"};
+constexpr std::string_view kSum{"sum="};
+
+// FNV-1a: guards against truncation and stray edits, not against an attacker, who would need root to get here.
+std::uint64_t checksum(std::string_view text) {
+  std::uint64_t hash{0xcbf29ce484222325};
+  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+  return hash;
+}
+
+std::string escape(std::string_view value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == '%') {
+      out += "%25";
+    } else if (c == '\n') {
+      out += "%0a";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string unescape(std::string_view value) {
+  std::string out;
+  while (!value.empty()) {
+    const bool percent = value.starts_with("%25");
+    const bool newline = value.starts_with("%0a");
+    out += percent ? '%' : newline ? '\n' : value.front();
+    value.remove_prefix(percent || newline ? 3 : 1);
+  }
+  return out;
+}
+
+Result<void> make_directories(const SysRoot& root, std::string_view path) {
+  for (auto slash = path.find('/', 1); slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
+    const auto directory = path.substr(0, slash);
+    if (::mkdir(root.host_path(directory).c_str(), 0700) != 0 && errno != EEXIST) {
+      return fail_errno(errno, fmt::format("make directory '{}'", directory));
+    }
+  }
+  return {};
+}
+
+Result<void> sync(FdRef fd, std::string_view path) {
+  if (::fsync(fd.number()) != 0) return fail_errno(errno, fmt::format("fsync '{}'", path));
+  return {};
+}
+
+Result<void> sync_directory_of(const SysRoot& root, std::string_view path) {
+  const auto directory = path.substr(0, path.rfind('/'));
+  const auto fd = TRY(open_path(root.host_path(directory), O_RDONLY | O_DIRECTORY));
+  return sync(fd.ref(), directory);
+}
+
+}  // namespace
+
+void Record::set(std::string_view key, std::string_view value) { fields_[std::string{key}] = value; }
+
+std::string Record::get(std::string_view key) const {
+  const auto found = fields_.find(key);
+  return found == fields_.end() ? std::string{} : found->second;
+}
+
+bool Record::has(std::string_view key) const { return fields_.contains(key); }
+
+std::string Record::serialize() const {
+  std::string text{kHeader};
+  for (const auto& [key, value] : fields_) text += fmt::format("{}={}\n", key, escape(value));
+  text += fmt::format("{}{:016x}\n", kSum, checksum(text));
+  return text;
+}
+
+Result<Record> Record::parse(std::string_view text) {
+  const auto damaged = [&](std::string_view why) {
+    return fail(Errc::invalid, fmt::format("damaged record of {} bytes: {}", text.size(), why));
+  };
+  if (!text.starts_with(kHeader)) return damaged("no header");
+  // The checksum line has one length only, so a cut anywhere, even of the last newline, is seen.
+  constexpr std::size_t kTail{kSum.size() + 16 + 1};
+  if (text.size() < kHeader.size() + kTail || !text.ends_with('\n')) return damaged("cut short");
+  const auto body = text.substr(0, text.size() - kTail);
+  const auto tail = text.substr(body.size());
+  const auto sum = parse_hex<std::uint64_t>(tail.substr(kSum.size(), 16));
+  if (!tail.starts_with(kSum) || !sum || *sum != checksum(body)) return damaged("wrong checksum");
+
+  Record record;
+  for (auto rest = body.substr(kHeader.size()); !rest.empty();) {
+    const auto end = rest.find('\n');
+    const auto equals = rest.find('=');
+    if (end == std::string_view::npos || equals >= end) return damaged("a line without '='");
+    record.set(rest.substr(0, equals), unescape(rest.substr(equals + 1, end - equals - 1)));
+    rest.remove_prefix(end + 1);
+  }
+  return record;
+}
+
+Result<void> store(const SysRoot& root, std::string_view path, const Record& record) {
+  TRY(make_directories(root, path));
+  const auto slash = path.rfind('/');
+  // The leading dot keeps a temporary file that a crash left behind out of listings.
+  const auto temporary = fmt::format("{}/.{}.new", path.substr(0, slash), path.substr(slash + 1));
+  const auto fd = TRY(open_path(root.host_path(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  TRY_IN(write_all(fd.ref(), record.serialize()), fmt::format("write '{}'", temporary));
+  TRY(sync(fd.ref(), temporary));
+  if (::rename(root.host_path(temporary).c_str(), root.host_path(path).c_str()) != 0) {
+    return fail_errno(errno, fmt::format("rename '{}' to '{}'", temporary, path));
+  }
+  return sync_directory_of(root, path);
+}
+
+Result<Record> load(const SysRoot& root, std::string_view path) {
+  const auto fd = TRY(root.open_file(path, O_RDONLY));
+  const auto text = TRY_IN(read_to_end(fd.ref()), fmt::format("read '{}'", path));
+  return TRY_IN(Record::parse(text), std::string{path});
+}
+
+Result<void> erase(const SysRoot& root, std::string_view path) {
+  if (::unlink(root.host_path(path).c_str()) != 0) {
+    if (errno == ENOENT) return {};
+    return fail_errno(errno, fmt::format("remove '{}'", path));
+  }
+  return sync_directory_of(root, path);
+}
+
+}  // namespace pcivm::vfio

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/managed.hpp"
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "vfio/binding_check.hpp"
+
+namespace pcivm::vfio {
+
+namespace {
+
+Result<void> refuse_foreign(const Host& host, Bdf function, const Owner& self) {
+  const auto bound = load_bound(host.root, function);
+  if (!bound || !bound->managed || bound->owner == self || !bound->owner.alive(host.root)) return {};
+  return fail(Error::make(Errc::busy, fmt::format("{} belongs to the virtual machine of process {}",
+                                                  function.to_string(), bound->owner.pid))
+                  .coded("device.owned")
+                  .advise("stop that virtual machine first"));
+}
+
+// On a VFIO driver already: by the operator (stays), or for a VM whose supervisor was killed (inherited).
+Result<ManagedBinding> adopt(const Host& host, Bdf function, const std::string& identity, const Owner& self,
+                             const std::vector<std::string>& force) {
+  TRY(refuse_in_use(host, function, force));
+  auto bound = load_bound(host.root, function);
+  const bool inherited = bound && bound->managed && bound->identity == identity;
+  if (inherited) {
+    bound->owner = self;
+    TRY(store_bound(host.root, *bound));
+  }
+  return ManagedBinding{.function = function,
+                        .identity = identity,
+                        .must_return = inherited,
+                        .former = inherited ? bound->former : DriverState{}};
+}
+
+Result<ManagedBinding> acquire_one(const Host& host, const HostLock& lock, const AcquireRequest& request, Bdf function,
+                                   const Owner& self) {
+  const auto now = TRY(situation(host, function));
+  const auto identity = TRY(identity_of(host.root, function));
+  TRY(refuse_foreign(host, function, self));
+  if (now.state.driver == request.driver) return adopt(host, function, identity, self, request.force);
+  const BindRequest bind_request{
+      .function = function, .driver = request.driver, .force = request.force, .managed = self};
+  const auto change = TRY(bind(host, lock, bind_request));
+  return ManagedBinding{.function = function, .identity = identity, .must_return = true, .former = change.before};
+}
+
+Result<void> return_one(const Host& host, const HostLock& lock, const ManagedBinding& binding) {
+  if (!binding.must_return) return {};
+  const auto identity = identity_of(host.root, binding.function);
+  if (!identity || *identity != binding.identity) {
+    host.note(fmt::format("{} is no longer there; nothing to return", binding.function.to_string()));
+    return forget_bound(host.root, binding.function);
+  }
+  TRY(release(host, lock, {.function = binding.function}));
+  return {};
+}
+
+Result<void> return_all(const Host& host, const HostLock& lock, std::span<const ManagedBinding> bindings) {
+  Result<void> first{};
+  for (const auto& binding : bindings) {
+    auto done = return_one(host, lock, binding);
+    if (done) continue;
+    host.note(fmt::format("{} is not returned: {}", binding.function.to_string(), done.error().text()));
+    if (first) first = std::move(done);
+  }
+  return first;
+}
+
+Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRequest& request,
+                         std::vector<ManagedBinding>& bindings) {
+  const auto self = TRY(Owner::of(host.root, ::getpid()));
+  for (const auto function : request.functions) TRY(situation(host, function));
+  TRY(check_groups(host.root, request.functions));
+  for (const auto function : request.functions) {
+    bindings.push_back(TRY(acquire_one(host, lock, request, function, self)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireRequest& request) {
+  const auto lock = TRY(HostLock::take(host.root, host.lock_wait, host.note));
+  for (const auto& repair : TRY(recover_bindings(host, lock))) {
+    host.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state));
+  }
+  std::vector<ManagedBinding> bindings;
+  if (auto done = acquire_all(host, lock, request, bindings); !done) {
+    const auto returned = return_all(host, lock, bindings);
+    if (!returned) return fail(std::move(done).error().within(returned.error().text()).as(Errc::stranded));
+    return fail(std::move(done).error());
+  }
+  return bindings;
+}
+
+Result<void> give_back(const Host& host, std::span<const ManagedBinding> bindings) {
+  const auto lock = TRY(HostLock::take(host.root, host.lock_wait, host.note));
+  return return_all(host, lock, bindings);
+}
+
+}  // namespace pcivm::vfio

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Functions for the length of one VM: bound when it starts, returned when it ends, however it ends. For the supervisor
+// process of a VM, which outlives its VMM; should it be killed too, `pcivm device release` finds the record.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vfio/binding.hpp"
+
+namespace pcivm::vfio {
+
+struct ManagedBinding {
+  Bdf function;
+  std::string identity;
+  bool must_return{};  ///< false: it was on a VFIO driver already, by the operator's will
+  DriverState former;  ///< whom it goes back to
+};
+
+struct AcquireRequest {
+  std::vector<Bdf> functions{};
+  std::string driver{"vfio-pci"};
+  std::vector<std::string> force{};
+};
+
+/// Takes the host lock, repairs what a crash left behind, and gives every function to the driver, for the calling
+/// process. All or none: on failure those already bound are returned. Errc::busy when a function is in use or acquired
+/// by another living process; Errc::refused when a sibling in one of their groups has a native driver.
+[[nodiscard]] Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireRequest& request);
+
+/// Returns what must be returned, also after a failure with one of them; that of the first is the result. To be called
+/// when the VMM's descriptors are closed: a function that is still open is Errc::busy and stays.
+[[nodiscard]] Result<void> give_back(const Host& host, std::span<const ManagedBinding> bindings);
+
+}  // namespace pcivm::vfio
