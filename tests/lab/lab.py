@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def prepare(_) -> int:
+    cache.prune()
     packages.install_needed()
     debian = tree.get()
     image.host_base(debian)

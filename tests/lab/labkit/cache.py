@@ -23,8 +23,30 @@ class LabError(Exception):
 def root() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     path = Path(base) / "pcivm"
-    path.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _make_folder(path)
     return path
+
+
+def _make_folder(path: Path) -> None:
+    """With the owner of the folder above it: root may prepare the cache of a user."""
+    if not path.parent.exists():
+        _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _give(path)
+
+
+def _give(path: Path) -> None:
+    if os.geteuid() == 0:
+        above = path.parent.stat()
+        os.chown(path, above.st_uid, above.st_gid)
+
+
+def prune(days: int = 14) -> None:
+    """Removes what no run has used for that long."""
+    for path in root().iterdir():
+        if path.suffix != ".lock" and time.time() - path.stat().st_mtime > days * 86400:
+            remove(path)
 
 
 def say(text: str) -> None:
@@ -43,7 +65,7 @@ def digest(*parts: str | bytes | Path) -> str:
 @contextlib.contextmanager
 def lock(name: str):
     """Holds the named lock of the cache; says so when it must wait for another run."""
-    with open(root() / f"{name}.lock", "w") as handle:
+    with _lock_file(name) as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -55,7 +77,7 @@ def lock(name: str):
 @contextlib.contextmanager
 def slot(count: int):
     """Holds one of `count` places for running hosts: more at once only slow each other down."""
-    handles = [open(root() / f"slot{n}.lock", "w") for n in range(count)]
+    handles = [_lock_file(f"slot{n}") for n in range(count)]
     try:
         waited = False
         while not any(_try_lock(handle) for handle in handles):
@@ -67,6 +89,13 @@ def slot(count: int):
     finally:
         for handle in handles:
             handle.close()
+
+
+def _lock_file(name: str):
+    path = root() / f"{name}.lock"
+    handle = open(path, "a")
+    _give(path)
+    return handle
 
 
 def _try_lock(handle) -> bool:
@@ -81,7 +110,8 @@ def entry(kind: str, key: str, what: str, build) -> Path:
     """The cache entry `kind-key`; when absent, `build(path)` makes it (a file or a directory) at a temporary path."""
     final = root() / f"{kind}-{key}"
     if final.exists():
-        os.utime(final)
+        with contextlib.suppress(PermissionError):  # root made it for this user
+            os.utime(final)
         return final
     with lock(kind):
         if final.exists():
@@ -92,6 +122,7 @@ def entry(kind: str, key: str, what: str, build) -> Path:
         start = time.monotonic()
         build(part)
         part.rename(final)
+        _give(final)
         say(f"made {what} in {time.monotonic() - start:.0f} s")
     return final
 

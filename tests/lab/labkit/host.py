@@ -101,7 +101,7 @@ class Host:
 
     def shell(self) -> int:
         size = shutil.get_terminal_size()
-        return self._request(f"shell {size.lines} {size.columns}", float("inf")).code
+        return self._request(f"shell {size.lines} {size.columns} {os.environ.get('TERM', 'linux')}", float("inf")).code
 
     def show_tasks(self) -> None:
         """Makes the host print what its processes wait for on the console, also while a script runs in it."""

@@ -18,6 +18,7 @@ from .kernel import Kernel
 
 LAB = Path(__file__).resolve().parents[1]
 LIBDIR = tree.LIBDIR
+KERNEL_SOURCE = Path(__file__).with_name("kernel.py")
 
 HOST_MODULES = """
     kvm_amd vfio_pci vfio_iommu_type1 vhost_net vhost_vsock tun tap macvtap uio_pci_generic
@@ -43,7 +44,8 @@ KMOD_NAMES = "depmod insmod lsmod modinfo modprobe rmmod".split()
 
 def host_base(debian: Path) -> Path:
     """Folder with `image` (the archive) and `names` (the paths in it)."""
-    parts = [debian.name, *HOST_MODULES, *PROGRAMS, *map(inspect.getsource, (_base, _skeleton, _program))]
+    parts = [debian.name, *HOST_MODULES, *PROGRAMS, KERNEL_SOURCE,
+             *map(inspect.getsource, (_base, _skeleton, _busybox, _program))]
     return _layer("base", cache.digest(*parts), "the image of the lab host", lambda: _base(debian))
 
 
@@ -55,7 +57,8 @@ def peer_layer(debian: Path) -> Path:
 def guest(debian: Path) -> Path:
     """The guest's initramfs."""
     scripts = sorted((LAB / "guest").glob("*.sh"))
-    parts = [debian.name, *GUEST_MODULES, inspect.getsource(_guest), LAB / "l2/init",
+    parts = [debian.name, *GUEST_MODULES, KERNEL_SOURCE, LAB / "l2/init",
+             *map(inspect.getsource, (_guest, _skeleton, _busybox)),
              *(part for script in scripts for part in (script.name, script))]
     return cache.entry("guest", cache.digest(*parts), "the guest image", lambda path: _guest(debian, scripts).write(path))
 

@@ -4,7 +4,6 @@
 import os
 import re
 import shutil
-from pathlib import Path
 
 from . import cache
 
@@ -21,14 +20,10 @@ def install_needed() -> None:
     """Installs what the lab itself runs on this machine; does nothing when all of it is there."""
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = sorted({package for command, package in NEEDED.items() if not shutil.which(command, path=search)})
-    if not missing:
-        return
-    need_root(f"install {' '.join(missing)}")
-    cache.say(f"installing {' '.join(missing)}")
-    apt = ["apt-get", "-o", "DPkg::Lock::Timeout=600", "-qq"]
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    cache.run([*apt, "update"], env=env)
-    cache.run([*apt, "install", "-y", "--no-install-recommends", *missing], env=env)
+    if missing:
+        cache.say(f"installing {' '.join(missing)}")
+        _apt_get("update", purpose=f"install {' '.join(missing)}")
+        _apt_get("install", "-y", "--no-install-recommends", *missing, purpose=f"install {' '.join(missing)}")
 
 
 def need_root(purpose: str) -> None:
@@ -38,48 +33,38 @@ def need_root(purpose: str) -> None:
 
 
 def archive() -> str:
-    """The address of the Debian archive in this machine's own apt sources (one-line or deb822 format)."""
-    etc = Path("/etc/apt")
-    files = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
-    for file in files:
-        if not file.is_file() or file.suffix not in (".list", ".sources"):
-            continue
-        text = file.read_text(errors="replace")
-        for address, suite in _one_line(text) if file.suffix == ".list" else _deb822(text):
-            if re.fullmatch(r"(bookworm|trixie|stable|oldstable)", suite):
-                return address
-    raise cache.LabError("no Debian archive in /etc/apt/sources.list or /etc/apt/sources.list.d: "
-                         "wanted an entry whose suite is bookworm or trixie")
+    """The address of the Debian archive that this machine's own apt sources name, whatever their format."""
+    address = _known_archive()
+    if not address:
+        _apt_get("update", purpose="read the package lists")
+        address = _known_archive()
+    if not address:
+        raise cache.LabError("no Debian archive in this machine's apt sources: wanted one whose Release file says "
+                             "Origin: Debian, Label: Debian, with the component main")
+    return address
 
 
-def _one_line(text: str):
-    for line in text.splitlines():
-        match = re.match(r"deb\s+(?:\[[^]]*\]\s*)?(\S+)\s+(\S+)", line.strip())
-        if match:
-            yield match.group(1).rstrip("/"), match.group(2)
+def _known_archive() -> str | None:
+    """What apt knows of the archive's origin, which it does only after an update."""
+    listing = cache.run(["apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(REPO_URI)",
+                         "Created-By: Packages"])
+    found = [line.split("|", 3)[3] for line in listing.splitlines() if line.startswith("Debian|Debian|main|")]
+    return found[0].rstrip("/") if found else None
 
 
-def _deb822(text: str):
-    for stanza in re.split(r"\n\s*\n", text):
-        fields = {}
-        name = None
-        for line in stanza.splitlines():
-            if line.startswith("#"):
-                continue
-            if line[:1].isspace() and name:
-                fields[name] += " " + line.strip()
-            elif ":" in line:
-                name, value = line.split(":", 1)
-                name = name.strip().lower()
-                fields[name] = value.strip()
-        if "deb" not in fields.get("types", "").split() or fields.get("enabled", "yes").lower() == "no":
-            continue
-        for address in fields.get("uris", "").split():
-            for suite in fields.get("suites", "").split():
-                yield address.rstrip("/"), suite
+def _apt_get(*arguments: str, purpose: str) -> None:
+    need_root(purpose)
+    cache.run(["apt-get", "-o", "DPkg::Lock::Timeout=600", "-qq", *arguments],
+              env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
 
 
 def acquire_settings() -> str:
     """This machine's own download settings of apt (proxy, dates, retries) as an apt.conf text."""
     lines = cache.run(["apt-config", "dump"]).splitlines()
-    return "".join(line + "\n" for line in lines if re.match(r'Acquire::[\w:-]+ "[^"]+";', line))
+    return "".join(line + "\n" for line in lines if re.match(r'Acquire::(?!IndexTargets)[\w:-]+ "[^"]+";', line))
+
+
+def proxies() -> dict[str, str]:
+    """apt's proxies as the variables that debootstrap's downloader reads."""
+    found = re.findall(r'^Acquire::(https?)::proxy "([^"]+)";', acquire_settings(), re.MULTILINE | re.IGNORECASE)
+    return {f"{scheme.lower()}_proxy": address for scheme, address in found if address != "DIRECT"}

@@ -66,7 +66,7 @@ def _make(tree: Path) -> None:
     packages.install_needed()
     mirror = packages.archive()
     env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "DEBIAN_FRONTEND": "noninteractive",
-           "LC_ALL": "C.UTF-8"}
+           "LC_ALL": "C.UTF-8", **packages.proxies()}
     script = f"/usr/share/debootstrap/scripts/{SUITE}"
     cache.run(["debootstrap", "--variant=minbase", f"--include=ca-certificates,{','.join(TOOLS)}", SUITE, str(tree),
                mirror, *([] if os.path.exists(script) else ["/usr/share/debootstrap/scripts/sid"])], env=env)
