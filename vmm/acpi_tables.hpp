@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The ACPI tables of the machine (ACPI 6.5): what they say is computed from platform.hpp and a few numbers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/result.hpp"
+#include "base/units.hpp"
+#include "vmm/platform.hpp"
+
+namespace pcivm::vmm {
+
+struct AcpiConfig {
+  Gpa address = platform::kAcpiTables;  ///< where the bytes will lie; 16-byte aligned, below 4 GiB
+  std::uint64_t room = platform::kAcpiRoom;
+  std::vector<std::uint32_t> apic_ids;  ///< one for each vCPU, the first is the boot CPU
+  platform::Window pci_window32 = platform::kPciWindow32;
+  std::optional<platform::Window> pci_window64;
+  bool keyboard{true};  ///< agrees with ChipsetOptions
+};
+
+struct AcpiTables {
+  std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG
+  Gpa address;
+  Gpa rsdp;  ///< for boot_params.acpi_rsdp_addr and hvm_start_info.rsdp_paddr
+};
+
+/// Pure. Errc::invalid: no vCPU, a misaligned address, a window that is empty or wraps, more bytes than `room`.
+[[nodiscard]] Result<AcpiTables> build_acpi_tables(const AcpiConfig& config);
+
+}  // namespace pcivm::vmm
