@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/container.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "vfio/info_chain.hpp"
+#include "vfio/uapi.hpp"
+
+namespace pcivm::vfio {
+
+namespace {
+
+Error explain_refusal(Error error, const std::vector<OpenedGroup>& groups) {
+  const auto firmware = std::ranges::find(groups, true, &OpenedGroup::firmware_memory);
+  if (error.sys_errno() == EPERM && firmware != groups.end()) {
+    return std::move(error)
+        .as(Errc::refused)
+        .within(fmt::format("firmware reserves memory for a device of group {}", firmware->number))
+        .advise("disable the feature of the device that needs it (RMRR / IVMD) in the firmware setup");
+  }
+  if (error.sys_errno() == EPERM) {
+    // vfio_iommu_type1_attach_group: without isolated MSIs a device could write any interrupt message.
+    return std::move(error)
+        .as(Errc::refused)
+        .within("interrupt remapping is off")
+        .advise("switch it on (firmware setup, no intremap=off); pcivm does not set allow_unsafe_interrupts");
+  }
+  return error;
+}
+
+Error explain_map(Error error, const DmaRun& run, bool allowed) {
+  const auto what = fmt::format("map {} bytes at {:#x} for DMA", run.length, run.iova.value);
+  switch (error.sys_errno()) {
+    case ENOMEM:
+      return std::move(error)
+          .as(Errc::denied)
+          .within(what)
+          .advise(fmt::format(
+              "locked memory is limited: LimitMEMLOCK=infinity in the unit, or ulimit -l of at least {} KiB more",
+              run.length / kKiB));
+    case ENOSPC: return std::move(error).within(what).advise("raise dma_entry_limit of the module vfio_iommu_type1");
+    case EEXIST: return std::move(error).as(Errc::busy).within(what);
+    case EINVAL:
+      return allowed ? std::move(error).within(what)
+                     : std::move(error)
+                           .as(Errc::refused)
+                           .within(what)
+                           .advise("the host reserves part of this range: guest memory has to be laid out around it");
+    default: return std::move(error).within(what);
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, Fd container, std::vector<OpenedGroup> groups) {
+  std::unique_ptr<Container> made{new Container{port, std::move(container), std::move(groups)}};
+  TRY(made->join());
+  TRY(made->set_iommu());
+  TRY_IN(made->read_info(), "container");
+  return made;
+}
+
+Result<void> Container::join() {
+  for (const auto& group : groups_) {
+    int number = container_.ref().number();
+    auto joined = uapi::set_container(port_, group.fd.ref(), number);
+    if (joined) continue;
+    return fail(explain_refusal(std::move(joined).error(), groups_).within(fmt::format("group {}", group.number)));
+  }
+  return {};
+}
+
+Result<void> Container::set_iommu() {
+  // Type 1 version 2 unmaps exactly what was asked for; every kernel that pcivm supports has it.
+  const int supported = TRY(uapi::check_extension(port_, container_.ref(), VFIO_TYPE1v2_IOMMU));
+  if (supported == 0) {
+    return fail(Error::make(Errc::not_found, "VFIO has no type1v2 IOMMU driver")
+                    .advise("load it: modprobe vfio_iommu_type1; check that the IOMMU is on: pcivm doctor"));
+  }
+  auto outcome = uapi::set_iommu(port_, container_.ref(), VFIO_TYPE1v2_IOMMU);
+  if (!outcome) return fail(explain_refusal(std::move(outcome).error(), groups_));
+  return {};
+}
+
+Result<void> Container::read_info() {
+  constexpr std::size_t kMostInfo = 64 * kKiB;
+  std::size_t tail = 0;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    FlexibleArgument<vfio_iommu_type1_info> argument{tail};
+    argument.header().argsz = static_cast<std::uint32_t>(argument.bytes().size());
+    TRY(uapi::iommu_get_info(port_, container_.ref(), argument.header()));
+    const auto& info = argument.header();
+    if (info.argsz > argument.bytes().size()) {
+      tail = std::min<std::size_t>(info.argsz, kMostInfo) - sizeof info;
+      continue;
+    }
+    if ((info.flags & VFIO_IOMMU_INFO_PGSIZES) != 0 && info.iova_pgsizes != 0) {
+      page_size_ = std::uint64_t{1} << static_cast<unsigned>(std::countr_zero(info.iova_pgsizes));
+    }
+    read_capabilities(argument.bytes(), (info.flags & VFIO_IOMMU_INFO_CAPS) != 0 ? info.cap_offset : 0);
+    return {};
+  }
+  return fail(Errc::kernel, "the size of VFIO_IOMMU_GET_INFO does not settle");
+}
+
+void Container::read_capabilities(std::span<const std::byte> info, std::uint32_t first) {
+  for (const auto& capability : info_capabilities(info, first)) {
+    if (capability.id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL) {
+      mappings_left_ = copy_at<vfio_iommu_type1_info_dma_avail>(capability.bytes, 0).avail;
+    }
+    if (capability.id != VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) continue;
+    const auto header = copy_at<vfio_iommu_type1_info_cap_iova_range>(capability.bytes, 0);
+    for (std::size_t index = 0; index < header.nr_iovas; ++index) {
+      const auto at = sizeof header + index * sizeof(vfio_iova_range);
+      if (at + sizeof(vfio_iova_range) > capability.bytes.size()) break;
+      const auto range = copy_at<vfio_iova_range>(capability.bytes, at);
+      if (range.start <= range.end) allowed_.push_back({.first = Iova{range.start}, .last = Iova{range.end}});
+    }
+  }
+  std::ranges::sort(allowed_, {}, &IovaRange::first);
+  // Before 5.4 the kernel does not say: then only a refused map tells.
+  if (allowed_.empty()) allowed_.push_back({.first = Iova{0}, .last = Iova{~std::uint64_t{0}}});
+}
+
+Result<void> Container::map(const DmaRun& run) {
+  for (const auto value : {run.iova.value, run.hva.value, run.length}) {
+    if (is_aligned(value, page_size_)) continue;
+    return fail(Errc::invalid, fmt::format("DMA mapping {:#x}+{:#x} from {:#x} is not aligned to {:#x}", run.iova.value,
+                                           run.length, run.hva.value, page_size_));
+  }
+  const bool allowed = holds(allowed_, run.iova, run.length);
+  if (!allowed) return fail(explain_map(Error::from_errno(EINVAL, "outside the IOVA ranges of the IOMMU"), run, false));
+  vfio_iommu_type1_dma_map request{};
+  request.argsz = sizeof request;
+  request.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
+  request.vaddr = run.hva.value;
+  request.iova = run.iova.value;
+  request.size = run.length;
+  auto outcome = uapi::map_dma(port_, container_.ref(), request);
+  if (!outcome) return fail(explain_map(std::move(outcome).error(), run, allowed));
+  ++maps_;
+  mapped_bytes_ += run.length;
+  return {};
+}
+
+Result<void> Container::unmap(Iova iova, std::uint64_t length) {
+  vfio_iommu_type1_dma_unmap request{};
+  request.argsz = sizeof request;
+  request.iova = iova.value;
+  request.size = length;
+  TRY_IN(uapi::unmap_dma(port_, container_.ref(), request), fmt::format("unmap {:#x}+{:#x}", iova.value, length));
+  ++unmaps_;
+  mapped_bytes_ -= std::min<std::uint64_t>(request.size, mapped_bytes_);
+  // Success with less than asked means that the range was not (wholly) mapped.
+  if (request.size != length) {
+    return fail(Errc::kernel, fmt::format("unmap {:#x}: {} bytes were mapped there, wanted {}", iova.value,
+                                          std::uint64_t{request.size}, length));
+  }
+  return {};
+}
+
+DmaCounters Container::counters() const {
+  return {.maps = maps_.load(), .unmaps = unmaps_.load(), .mapped_bytes = mapped_bytes_.load()};
+}
+
+}  // namespace pcivm::vfio

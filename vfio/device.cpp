@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/device.hpp"
+
+#include <linux/pci_regs.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/pci_config.hpp"
+#include "base/units.hpp"
+#include "vfio/uapi.hpp"
+
+namespace pcivm::vfio {
+
+static_assert(Device::kConfigRegion == VFIO_PCI_CONFIG_REGION_INDEX);
+static_assert(static_cast<int>(Irq::msix) == VFIO_PCI_MSIX_IRQ_INDEX);
+static_assert(static_cast<int>(Irq::request) == VFIO_PCI_REQ_IRQ_INDEX);
+
+namespace {
+
+constexpr std::size_t kSmallConfig = 256;
+constexpr std::size_t kFullConfig = 4096;
+
+Result<Fd> get_device_fd(IoctlPort& port, FdRef group, Bdf address) {
+  auto name = address.to_string();
+  auto raw = uapi::get_device_fd(port, group, *name.data());
+  if (raw) return Fd::adopt(*raw);
+  auto error = std::move(raw).error();
+  switch (error.sys_errno()) {
+    case EAGAIN:
+      return fail(std::move(error).as(Errc::busy).advise("the function is being reset or removed: try again"));
+    case EBUSY:
+      return fail(std::move(error).advise(
+          fmt::format("another process has {0} open, or it is a PF with VFs: pcivm device show {0}", name)));
+    case ENODEV:
+      return fail(std::move(error)
+                      .as(Errc::not_found)
+                      .advise(fmt::format("bind it first: pcivm device bind {} vfio-pci", name)));
+    default: return fail(std::move(error));
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, UnprovenReset unproven) {
+  auto fd = TRY_IN(get_device_fd(port, group, address), address.to_string());
+  std::unique_ptr<Device> device{new Device{port, std::move(fd), address}};
+  TRY_IN(device->read_facts(unproven), address.to_string());
+  return device;
+}
+
+Result<void> Device::read_facts(UnprovenReset unproven) {
+  vfio_device_info info{};
+  info.argsz = sizeof info;
+  TRY(uapi::get_info(port_, fd_.ref(), info));
+  if ((info.flags & VFIO_DEVICE_FLAGS_PCI) == 0) {
+    return fail(Errc::kernel, fmt::format("not a PCI device for VFIO: flags {:#x}", info.flags));
+  }
+  resettable_ = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
+  if (!resettable_ && unproven == UnprovenReset::refuse) {
+    return fail(Error::make(Errc::refused, "reset is not proven: the kernel offers no reset of this function alone")
+                    .advise("it may hold the previous owner's data; see pcivm device show for its reset methods"));
+  }
+  for (unsigned index = 0; index < std::min<unsigned>(info.num_regions, kRegions); ++index) TRY(read_region(index));
+  for (unsigned index = 0; index < std::min<std::size_t>(info.num_irqs, irqs_.size()); ++index) TRY(read_irq(index));
+  TRY(read_config());
+  keep_out_of_msix();
+  return {};
+}
+
+Result<void> Device::read_region(unsigned index) {
+  constexpr std::size_t kMostInfo = 64 * kKiB;
+  // The first call says how much room the capabilities need.
+  std::size_t tail = 0;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    FlexibleArgument<vfio_region_info> argument{tail};
+    argument.header().argsz = static_cast<std::uint32_t>(argument.bytes().size());
+    argument.header().index = index;
+    auto outcome = uapi::get_region_info(port_, fd_.ref(), argument.header());
+    // The VGA and the ROM region are answered with EINVAL by functions that have none.
+    if (!outcome && outcome.error().sys_errno() == EINVAL) return {};
+    if (!outcome) return fail(std::move(outcome).error().within(fmt::format("region {}", index)));
+    const std::size_t wanted = argument.header().argsz;
+    if (wanted <= argument.bytes().size()) {
+      regions_[index] = parse_region(argument.bytes());
+      return {};
+    }
+    tail = std::min(wanted, kMostInfo) - sizeof(vfio_region_info);
+  }
+  return fail(Errc::kernel, fmt::format("region {}: the size of its description does not settle", index));
+}
+
+Result<void> Device::read_irq(unsigned index) {
+  vfio_irq_info info{};
+  info.argsz = sizeof info;
+  info.index = index;
+  auto outcome = uapi::get_irq_info(port_, fd_.ref(), info);
+  // The error interrupt exists on PCIe functions only.
+  if (!outcome && outcome.error().sys_errno() == EINVAL) return {};
+  if (!outcome) return fail(std::move(outcome).error().within(fmt::format("interrupt {}", index)));
+  if ((info.flags & VFIO_IRQ_INFO_EVENTFD) == 0) return {};
+  irqs_[index] = {.count = info.count,
+                  .can_mask = (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0,
+                  .automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0,
+                  .fixed_count = (info.flags & VFIO_IRQ_INFO_NORESIZE) != 0};
+  return {};
+}
+
+Result<void> Device::read_config() {
+  const auto size = regions_[kConfigRegion].size;
+  if (size != kSmallConfig && size != kFullConfig) {
+    return fail(Errc::kernel,
+                fmt::format("configuration space has {} bytes, wanted {} or {}", size, kSmallConfig, kFullConfig));
+  }
+  config_.assign(size, std::byte{0});
+  TRY_IN(read(kConfigRegion, 0, config_), "read configuration space");
+  // VFIO virtualises some registers, so the vendor ID alone is no proof of life: header type 0x7f is.
+  const auto type = config_u8(config_, PCI_HEADER_TYPE);
+  if ((type & 0x7fU) == PCI_HEADER_TYPE_NORMAL) return {};
+  return fail(
+      Error::make(Errc::kernel, fmt::format("device does not answer: header type {:#x}, wanted 0", type & 0x7fU))
+          .advise("remove and rescan it, or restart the host: reset does not bring it back"));
+}
+
+// Kernels before 4.16 refuse to map the pages of the MSI-X table and do not say so by a sparse list.
+void Device::keep_out_of_msix() {
+  const auto capability = find_capability(config_, PCI_CAP_ID_MSIX);
+  if (capability == 0) return;
+  const auto table = config_u32(config_, capability + PCI_MSIX_TABLE);
+  const auto bar = table & PCI_MSIX_TABLE_BIR;
+  if (bar >= kBars || regions_[bar].msix_mappable) return;
+  const std::uint64_t entries = (config_u16(config_, capability + PCI_MSIX_FLAGS) & PCI_MSIX_FLAGS_QSIZE) + 1U;
+  regions_[bar].areas =
+      subtract(regions_[bar].areas, {.offset = table & PCI_MSIX_TABLE_OFFSET, .length = entries * PCI_MSIX_ENTRY_SIZE});
+}
+
+Result<void> Device::read(unsigned region, std::uint64_t offset, std::span<std::byte> data) const {
+  const auto& facts = regions_.at(region);
+  if (!facts.readable || !fits(offset, data.size(), facts.size)) {
+    return fail(Errc::invalid, fmt::format("region {} has no {} bytes to read at {:#x}", region, data.size(), offset));
+  }
+  return pread_exact(fd_.ref(), facts.file_offset + offset, data);
+}
+
+Result<void> Device::write(unsigned region, std::uint64_t offset, std::span<const std::byte> data) const {
+  const auto& facts = regions_.at(region);
+  if (!facts.writable || !fits(offset, data.size(), facts.size)) {
+    return fail(Errc::invalid, fmt::format("region {} has no {} bytes to write at {:#x}", region, data.size(), offset));
+  }
+  return pwrite_exact(fd_.ref(), facts.file_offset + offset, data);
+}
+
+Result<Mapping> Device::map(unsigned region, Area area) const {
+  const auto& facts = regions_.at(region);
+  if (std::ranges::find(facts.areas, area) == facts.areas.end()) {
+    return fail(Errc::internal, fmt::format("region {} has no area {:#x}+{:#x}", region, area.offset, area.length));
+  }
+  const auto access = facts.writable ? Access::read_write : Access::read;
+  const auto alignment = std::max(kPageSize, std::min(std::bit_floor(area.length), kGiB));
+  return Mapping::shared(fd_.ref(), facts.file_offset + area.offset, area.length, access, alignment);
+}
+
+Result<void> Device::set_triggers(Irq kind, unsigned start, std::span<const int> events) const {
+  FlexibleArgument<vfio_irq_set> argument{events.size_bytes()};
+  auto& set = argument.header();
+  set.argsz = static_cast<std::uint32_t>(argument.bytes().size());
+  set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
+  set.index = static_cast<std::uint32_t>(kind);
+  set.start = start;
+  set.count = static_cast<std::uint32_t>(events.size());
+  std::memcpy(argument.tail().data(), events.data(), events.size_bytes());
+  TRY_IN(uapi::set_irqs(port_, fd_.ref(), set),
+         fmt::format("{}: interrupt {} vectors {}+{}", address_.to_string(), set.index, start, events.size()));
+  return {};
+}
+
+Result<void> Device::disable(Irq kind) const {
+  vfio_irq_set set{};
+  set.argsz = sizeof set;
+  set.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
+  set.index = static_cast<std::uint32_t>(kind);
+  TRY_IN(uapi::set_irqs(port_, fd_.ref(), set), fmt::format("{}: free interrupt {}", address_.to_string(), set.index));
+  return {};
+}
+
+Result<void> Device::set_masked(Irq kind, bool masked) const {
+  vfio_irq_set set{};
+  set.argsz = sizeof set;
+  set.flags = VFIO_IRQ_SET_DATA_NONE | (masked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK);
+  set.index = static_cast<std::uint32_t>(kind);
+  set.count = 1;
+  TRY_IN(uapi::set_irqs(port_, fd_.ref(), set), fmt::format("{}: mask interrupt {}", address_.to_string(), set.index));
+  return {};
+}
+
+Result<void> Device::reset() {
+  TRY_IN(uapi::reset(port_, fd_.ref()), address_.to_string());
+  return read_config();
+}
+
+}  // namespace pcivm::vfio

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// An open VFIO PCI device: configuration space, regions, interrupts, reset (Documentation/driver-api/vfio.rst).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/bdf.hpp"
+#include "base/fd.hpp"
+#include "base/ioctl.hpp"
+#include "base/mapping.hpp"
+#include "base/result.hpp"
+#include "vfio/region.hpp"
+
+namespace pcivm::vfio {
+
+/// Values are VFIO_PCI_*_IRQ_INDEX.
+enum class Irq : std::uint8_t { intx = 0, msi = 1, msix = 2, error = 3, request = 4 };
+
+struct IrqFacts {
+  unsigned count{};         ///< 0 = the device has none of this kind
+  bool can_mask{false};     ///< VFIO_IRQ_SET_ACTION_MASK works
+  bool automasked{false};   ///< masked by the kernel each time it fires (INTx)
+  bool fixed_count{false};  ///< NORESIZE: vectors are added only by disabling all and enabling again (before 6.5)
+};
+
+/// What to do with a device for which the kernel does not promise a reset (VFIO_DEVICE_FLAGS_RESET is clear): it may
+/// hold the previous owner's data and even do DMA.
+enum class UnprovenReset : std::uint8_t { refuse, allow };
+
+/// Destroying it closes the descriptor, which resets the function again in the kernel. Immutable facts may be read by
+/// any thread; read(), write(), map() and the interrupt calls are system calls and may be made by any thread, but the
+/// order of interrupt calls is the caller's to keep.
+class Device final {
+ public:
+  static constexpr unsigned kBars = 6;
+  static constexpr unsigned kConfigRegion = 7;  // VFIO_PCI_CONFIG_REGION_INDEX
+  static constexpr unsigned kRegions = 8;       // BARs, ROM, configuration space
+
+  /// VFIO_GROUP_GET_DEVICE_FD and all facts. The kernel resets the function in here (0.1 s and more), which is the one
+  /// reset at start: none is made by this process. `group` must be in a container with an IOMMU set. `port` outlives
+  /// the object. Errc::refused = reset not proven; kernel = does not answer (configuration space is all-ones).
+  [[nodiscard]] static Result<std::unique_ptr<Device>> open(IoctlPort& port, FdRef group, Bdf address,
+                                                            UnprovenReset unproven = UnprovenReset::refuse);
+
+  [[nodiscard]] Bdf address() const { return address_; }
+  [[nodiscard]] bool resettable() const { return resettable_; }
+  [[nodiscard]] const Region& region(unsigned index) const { return regions_.at(index); }
+  [[nodiscard]] const IrqFacts& irq(Irq kind) const { return irqs_.at(static_cast<std::size_t>(kind)); }
+  /// Configuration space, 256 or 4096 bytes, as VFIO presented it at open or at the last reset().
+  [[nodiscard]] std::span<const std::byte> config() const { return config_; }
+
+  /// Bytes at `offset` of a region; beyond its end is Errc::invalid. Fails with EIO while memory decode is off or the
+  /// device is in D3.
+  [[nodiscard]] Result<void> read(unsigned region, std::uint64_t offset, std::span<std::byte> data) const;
+  [[nodiscard]] Result<void> write(unsigned region, std::uint64_t offset, std::span<const std::byte> data) const;
+  /// Maps one of the region's areas, aligned so that the kernel can use huge entries (6.12 and later).
+  [[nodiscard]] Result<Mapping> map(unsigned region, Area area) const;
+
+  /// Sets what vectors start.. signal: one eventfd number each, -1 = none. The first call of a kind enables it, with
+  /// start + fds.size() vectors.
+  [[nodiscard]] Result<void> set_triggers(Irq kind, unsigned start, std::span<const int> events) const;
+  /// Frees all vectors of the kind.
+  [[nodiscard]] Result<void> disable(Irq kind) const;
+  [[nodiscard]] Result<void> set_masked(Irq kind, bool masked) const;
+
+  /// VFIO_DEVICE_RESET and config() read again. The caller has first taken interrupts, bus mastering and mappings away.
+  [[nodiscard]] Result<void> reset();
+
+ private:
+  Device(IoctlPort& port, Fd fd, Bdf address) : port_{port}, fd_{std::move(fd)}, address_{address} {}
+  [[nodiscard]] Result<void> read_facts(UnprovenReset unproven);
+  [[nodiscard]] Result<void> read_region(unsigned index);
+  [[nodiscard]] Result<void> read_irq(unsigned index);
+  [[nodiscard]] Result<void> read_config();
+  void keep_out_of_msix();
+
+  IoctlPort& port_;
+  Fd fd_;
+  Bdf address_;
+  bool resettable_{false};
+  std::array<Region, kRegions> regions_;
+  std::array<IrqFacts, 5> irqs_{};
+  std::vector<std::byte> config_;
+};
+
+}  // namespace pcivm::vfio

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/dma_space.hpp"
+
+#include <algorithm>
+
+namespace pcivm::vfio {
+
+std::vector<DmaRun> merge(std::span<const DmaRun> runs) {
+  std::vector<DmaRun> merged;
+  for (const auto& run : runs) {
+    if (!merged.empty()) {
+      auto& last = merged.back();
+      if (last.iova + last.length == run.iova && last.hva + last.length == run.hva) {
+        last.length += run.length;
+        continue;
+      }
+    }
+    merged.push_back(run);
+  }
+  return merged;
+}
+
+bool holds(std::span<const IovaRange> ranges, Iova first, std::uint64_t length) {
+  if (length == 0 || first.value + (length - 1) < first.value) return false;
+  const auto last = first + (length - 1);
+  return std::ranges::any_of(ranges,
+                             [&](const IovaRange& range) { return range.first <= first && last <= range.last; });
+}
+
+Result<void> map_all(DmaSpace& space, std::span<const DmaRun> runs) {
+  const auto merged = merge(runs);
+  for (std::size_t done = 0; done < merged.size(); ++done) {
+    auto mapped = space.map(merged[done]);
+    if (mapped) continue;
+    // The first error is the one to tell; what an undo cannot unmap goes with the space.
+    for (const auto& undo : std::span{merged}.first(done)) (void)space.unmap(undo.iova, undo.length);
+    return mapped;
+  }
+  return {};
+}
+
+}  // namespace pcivm::vfio
