@@ -5,6 +5,7 @@
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 
 from labkit import cache, case, host, image, packages, runner, topology, tree
@@ -62,10 +63,10 @@ def content(arguments) -> host.Content:
     return host.Content(pcivm=pcivm, extra=[Path(path) for path in arguments.add], peer=arguments.peer)
 
 
-def run_exec(arguments) -> int:
+def execute(host_name: str, script: Path, arguments) -> int:
     given = content(arguments)
-    given.scripts["lab/script"] = Path(arguments.script).read_bytes()
-    with cache.slot(LIMIT), host.Host(topology.load(arguments.topology), given) as running:
+    given.scripts["lab/script"] = script.read_bytes()
+    with cache.slot(LIMIT), host.Host(topology.load(host_name), given) as running:
         try:
             outcome = running.run("/lab/script", arguments.deadline, lambda line: print(line, flush=True))
         except host.Stuck as stuck:
@@ -76,6 +77,21 @@ def run_exec(arguments) -> int:
         for line in running.trouble_since(0):
             cache.say(f"console: {line}")
         return outcome.code
+
+
+def run_exec(arguments) -> int:
+    return execute(arguments.topology, Path(arguments.script), arguments)
+
+
+def run_demo(arguments) -> int:
+    for name in arguments.topology or ["vtd", "amdvi"]:
+        start = time.monotonic()
+        print(f"\n\033[1m== {name}: {topology.load(name).about}\033[0m", flush=True)
+        code = execute(name, image.LAB / "demo.sh", arguments)
+        if code != 0:
+            return code
+        print(f"\n{name}: shown in {time.monotonic() - start:.0f} s", flush=True)
+    return 0
 
 
 def run_shell(arguments) -> int:
@@ -116,6 +132,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     added.add_argument("topology")
     added.add_argument("script")
     added.add_argument("--deadline", type=float, default=600, metavar="SECONDS", help="(600)")
+    host_options(added)
+    added = command("demo", run_demo, "show pcivm at work, in a VT-d host and in an AMD-Vi host")
+    added.add_argument("topology", nargs="*")
+    added.set_defaults(deadline=180.0)
     host_options(added)
     added = command("shell", run_shell, "boot a host and give an interactive shell in it")
     added.add_argument("topology", nargs="?", default="vtd")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What `./dev demo` shows, run in the emulated host: from "there is a NIC" to a guest that owns a VF of it, and back.
+set -euo pipefail
+
+step() { printf '\n\e[1m-- %s\e[0m\n' "$*"; }
+run() {
+    printf '\e[36m$ %s\e[0m\n' "$*"
+    "$@"
+}
+fail() {
+    printf '\e[31mdemo: %s\e[0m\n' "$*"
+    exit 1
+}
+
+before=$(bash /lab/state)
+for device in /sys/class/net/*/device; do
+    if [[ $(readlink -f "$device/driver") == */igb ]]; then
+        pf=$(basename "$(readlink -f "$device")")
+        interface=$(basename "$(dirname "$device")")
+    fi
+done
+[[ -n ${pf-} ]] || fail "no igb NIC in this host"
+
+step "what is in this host: functions, their drivers and IOMMU groups"
+run pcivm device list
+
+step "four VFs of the NIC $pf ($interface), made for guests"
+run pcivm vf create "$pf" 4 --bind vfio-pci
+run pcivm vf set "$interface/vf0" --mac 02:11:22:33:44:00
+run pcivm vf list
+
+step "the NIC itself stays with the host: an address on $interface"
+run ip address add 10.99.0.1/24 dev "$interface"
+run ip link set "$interface" up
+
+step "a Linux guest that owns VF 0 (2 CPUs, 256 MiB), its console below"
+run pcivm vm run demo --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cpus 2 --device "$interface/vf0" \
+    --cmdline "console=ttyS0 quiet lab.run=vf-ping" --timeline /tmp/timeline.json </dev/null | tee /tmp/guest.log | sed -u 's/\r$//; s/^/   guest | /'
+result() { sed -n "s/\r$//; s/^LAB-RESULT $1=//p" /tmp/guest.log | tail -n 1; }
+
+step "everything returned"
+run pcivm vf destroy "$pf" --yes
+ip address del 10.99.0.1/24 dev "$interface"
+ip link set "$interface" down
+after=$(bash /lab/state)
+diff <(echo "$before") <(echo "$after") || fail "the host is not as it was before (above: < before, > after)"
+echo "drivers, overrides, VFs and interfaces are as they were before"
+
+step "summary"
+milliseconds() { jq -r "[.phases[] | select(.name == \"$1\") | .sinceExecNs / 1e6 | round] | first // \"?\"" /tmp/timeline.json; }
+counter() { jq -r "$1 // \"?\"" /tmp/timeline.json; }
+printf '%-34s %s\n' "IOMMU" "$(basename -a /sys/class/iommu/* | tr '\n' ' ')" \
+    "MSI-X vectors of the VF in the guest" "$(result vectors), $(result interrupts) interrupts taken" \
+    "MAC address set by the host, seen" "$(result mac)" \
+    "pings answered by the NIC" "$(result received) of 3" \
+    "exec to first guest instruction" "$(milliseconds firstGuestInstruction) ms" \
+    "exec to device ready" "$(milliseconds deviceReady) ms" \
+    "exec to memory mapped" "$(milliseconds memoryMapped) ms" \
+    "resets of the VF by pcivm" "$(counter .counters.resets) (the kernel's own at open is the one at start)"
+[[ $(result vectors) == 3 ]] || fail "the guest has '$(result vectors)' MSI-X vectors on its VF, wanted 3"
+[[ $(result received) -gt 0 ]] || fail "no ping was answered"
