@@ -69,7 +69,8 @@ bool ProcessUse::names_its_group(const std::string& pid) const {
 
 std::vector<InUse> ProcessUse::vfio(const SysRoot& root, const Function& function) const {
   std::vector<InUse> users;
-  if (!is_vfio_driver(function.driver)) return users;
+  // A function without driver belongs to the owner of its group all the same.
+  if (!function.driver.empty() && !is_vfio_driver(function.driver)) return users;
   const auto group = function.iommu_group ? fmt::to_string(*function.iommu_group) : std::string{"none"};
   const auto holds = [&](const Holder& holder) {
     const auto& path = holder.path;
@@ -79,7 +80,7 @@ std::vector<InUse> ProcessUse::vfio(const SysRoot& root, const Function& functio
     }
     if (path.ends_with("/" + function.address.to_string())) return true;
     // A device whose group descriptor was closed: the kernel does not say which it is, so it may be this one.
-    return path == kUnnamedDevice && !names_its_group(holder.pid);
+    return path == kUnnamedDevice && is_vfio_driver(function.driver) && !names_its_group(holder.pid);
   };
   for (const auto& holder : holders_) {
     if (!holds(holder)) continue;

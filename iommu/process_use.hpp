@@ -16,7 +16,7 @@ class ProcessUse final {
  public:
   [[nodiscard]] static ProcessUse read(const SysRoot& root);
 
-  /// Holders of the function's VFIO group or character device. Empty unless its driver is a VFIO one.
+  /// Holders of the function's VFIO group or character device. Empty while a native driver has it.
   [[nodiscard]] std::vector<InUse> vfio(const SysRoot& root, const Function& function) const;
   /// Holders of /dev/dri/`node`.
   [[nodiscard]] std::vector<InUse> drm(const std::string& node) const;
