@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <csetjmp>
+#include <cstring>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -55,7 +56,7 @@ PciNames PciNames::open(const std::string& file) {
   access->warning = on_message;
   access->debug = on_message;
   access->id_lookup_mode = 0;  // neither DNS nor a cache in the home directory
-  if (!file.empty()) pci_set_name_list_path(access, const_cast<char*>(file.c_str()), 0);
+  if (!file.empty()) pci_set_name_list_path(access, ::strdup(file.c_str()), 1);  // libpci frees it
   return PciNames{access};
 }
 
