@@ -42,7 +42,7 @@ class Ioapic final : public IoHandler {
 
  private:
   struct Pin {
-    std::uint64_t entry{};  ///< redirection table entry without its read-only bits
+    std::uint64_t entry{1U << 16U};  ///< masked; redirection table entry without its read-only bits
     bool asserted{};
     bool pending{};  ///< an edge not yet delivered
     bool remote_irr{};
