@@ -20,6 +20,7 @@ class AcpiPm final : public IoHandler {
   static constexpr std::uint16_t kControlOffset = 4;  ///< PM1a_CNT_BLK, 2 bytes
   static constexpr std::uint16_t kTimerOffset = 8;    ///< PM_TMR_BLK, 32 bits
   static constexpr std::uint16_t kResetOffset = 12;   ///< RESET_REG, 1 byte
+  static constexpr std::uint16_t kLength = 16;
   static constexpr std::uint8_t kResetValue = 0x06;
   static constexpr std::uint8_t kS5 = 5;  ///< SLP_TYP of \_S5
 

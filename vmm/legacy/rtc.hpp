@@ -42,7 +42,6 @@ class Rtc final {
   [[nodiscard]] std::uint8_t read_time(std::uint8_t index) const;
   void write_register(std::uint8_t index, std::uint8_t value);
   void write_time(std::uint8_t index, std::uint8_t value);
-  void write_control(std::uint8_t value);
   [[nodiscard]] std::optional<Nanoseconds> period() const;
   [[nodiscard]] bool alarm_matches(UnixSeconds second) const;
   void advance();

@@ -10,7 +10,7 @@ namespace pcivm::vmm {
 /// Seconds since 1970-01-01 UTC.
 using UnixSeconds = std::chrono::seconds;
 
-/// Always a possible date between 1970 and 2099.
+/// to_calendar gives possible dates; what a guest wrote may be none.
 struct CalendarTime {
   unsigned second{};  ///< 0..59
   unsigned minute{};  ///< 0..59
