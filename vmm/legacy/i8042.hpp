@@ -37,7 +37,6 @@ class I8042 final {
     bool last_was_command{};
     std::uint8_t output_port{0x03};  ///< bit 0 = CPU not in reset, bit 1 = A20
     Command keyboard_waiting{};
-    bool scanning{true};
   };
   [[nodiscard]] State initial() const;
   [[nodiscard]] std::uint8_t status() const;

@@ -49,6 +49,7 @@ class OutputRing final {
   std::size_t used_{};
   std::uint64_t dropped_{};
   bool broken_{};
+  bool waiting_{};       // writable_ is registered; loop thread only
   bool regular_file_{};  // epoll refuses it, and it never makes anyone wait for a reader; loop thread only
   Watch writable_;       // only while something waits for the descriptor; loop thread only
   Watch woken_;          // after wake_: must go first
