@@ -26,6 +26,9 @@ struct Entry {
 // In the order of the help. A new command is one line here and one in commands.hpp.
 constexpr Entry kCommands[] = {
     {"device", add_device_list},
+    {"device", add_device_show},
+    {"group", add_group_list},
+    {"group", add_group_show},
 };
 
 }  // namespace

@@ -7,6 +7,9 @@
 namespace pcivm::cli {
 
 void add_device_list(CLI::App& group, Context& context);
+void add_device_show(CLI::App& group, Context& context);
+void add_group_list(CLI::App& group, Context& context);
+void add_group_show(CLI::App& group, Context& context);
 
 /// Fills `root` with every group and command.
 void add_commands(CLI::App& root, Context& context);

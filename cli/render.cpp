@@ -21,7 +21,9 @@ struct Unref {
 };
 using Table = std::unique_ptr<libscols_table, Unref>;
 
-std::string upper(std::string text) {
+/// "in-use" and "in_use" name the column "IN USE".
+std::string as_title(std::string text) {
+  std::ranges::replace_if(text, [](char c) { return c == '-' || c == '_'; }, ' ');
   std::ranges::transform(text, text.begin(),
                          [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
   return text;
@@ -39,7 +41,7 @@ Result<std::vector<std::size_t>> chosen(const Context& context, const Listing& l
     return indices;
   }
   for (const auto& name : context.options.columns) {
-    const auto found = std::ranges::find(columns, upper(name), &Column::title);
+    const auto found = std::ranges::find(columns, as_title(name), &Column::title);
     if (found == columns.end()) {
       std::vector<std::string> titles;
       for (const auto& column : columns) titles.push_back(column.title);
@@ -56,6 +58,7 @@ const char* color_of(Mark mark) {
     case Mark::none: return nullptr;
     case Mark::good: return "green";
     case Mark::bad: return "red";
+    case Mark::notice: return "yellow";
     case Mark::dim: return "halfbright";
   }
   return nullptr;

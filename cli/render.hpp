@@ -12,13 +12,13 @@
 namespace pcivm::cli {
 
 struct Column {
-  std::string title;      ///< "DRIVER"; --columns takes it in any case
+  std::string title{};    ///< "DRIVER"; --columns takes it in any case
   bool wide_only{false};  ///< only with -o wide or when named
   bool right{false};      ///< numbers
   bool may_cut{false};    ///< may be cut to keep the table within the terminal
 };
 
-enum class Mark : std::uint8_t { none, good, bad, dim };
+enum class Mark : std::uint8_t { none, good, bad, notice, dim };
 
 struct Cell {
   std::string text;  ///< empty prints as "-" in tables, as nothing in csv

@@ -77,7 +77,8 @@ Error unexpected(const CLI::App& where, const std::string& word) {
   const auto suggestion =
       option ? nearest(word.substr(0, word.find('=')), options_of(&where)) : nearest(word, commands);
   const auto* what = option ? "option" : commands.empty() ? "argument" : "command";
-  auto error = Error::make(Errc::invalid, fmt::format("'{}' has no {} '{}'", full_name(where), what, word));
+  const auto* verb = commands.empty() && !option ? "takes no" : "has no";
+  auto error = Error::make(Errc::invalid, fmt::format("'{}' {} {} '{}'", full_name(where), verb, what, word));
   if (suggestion.empty()) return std::move(error).advise(fmt::format("{} --help", full_name(where)));
   return std::move(error).advise(option ? fmt::format("did you mean {}", suggestion)
                                         : fmt::format("did you mean '{} {}'", full_name(where), suggestion));

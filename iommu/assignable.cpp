@@ -28,8 +28,7 @@ std::string fix_for(const InUse& user) {
 
 void check_use(const std::vector<InUse>& users, std::vector<Reason>& reasons) {
   for (const auto& user : users) {
-    reasons.push_back(
-        {.code = "in-use", .text = fmt::format("in use: {}: {}", user.kind, user.detail), .fix = fix_for(user)});
+    reasons.push_back({.code = "in-use", .text = fmt::format("{}: {}", user.kind, user.detail), .fix = fix_for(user)});
   }
 }
 

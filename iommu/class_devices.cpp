@@ -65,10 +65,4 @@ std::map<Bdf, std::vector<std::string>> class_devices(const SysRoot& root, Devic
   return found;
 }
 
-std::vector<std::string> class_devices_of(const SysRoot& root, DeviceClass kind, Bdf address) {
-  const auto all = class_devices(root, kind);
-  const auto found = all.find(address);
-  return found == all.end() ? std::vector<std::string>{} : found->second;
-}
-
 }  // namespace pcivm::iommu

@@ -20,6 +20,4 @@ enum class DeviceClass : std::uint8_t { net, block, drm };
 /// what gets mounted. Of DRM devices the nodes, not the connectors. Empty when the class does not exist.
 [[nodiscard]] std::map<Bdf, std::vector<std::string>> class_devices(const SysRoot& root, DeviceClass kind);
 
-[[nodiscard]] std::vector<std::string> class_devices_of(const SysRoot& root, DeviceClass kind, Bdf address);
-
 }  // namespace pcivm::iommu

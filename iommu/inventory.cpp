@@ -5,7 +5,7 @@
 #include <linux/pci_regs.h>
 
 #include <algorithm>
-#include <array>
+#include <map>
 #include <sstream>
 #include <string_view>
 
@@ -170,6 +170,53 @@ void read_sriov(const SysRoot& root, FunctionDetail& function) {
   if (self != siblings->end()) function.vf_index = static_cast<std::uint16_t>(self - siblings->begin());
 }
 
+/// Interfaces, disks and graphics nodes of all functions.
+struct Owned {
+  std::map<Bdf, std::vector<std::string>> netdevs;
+  std::map<Bdf, std::vector<std::string>> disks;
+  std::map<Bdf, std::vector<std::string>> drm_nodes;
+
+  static Owned read(const SysRoot& root) {
+    return {class_devices(root, DeviceClass::net), class_devices(root, DeviceClass::block),
+            class_devices(root, DeviceClass::drm)};
+  }
+};
+
+std::vector<std::string> names_of(const std::map<Bdf, std::vector<std::string>>& names, Bdf address) {
+  const auto found = names.find(address);
+  return found == names.end() ? std::vector<std::string>{} : found->second;
+}
+
+void read_link(const SysRoot& root, FunctionDetail& function) {
+  const auto directory = function.directory();
+  const auto speed = text_of(root, directory + "/current_link_speed");
+  if (speed.empty() || speed.starts_with("Unknown")) return;  // of a VF, or not PCI Express
+  function.link_speed = speed;
+  function.link_width = number_of<unsigned>(root, directory + "/current_link_width");
+}
+
+FunctionDetail read_details(const SysRoot& root, const Function& identity, const Owned& owned) {
+  FunctionDetail function;
+  static_cast<Function&>(function) = identity;
+  const auto directory = function.directory();
+  function.revision = parse_hex_prefixed<std::uint8_t>(text_of(root, directory + "/revision")).value_or(0);
+  const auto override_name = text_of(root, directory + "/driver_override");
+  if (override_name != "(null)") function.driver_override = override_name;
+  function.numa_node = number_of<unsigned>(root, directory + "/numa_node");  // "-1" is no number, and none
+  function.reset_methods = words_of(text_of(root, directory + "/reset_method"));
+  function.bars = read_bars(root, directory);
+  const auto power = text_of(root, directory + "/power_state");
+  if (power != "unknown") function.power_state = power;
+  function.boot_vga = text_of(root, directory + "/boot_vga") == "1";
+  read_link(root, function);
+  read_sriov(root, function);
+  read_config_facts(root, function);
+  function.netdevs = names_of(owned.netdevs, function.address);
+  function.block_devices = names_of(owned.disks, function.address);
+  function.drm_nodes = names_of(owned.drm_nodes, function.address);
+  return function;
+}
+
 }  // namespace
 
 std::string Function::directory() const { return fmt::format("{}/{}", kDevices, address.to_string()); }
@@ -193,29 +240,15 @@ Result<Function> find(const SysRoot& root, Bdf address) {
   return parse_function(root, address, *uevent);
 }
 
+Result<std::vector<FunctionDetail>> list_details(const SysRoot& root) {
+  const auto owned = Owned::read(root);
+  std::vector<FunctionDetail> details;
+  for (const auto& function : TRY(list(root))) details.push_back(read_details(root, function, owned));
+  return details;
+}
+
 Result<FunctionDetail> read_function(const SysRoot& root, Bdf address) {
-  FunctionDetail function;
-  static_cast<Function&>(function) = TRY(find(root, address));
-  const auto directory = function.directory();
-  function.revision = parse_hex_prefixed<std::uint8_t>(text_of(root, directory + "/revision")).value_or(0);
-  const auto override_name = text_of(root, directory + "/driver_override");
-  if (override_name != "(null)") function.driver_override = override_name;
-  function.numa_node = number_of<unsigned>(root, directory + "/numa_node");  // "-1" is no number, and none
-  function.reset_methods = words_of(text_of(root, directory + "/reset_method"));
-  function.bars = read_bars(root, directory);
-  const auto speed = text_of(root, directory + "/current_link_speed");
-  if (!speed.starts_with("Unknown")) function.link_speed = speed;
-  const auto width = number_of<unsigned>(root, directory + "/current_link_width");
-  if (width && *width != 0 && !function.link_speed.empty()) function.link_width = width;
-  const auto power = text_of(root, directory + "/power_state");
-  if (power != "unknown") function.power_state = power;
-  function.boot_vga = text_of(root, directory + "/boot_vga") == "1";
-  read_sriov(root, function);
-  read_config_facts(root, function);
-  function.netdevs = class_devices_of(root, DeviceClass::net, address);
-  function.block_devices = class_devices_of(root, DeviceClass::block, address);
-  function.drm_nodes = class_devices_of(root, DeviceClass::drm, address);
-  return function;
+  return read_details(root, TRY(find(root, address)), Owned::read(root));
 }
 
 Result<std::vector<Bdf>> virtual_functions(const SysRoot& root, Bdf physical) {

@@ -20,6 +20,9 @@ namespace pcivm::iommu {
 /// One function in full. Fails as `find`.
 [[nodiscard]] Result<FunctionDetail> read_function(const SysRoot& root, Bdf address);
 
+/// All functions in full, as `list`; reads the host's device classes once.
+[[nodiscard]] Result<std::vector<FunctionDetail>> list_details(const SysRoot& root);
+
 /// VFs of a PF by index (empty slots never occur while the PF lock is not held by a writer). Empty when it has none.
 [[nodiscard]] Result<std::vector<Bdf>> virtual_functions(const SysRoot& root, Bdf physical);
 
