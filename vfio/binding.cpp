@@ -3,10 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "base/log.hpp"
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_transaction.hpp"
-#include "vfio/modules.hpp"
 
 namespace pcivm::vfio {
 
@@ -81,23 +79,10 @@ Result<void> check_return(const Host& host, const ReleaseRequest& request, const
   return {};
 }
 
-// The host's driver may not have been loaded since boot.
-Result<void> load_native(const Host& host, Bdf function) {
-  const auto alias = TRY(host.root.read(directory_of(function) + "/modalias"));
-  if (const auto loaded = load_module(host.root, alias); !loaded) {
-    host.note(fmt::format("{} stays without driver: {}", function.to_string(), loaded.error().text()));
-  }
-  return {};
-}
-
 Result<void> release_steps(const Host& host, Journal& journal, const Return& plan) {
   const auto function = plan.now.function;
-  TRY(move_to(host, journal, function, plan.target));
-  if (!plan.target.driver && host.root.link_name(directory_of(function) + "/driver").empty() &&
-      host.root.exists(directory_of(function) + "/modalias")) {
-    TRY(load_native(host, function));
-    TRY(move_to(host, journal, function, plan.target));
-  }
+  TRY(plan.target.driver ? move_to(host, journal, function, plan.target)
+                         : probe_native(host, journal, function, plan.target));
   TRY(journal.step("forget"));
   return forget_bound(host.root, function);
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "vfio/modules.hpp"
 
 namespace pcivm::vfio {
 
@@ -50,24 +51,39 @@ Result<void> move_to(const Host& host, Journal& journal, Bdf function, const Tar
   return {};
 }
 
+Result<void> probe_native(const Host& host, Journal& journal, Bdf function, const Target& target) {
+  TRY(move_to(host, journal, function, target));
+  const auto directory = directory_of(function);
+  if (!host.root.link_name(directory + "/driver").empty() || !host.root.exists(directory + "/modalias")) return {};
+  // The host's driver may not have been loaded since boot.
+  const auto alias = TRY(host.root.read(directory + "/modalias"));
+  if (const auto loaded = load_module(host.root, alias); !loaded) {
+    host.note(fmt::format("{} stays without driver: {}", function.to_string(), loaded.error().text()));
+    return {};
+  }
+  // Loading a driver offers it every function that has none.
+  if (!host.root.link_name(directory + "/driver").empty()) return {};
+  return move_to(host, journal, function, target);
+}
+
+bool blocked(const Error& error) { return error.kind() == Errc::timeout && error.sys_errno() == 0; }
+
+Error conclude(Journal& journal, std::string_view subject, Result<void> back, Error cause) {
+  if (back) back = journal.close();
+  if (back) return std::move(cause).within(fmt::format("{} was put back as it was", subject)).as(Errc::rolled_back);
+  return std::move(cause)
+      .within(fmt::format("{} could not be put back ({})", subject, back.error().text()))
+      .as(Errc::stranded)
+      .advise("pcivm reconcile");
+}
+
 Error undo(const Host& host, Journal& journal, Bdf function, const Target& former, Error cause) {
-  // Without an errno it was our deadline; a driver may also answer ETIMEDOUT, which blocks nothing.
-  if (cause.kind() == Errc::timeout && cause.sys_errno() == 0) {
+  if (blocked(cause)) {
     return std::move(cause)
         .within(fmt::format("{} is blocked in the kernel and was left as it is", function.to_string()))
         .advise("end the process that has it open, then: pcivm reconcile");
   }
-  auto back = go_back(host, journal, function, former);
-  if (back) back = journal.close();
-  if (back) {
-    return std::move(cause)
-        .within(fmt::format("{} was put back as it was", function.to_string()))
-        .as(Errc::rolled_back);
-  }
-  return std::move(cause)
-      .within(fmt::format("{} could not be put back ({})", function.to_string(), back.error().text()))
-      .as(Errc::stranded)
-      .advise("pcivm reconcile");
+  return conclude(journal, function.to_string(), go_back(host, journal, function, former), std::move(cause));
 }
 
 }  // namespace pcivm::vfio

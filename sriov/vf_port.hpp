@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The way to a PF driver's VF attributes: one interface, so that transactions are tested without a network adapter.
+#pragma once
+
+#include <vector>
+
+#include "base/result.hpp"
+#include "sriov/vf_attributes.hpp"
+
+namespace pcivm::sriov {
+
+class VfPort {
+ public:
+  VfPort() = default;
+  VfPort(const VfPort&) = delete;
+  VfPort& operator=(const VfPort&) = delete;
+  virtual ~VfPort() = default;
+  /// By VF index. `interface` is the PF's interface index.
+  [[nodiscard]] virtual Result<std::vector<VfAttributes>> read(int interface) = 0;
+  [[nodiscard]] virtual Result<void> set(int interface, unsigned vf, const VfChange& change) = 0;
+};
+
+}  // namespace pcivm::sriov

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Making, unmaking and changing the VFs of one PF, as transactions (see vfio/binding.hpp for what that means).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sriov/physical_function.hpp"
+#include "sriov/vf_attributes.hpp"
+#include "sriov/vf_port.hpp"
+#include "vfio/binding.hpp"
+
+namespace pcivm::sriov {
+
+inline constexpr std::string_view kBindNone{};        ///< no driver
+inline constexpr std::string_view kBindHost{"host"};  ///< the VF's native driver
+
+struct CreateRequest {
+  Bdf physical;
+  unsigned count{};
+  std::string bind{kBindNone};  ///< kBindNone, kBindHost, or a driver's name
+  bool keep_autoprobe_off{};    ///< leave sriov_drivers_autoprobe at 0
+  std::vector<std::string> force{};
+};
+struct Created {
+  bool changed{};
+  std::vector<Bdf> vfs;
+};
+/// Makes `count` VFs of a PF that has none, and gives them to a driver. That many there already: only those with
+/// another driver are bound. Errc::invalid for no or too many VFs, busy while another number exists, kernel without a
+/// PF driver; later Errc::rolled_back, stranded or timeout.
+[[nodiscard]] Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request);
+
+struct DestroyRequest {
+  Bdf physical;
+  std::vector<std::string> force{};
+};
+/// Removes all VFs; none is success without change (false). Errc::busy, naming every holder, when any is in use: the
+/// kernel would wait for it for ever.
+[[nodiscard]] Result<bool> destroy(const vfio::Host& host, const vfio::HostLock& lock, const DestroyRequest& request);
+
+struct SetRequest {
+  Bdf physical;
+  unsigned index{};
+  VfWish wish;
+};
+/// Changes attributes one by one and reads them back; the changes made. Errc::not_found for an absent index.
+[[nodiscard]] Result<std::vector<VfChange>> set(const vfio::Host& host, const vfio::HostLock& lock, VfPort& port,
+                                                const SetRequest& request);
+
+/// What the above would do, after the same checks; empty when there is nothing to do.
+[[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, const CreateRequest& request);
+[[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, const DestroyRequest& request);
+[[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, VfPort& port, const SetRequest& request);
+
+/// Repairs every transaction that a crash left behind, bindings first. An interrupted creation is undone, an
+/// interrupted removal completed, an interrupted change of attributes undone. `port` may be null: then attributes stay
+/// as they are, and their entry too.
+[[nodiscard]] Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::HostLock& lock,
+                                                        VfPort* port);
+
+}  // namespace pcivm::sriov

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sriov/vf_steps.hpp"
+
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+
+namespace pcivm::sriov {
+
+Result<void> refuse_vfs_in_use(const vfio::Host& host, Bdf physical, const std::vector<std::string>& force) {
+  std::string holders;
+  std::string hint;
+  for (const auto vf : vfs_of(host.root, physical)) {
+    auto free = vfio::refuse_in_use(host, vf, force);
+    if (free) continue;
+    if (free.error().kind() != Errc::busy) return free;
+    holders += (holders.empty() ? "" : "; ") + free.error().text();
+    hint = free.error().hint();
+  }
+  if (holders.empty()) return {};
+  return fail(Error::make(Errc::busy, holders).coded("vf.in_use").advise(hint));
+}
+
+Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical) {
+  const auto vfs = vfs_of(host.root, physical);
+  for (const auto vf : vfs) {
+    const auto driver = host.root.link_name(vfio::directory_of(vf) + "/driver");
+    if (driver.empty()) continue;
+    if (journal != nullptr) TRY(journal->step(fmt::format("unbind {} from {}", vf.to_string(), driver)));
+    TRY(vfio::apply(host, {.kind = vfio::StepKind::unbind,
+                           .function = vf,
+                           .path = fmt::format("/sys/bus/pci/drivers/{}/unbind", driver),
+                           .value = vf.to_string(),
+                           .wanted = {}}));
+  }
+  const auto count = TRY(vfio::read_within(host, numvfs_file(physical)));
+  if (count == "0") return {};
+  if (journal != nullptr) TRY(journal->step("numvfs 0"));
+  TRY(set_numvfs(host, physical, 0));
+  const auto left = vfs_of(host.root, physical);
+  if (!left.empty()) {
+    return fail(Errc::kernel, fmt::format("sriov_numvfs of {} is 0, but {} is still there", physical.to_string(),
+                                          left.front().to_string()));
+  }
+  for (const auto vf : vfs) {
+    if (const auto gone = vfio::forget_bound(host.root, vf); !gone) log::debug("{}", gone.error().text());
+  }
+  return {};
+}
+
+Result<void> take_back(const vfio::Host& host, Bdf physical, bool former_autoprobe) {
+  TRY(remove_vfs(host, nullptr, physical));
+  const auto pf = TRY(read_physical(host, physical));
+  if (pf.autoprobe == former_autoprobe) return {};
+  return set_autoprobe(host, physical, former_autoprobe);
+}
+
+Error end_failed(vfio::Journal& journal, Bdf physical, Error cause, const std::function<Result<void>()>& back) {
+  if (vfio::blocked(cause)) {
+    return std::move(cause)
+        .within(fmt::format("{} is blocked in the kernel and was left as it is", physical.to_string()))
+        .advise("end the process that has one of its VFs open, then: pcivm reconcile");
+  }
+  return vfio::conclude(journal, physical.to_string(), back(), std::move(cause));
+}
+
+}  // namespace pcivm::sriov

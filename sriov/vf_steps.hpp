@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Steps that creation, removal and repair share.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sriov/physical_function.hpp"
+#include "vfio/binding_transaction.hpp"
+
+namespace pcivm::sriov {
+
+inline constexpr std::string_view kIntentCreate{"vf-create"};
+inline constexpr std::string_view kIntentDestroy{"vf-destroy"};
+inline constexpr std::string_view kIntentSet{"vf-set"};
+
+/// Errc::busy, naming the holders of every VF at once.
+[[nodiscard]] Result<void> refuse_vfs_in_use(const vfio::Host& host, Bdf physical,
+                                             const std::vector<std::string>& force);
+
+/// Takes each VF from its driver, one by one, so that one that blocks is known by name and the PF's lock is free
+/// meanwhile; then sets sriov_numvfs to 0. `journal` may be null during repair.
+[[nodiscard]] Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical);
+
+/// Undoes a creation: no VFs, autoprobe as it was.
+[[nodiscard]] Result<void> take_back(const vfio::Host& host, Bdf physical, bool former_autoprobe);
+
+/// Undoes a change of attributes from its journal record.
+[[nodiscard]] Result<void> restore_attributes(const vfio::Host& host, VfPort& port, Bdf physical,
+                                              const vfio::Record& record);
+
+/// "0000:01:00.0 is blocked in the kernel ..." for a timeout, else conclude().
+[[nodiscard]] Error end_failed(vfio::Journal& journal, Bdf physical, Error cause,
+                               const std::function<Result<void>()>& back);
+
+}  // namespace pcivm::sriov

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A PF driver's VF attributes in memory, with faults by the number of the change.
+#pragma once
+
+#include <vector>
+
+#include "sriov/vf_port.hpp"
+
+namespace pcivm::test {
+
+class FakeVfPort final : public sriov::VfPort {
+ public:
+  explicit FakeVfPort(std::size_t number)
+      : vfs(number, {.mac = MacAddress{},
+                     .vlan = sriov::Vlan{},
+                     .rate = sriov::Rate{},
+                     .spoofchk = true,
+                     .link_state = sriov::LinkState::automatic}) {}
+
+  Result<std::vector<sriov::VfAttributes>> read(int /*interface*/) override { return vfs; }
+  Result<void> set(int /*interface*/, unsigned vf, const sriov::VfChange& change) override {
+    ++count;
+    sent.push_back(sriov::to_string(change));
+    if (count == fail_at) return fail_errno(error, "set " + sriov::to_string(change));
+    if (count == kill_at) throw 0;
+    if (count != lie_at) apply(vfs.at(vf), change);
+    return {};
+  }
+
+  std::vector<sriov::VfAttributes> vfs;
+  std::vector<std::string> sent{};
+  int count{};
+  int fail_at{};
+  int lie_at{};
+  int kill_at{};
+  int error{};
+
+ private:
+  static void apply(sriov::VfAttributes& vf, const sriov::VfChange& change) {
+    if (const auto* mac = std::get_if<MacAddress>(&change)) vf.mac = *mac;
+    if (const auto* vlan = std::get_if<sriov::Vlan>(&change)) vf.vlan = *vlan;
+    if (const auto* rate = std::get_if<sriov::Rate>(&change)) vf.rate = *rate;
+    if (const auto* check = std::get_if<sriov::SpoofCheck>(&change)) vf.spoofchk = check->on;
+    if (const auto* link = std::get_if<sriov::LinkState>(&change)) vf.link_state = *link;
+    // Trust is not reported by this driver.
+  }
+};
+
+}  // namespace pcivm::test
