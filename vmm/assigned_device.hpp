@@ -3,40 +3,25 @@
 // space except for the MSI-X pages, MSI-X by irqfd (docs/architecture.md, "Life of an assigned device").
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "vfio/device.hpp"
 #include "vfio/opened.hpp"
-#include "vmm/dma_ready.hpp"
-#include "vmm/interrupts.hpp"
-#include "vmm/io_bus.hpp"
-#include "vmm/memory_slots.hpp"
+#include "vmm/assigned_function.hpp"
+#include "vmm/assigned_wiring.hpp"
+#include "vmm/bar_registers.hpp"
 #include "vmm/pci_device.hpp"
 
 namespace pcivm::vmm {
-
-/// What an assigned device works with; all of it outlives the device.
-struct AssignedWiring {
-  IoBus& memory;
-  IoBus& ports;
-  MemorySlots& slots;
-  InterruptRoutes& routes;
-  const DmaReady& dma;
-  /// True when a memory BAR may be decoded at [address, address + length): inside a PCI window, so in neither RAM nor
-  /// ECAM nor an interrupt controller. A guest may write any address into a BAR; one that may not is kept in the
-  /// register and not decoded.
-  std::function<bool(std::uint64_t address, std::uint64_t length)> may_decode;
-  /// Told of what went wrong while the guest runs on, on any thread, with the device's lock held: it must not call the
-  /// device. What is reported repeatedly is limited to the first kMostReports.
-  std::function<void(const Error&)> report;
-};
 
 /// Life: made from the facts of vfio::open_devices -> BARs placed -> guest starts -> deliver() by the thread that
 /// opened the device -> guest uses it -> release() with the vCPUs stopped -> DMA space and descriptors go.
@@ -46,7 +31,7 @@ class AssignedDevice final : public PciDevice {
  public:
   /// Fails only when no eventfd can be made.
   [[nodiscard]] static Result<std::unique_ptr<AssignedDevice>> create(const vfio::OpenedDevice& facts,
-                                                                      AssignedWiring wiring);
+                                                                      const AssignedWiring& wiring);
   AssignedDevice(const AssignedDevice&) = delete;
   AssignedDevice& operator=(const AssignedDevice&) = delete;
   ~AssignedDevice() override;
@@ -76,16 +61,27 @@ class AssignedDevice final : public PciDevice {
   void release();
 
  private:
-  struct State;
-  AssignedDevice(const vfio::OpenedDevice& facts, AssignedWiring wiring, Fd request, Fd error);
-  [[nodiscard]] bool wait_until_delivered(std::unique_lock<std::mutex>& lock);
+  AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Fd request, Fd error);
+  [[nodiscard]] Result<std::unique_ptr<AssignedFunction>> build(std::unique_ptr<vfio::Device> device);
+  [[nodiscard]] Result<void> arm(const vfio::Device& device) const;
+  /// The function once delivered, null when it failed or was released. Waits.
+  [[nodiscard]] AssignedFunction* function(std::unique_lock<std::mutex>& lock);
+  [[nodiscard]] bool dma_allowed();
+  void report(const Error& error);
 
   std::string name_;
+  AssignedWiring wiring_;  // its report is our limited one
+  std::function<void(const Error&)> forward_report_;
   Fd request_;
   Fd error_;
+  std::atomic<unsigned> reports_{0};
   std::mutex mutex_;
-  std::condition_variable delivered_;
-  std::unique_ptr<State> state_;  // its fields: guarded by mutex_
+  std::condition_variable changed_;
+  bool delivered_{false};                       // guarded by mutex_
+  bool released_{false};                        // guarded by mutex_
+  BarRegisters registers_;                      // guarded by mutex_
+  std::vector<std::uint64_t> placed_;           // by BAR index; guarded by mutex_
+  std::unique_ptr<AssignedFunction> function_;  // guarded by mutex_; goes before what it refers to
 };
 
 }  // namespace pcivm::vmm

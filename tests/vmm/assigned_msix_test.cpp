@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/result_matchers.hpp"
+#include "tests/vmm/assigned_rig.hpp"
+
+namespace pcivm::vmm {
+namespace {
+
+using test::AssignedRig;
+using test::FakeVfio;
+using test::IsOk;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr unsigned kMsixIrq = VFIO_PCI_MSIX_IRQ_INDEX;
+
+class AssignedMsix : public testing::Test {
+ protected:
+  void start() {
+    rig.ready();
+    rig.decode();
+  }
+  /// Enabled as Linux does it, vector 0..count-1 in use.
+  void start_with(unsigned count) {
+    start();
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+    for (unsigned vector = 0; vector < count; ++vector) {
+      rig.set_message(vector, 0x30 + vector);
+      rig.mask(vector, false);
+    }
+    (void)rig.fake.take_log();
+  }
+  AssignedRig rig;
+};
+
+TEST_F(AssignedMsix, EveryVectorIsMaskedAtFirst) {
+  start();
+  for (unsigned vector = 0; vector < 3; ++vector) {
+    EXPECT_EQ(rig.load(AssignedRig::kTable + vector * 16 + 12, 4), 1U);
+    EXPECT_EQ(rig.load(AssignedRig::kTable + vector * 16, 8), 0U);
+  }
+  EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 2U);
+}
+
+TEST_F(AssignedMsix, EnablesWithVectorZeroSignallingNobody) {
+  start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+  EXPECT_EQ(rig.fake.config(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 2U) << "the enable bit is VFIO's";
+  EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 0x8002U);
+}
+
+TEST_F(AssignedMsix, AddsAVectorWhenItIsUnmaskedRouteBeforeIrqfd) {
+  start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  (void)rig.fake.take_log();
+  rig.set_message(2, 0x41);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty()) << "a masked entry costs nothing";
+  rig.mask(2, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 2 2: guest"));
+}
+
+TEST_F(AssignedMsix, UnchangedWritesCostNothing) {
+  start_with(3);
+  rig.set_message(1, 0x31);
+  rig.mask(1, false);
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+}
+
+TEST_F(AssignedMsix, MaskSwitchesOnlyTheTriggerAndUnmaskSwitchesItBack) {
+  start_with(1);
+  rig.mask(0, true);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own"));
+  EXPECT_EQ(rig.fake.irqfds(), 1U);
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest"));
+}
+
+TEST_F(AssignedMsix, NewMessageWhileMaskedDetachesBeforeItRoutes) {
+  start_with(1);
+  rig.mask(0, true);
+  (void)rig.fake.take_log();
+  rig.set_message(0, 0x77);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "routes 1", "irqfd+", "irq 2 0: guest"));
+}
+
+TEST_F(AssignedMsix, InterruptWhileMaskedIsPendingAndDeliveredAtUnmask) {
+  start_with(2);
+  rig.mask(1, true);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 0U);
+  rig.fake.fire(kMsixIrq, 1);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 2U);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 4), 2U);
+  rig.mask(1, false);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 0U);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 1)}), 1U) << "KVM was signalled";
+}
+
+TEST_F(AssignedMsix, FunctionMaskIsOneCallForAllVectors) {
+  start_with(3);
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own"));
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest guest guest"));
+}
+
+TEST_F(AssignedMsix, EnablingWithUnmaskedEntriesIsOneBatch) {
+  start();
+  for (unsigned vector = 0; vector < 3; ++vector) {
+    rig.set_message(vector, 0x30 + vector);
+    rig.mask(vector, false);
+  }
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 3", "irqfd+", "irqfd+", "irqfd+", "irq 2 0: guest guest guest"));
+}
+
+TEST_F(AssignedMsix, OldKernelsAreDisabledAndEnabledAgainToAddAVector) {
+  rig.fake.fixed_count = true;
+  start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig.set_message(0, 0x30);
+  rig.mask(0, false);
+  (void)rig.fake.take_log();
+  rig.set_message(2, 0x32);
+  rig.mask(2, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irq 2 off", "irq 2 0: guest -1 guest"));
+}
+
+TEST_F(AssignedMsix, DisableReleasesEverythingIrqfdsFirst) {
+  start_with(2);
+  rig.msix_control(0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0"));
+  EXPECT_EQ(rig.load(AssignedRig::kTable + 8, 4), 0x30U) << "the table survives";
+}
+
+TEST_F(AssignedMsix, TogglingForeverLeaksNothing) {
+  start();
+  rig.set_message(0, 0x30);
+  rig.mask(0, false);
+  const auto before = make_eventfd()->ref().number();
+  for (unsigned round = 0; round < 10000; ++round) {
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+    rig.mask(0, true);
+    rig.mask(0, false);
+    rig.msix_control(0);
+  }
+  EXPECT_EQ(make_eventfd()->ref().number(), before);
+  EXPECT_EQ(rig.fake.irqfds(), 0U);
+  EXPECT_EQ(rig.fake.routes(), 0U);
+}
+
+TEST_F(AssignedMsix, OddAccessesReadAllOnesAndWriteNothing) {
+  start_with(1);
+  for (const unsigned width : {1U, 2U, 3U, 16U}) {
+    EXPECT_EQ(rig.load(AssignedRig::kTable, width) & 0xffU, 0xffU) << width;
+    rig.store(AssignedRig::kTable + 12, width, 1);
+  }
+  EXPECT_EQ(rig.load(AssignedRig::kTable + 2, 4), 0xffffffffU);
+  EXPECT_EQ(rig.load(AssignedRig::kTable + 4, 8), ~std::uint64_t{0}) << "8 bytes are aligned to 8";
+  EXPECT_EQ(rig.load(AssignedRig::kTable + 44, 8), ~std::uint64_t{0}) << "half in the table, half behind";
+  rig.store(AssignedRig::kPending, 8, ~std::uint64_t{0});
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 0U);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+}
+
+TEST_F(AssignedMsix, EightByteWritesSetTwoWords) {
+  start();
+  rig.store(AssignedRig::kTable + 16, 8, 0x00000000fee01000);
+  rig.store(AssignedRig::kTable + 24, 8, 0x0000000100000055);
+  EXPECT_EQ(rig.load(AssignedRig::kTable + 16, 4), 0xfee01000U);
+  EXPECT_EQ(rig.load(AssignedRig::kTable + 24, 8), 0x0000000100000055U);
+}
+
+TEST_F(AssignedMsix, MessageThatIsNoInterruptIsNeverRouted) {
+  start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  (void)rig.fake.take_log();
+  rig.store(AssignedRig::kTable, 8, 0x00000000c0000000);
+  rig.mask(0, false);
+  rig.store(AssignedRig::kTable, 8, 0x000000fffee00000);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+}
+
+TEST_F(AssignedMsix, RouteThatKvmRefusesIsTakenBack) {
+  start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig.set_message(0, 0x30);
+  rig.fake.fail[KVM_SET_GSI_ROUTING] = EINVAL;
+  rig.mask(0, false);
+  EXPECT_FALSE(rig.reports.empty());
+  rig.fake.fail.clear();
+  (void)rig.fake.take_log();
+  rig.set_message(1, 0x31);
+  rig.mask(1, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 2 1: guest"));
+}
+
+TEST_F(AssignedMsix, HostWithoutVectorsIsReportedAndTriedAgain) {
+  start_with(1);
+  rig.set_message(1, 0x31);
+  rig.fake.fail[VFIO_DEVICE_SET_IRQS] = ENOSPC;
+  rig.mask(1, false);
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("VFIO_DEVICE_SET_IRQS")));
+  rig.fake.fail.clear();
+  rig.mask(1, true);
+  rig.mask(1, false);
+  EXPECT_THAT(rig.fake.take_log(), testing::Contains("irq 2 1: guest"));
+}
+
+TEST(AssignedMsixLayout, IsHiddenWhenItPointsOutsideTheDevice) {
+  for (const std::uint32_t table : {0x4000U | 3U, 0x3ff0U | 3U, 0U | 5U, 0U | 7U}) {
+    AssignedRig rig;
+    rig.fake.config(FakeVfio::kMsix + PCI_MSIX_TABLE, 4, table);
+    rig.ready();
+    EXPECT_EQ(rig.read(FakeVfio::kPm + 1, 1), FakeVfio::kExpress) << "skipped in the list";
+    EXPECT_EQ(rig.read(FakeVfio::kMsix, 4), 0U);
+    EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("MSI-X hidden")));
+  }
+}
+
+TEST(AssignedMsixLayout, TableAndPendingBitsMustNotOverlap) {
+  AssignedRig rig;
+  rig.fake.config(FakeVfio::kMsix + PCI_MSIX_PBA, 4, 0x20 | 3);
+  rig.ready();
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("overlap")));
+}
+
+}  // namespace
+}  // namespace pcivm::vmm

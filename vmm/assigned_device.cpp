@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/assigned_device.hpp"
+
+#include <linux/pci_regs.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace pcivm::vmm {
+
+namespace {
+
+constexpr unsigned kMostReports = 20;
+
+std::vector<BarRequest> requests_of(const vfio::OpenedDevice& facts) {
+  std::vector<BarRequest> requests;
+  for (const auto& bar : facts.bars) {
+    requests.push_back(
+        {.index = bar.index, .size = bar.size, .io = bar.io, .is_64bit = bar.wide, .prefetchable = bar.prefetchable});
+  }
+  return requests;
+}
+
+/// 1 to 4 bytes inside one dword of configuration space.
+bool acceptable(std::uint16_t offset, std::size_t length) {
+  return length != 0 && offset % 4U + length <= 4 && offset < 4096;
+}
+
+/// The write with Bus Master Enable taken out.
+std::array<std::byte, 4> without_bus_master(std::span<const std::byte> data) {
+  std::array<std::byte, 4> bytes{};
+  std::ranges::copy(data, bytes.begin());
+  bytes[0] &= ~std::byte{PCI_COMMAND_MASTER};
+  return bytes;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<AssignedDevice>> AssignedDevice::create(const vfio::OpenedDevice& facts,
+                                                               const AssignedWiring& wiring) {
+  auto request = TRY(make_eventfd());
+  auto error = TRY(make_eventfd());
+  return std::unique_ptr<AssignedDevice>{new AssignedDevice{facts, wiring, std::move(request), std::move(error)}};
+}
+
+AssignedDevice::AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Fd request, Fd error)
+    : name_{facts.address.to_string()},
+      wiring_{wiring},
+      request_{std::move(request)},
+      error_{std::move(error)},
+      registers_{requests_of(facts)},
+      placed_(BarRegisters::kCount) {
+  wiring_.report = [this](const Error& failure) { report(failure); };
+  forward_report_ = wiring.report;
+}
+
+AssignedDevice::~AssignedDevice() { release(); }
+
+void AssignedDevice::report(const Error& error) {
+  const auto count = reports_++;
+  if (count < kMostReports) forward_report_(error);
+  if (count == kMostReports) {
+    forward_report_(Error::make(error.kind(), fmt::format("{}: further reports are left out", name_)));
+  }
+}
+
+std::vector<BarRequest> AssignedDevice::bars() const {
+  // The requests do not change after construction.
+  const auto requests = registers_.requests();
+  return {requests.begin(), requests.end()};
+}
+
+void AssignedDevice::place_bar(unsigned index, std::uint64_t address) {
+  const std::scoped_lock lock{mutex_};
+  if (index >= placed_.size()) return;
+  placed_[index] = address;
+  registers_.place(index, address);
+}
+
+Result<void> AssignedDevice::arm(const vfio::Device& device) const {
+  const std::array request{request_.ref().number()};
+  const std::array error{error_.ref().number()};
+  if (device.irq(vfio::Irq::request).count != 0) TRY(device.set_triggers(vfio::Irq::request, 0, request));
+  if (device.irq(vfio::Irq::error).count != 0) TRY(device.set_triggers(vfio::Irq::error, 0, error));
+  return {};
+}
+
+Result<std::unique_ptr<AssignedFunction>> AssignedDevice::build(std::unique_ptr<vfio::Device> device) {
+  TRY(arm(*device));
+  return AssignedFunction::create(
+      {.device = std::move(device), .registers = registers_, .wiring = wiring_, .mutex = mutex_, .name = name_});
+}
+
+Result<void> AssignedDevice::deliver(Result<std::unique_ptr<vfio::Device>> opened) {
+  Result<void> outcome;
+  {
+    const std::scoped_lock lock{mutex_};
+    if (delivered_ || released_) return {};
+    // Under the lock: nobody has anything to do with the function before this is through.
+    auto made = opened ? build(std::move(*opened)) : std::unexpected(std::move(opened).error());
+    if (made) {
+      function_ = std::move(*made);
+    } else {
+      outcome = fail(std::move(made).error().within(name_));
+    }
+    delivered_ = true;
+  }
+  changed_.notify_all();
+  return outcome;
+}
+
+AssignedFunction* AssignedDevice::function(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [this] { return delivered_ || released_; });
+  return released_ ? nullptr : function_.get();
+}
+
+void AssignedDevice::config_read(std::uint16_t offset, std::span<std::byte> data) {
+  std::ranges::fill(data, std::byte{0xff});
+  if (!acceptable(offset, data.size())) return;
+  std::unique_lock lock{mutex_};
+  if (const auto* const open = function(lock); open != nullptr) open->config_read(offset, data);
+}
+
+// Waited for without the lock, because another CPU may want a register meanwhile.
+bool AssignedDevice::dma_allowed() {
+  auto ready = wiring_.dma.wait();
+  if (ready) return true;
+  report(std::move(ready).error().within(fmt::format("{}: bus mastering stays off", name_)));
+  return false;
+}
+
+void AssignedDevice::config_write(std::uint16_t offset, std::span<const std::byte> data) {
+  if (!acceptable(offset, data.size())) return;
+  std::array<std::byte, 4> filtered{};
+  const bool masters = offset == PCI_COMMAND && (data[0] & std::byte{PCI_COMMAND_MASTER}) != std::byte{0};
+  if (masters && !dma_allowed()) {
+    filtered = without_bus_master(data);
+    data = std::span{filtered}.first(data.size());
+  }
+  std::unique_lock lock{mutex_};
+  if (auto* const open = function(lock); open != nullptr) open->config_write(offset, data);
+}
+
+Result<void> AssignedDevice::reset_for_reboot() {
+  std::unique_lock lock{mutex_};
+  auto* const open = function(lock);
+  if (open == nullptr) return {};
+  TRY(open->reset());
+  for (unsigned index = 0; index < placed_.size(); ++index) registers_.place(index, placed_[index]);
+  return {};
+}
+
+void AssignedDevice::release() {
+  {
+    const std::scoped_lock lock{mutex_};
+    released_ = true;
+    if (function_) function_->release();
+  }
+  changed_.notify_all();
+}
+
+}  // namespace pcivm::vmm

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/assigned_function.hpp"
+
+#include <linux/pci_regs.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/pci_config.hpp"
+#include "base/units.hpp"
+#include "vmm/io_bus.hpp"
+
+namespace pcivm::vmm {
+
+namespace {
+
+constexpr unsigned kConfig = vfio::Device::kConfigRegion;
+constexpr std::uint16_t kFirstBar = PCI_BASE_ADDRESS_0;
+constexpr std::uint16_t kLastBar = PCI_BASE_ADDRESS_5;
+constexpr std::uint16_t kDwordMask = 3;
+
+/// True when a write of `data` at `offset` covers the byte at `wanted`.
+bool covers(std::uint16_t offset, std::span<const std::byte> data, std::uint16_t wanted) {
+  return wanted >= offset && wanted - offset < static_cast<int>(data.size());
+}
+
+/// `old` (16 bits at `base`) with the bytes that the write covers replaced.
+std::uint16_t merged(std::uint16_t base, std::uint32_t old, std::uint16_t offset, std::span<const std::byte> data) {
+  for (unsigned index = 0; index < 2; ++index) {
+    const auto at = static_cast<std::uint16_t>(base + index);
+    if (!covers(offset, data, at)) continue;
+    old &= ~(0xffU << (8 * index));
+    old |= std::to_integer<std::uint32_t>(data[static_cast<std::size_t>(at - offset)]) << (8 * index);
+  }
+  return static_cast<std::uint16_t>(old);
+}
+
+}  // namespace
+
+AssignedFunction::AssignedFunction(Parts parts)
+    : device_{std::move(parts.device)},
+      registers_{parts.registers},
+      wiring_{parts.wiring},
+      mutex_{parts.mutex},
+      name_{parts.name} {}
+
+AssignedFunction::~AssignedFunction() { release(); }
+
+Result<std::unique_ptr<AssignedFunction>> AssignedFunction::create(Parts parts) {
+  std::unique_ptr<AssignedFunction> made{new AssignedFunction{std::move(parts)}};
+  TRY(made->check_bars());
+  TRY(made->build());
+  return made;
+}
+
+Result<void> AssignedFunction::check_bars() const {
+  for (const auto& request : registers_.requests()) {
+    const auto size = device_->region(request.index).size;
+    // Registers hold no less than 16 (or 4) bytes.
+    if (size != 0 && size <= request.size && std::bit_ceil(size) * 2 > request.size) continue;
+    if (size != 0 && request.size <= 16) continue;
+    return fail(Errc::kernel, fmt::format("BAR {} has {:#x} bytes for VFIO, wanted the {:#x} of sysfs", request.index,
+                                          size, request.size));
+  }
+  return {};
+}
+
+Result<void> AssignedFunction::build() {
+  const auto config = device_->config();
+  auto layout = find_msix(*device_);
+  if (!layout) wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
+  const bool has_msix = layout && layout->has_value();
+  patches_ = ConfigPatches::build(config, {.hide_msix = !has_msix, .hide_msi = true, .hide_intx = true});
+  power_capability_ = find_capability(config, PCI_CAP_ID_PM);
+  const auto express = find_capability(config, PCI_CAP_ID_EXP);
+  if (express != 0 && (config_u32(config, express + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR) != 0) {
+    express_capability_ = express;
+  }
+  const auto features = find_capability(config, PCI_CAP_ID_AF);
+  if (features != 0 && (config_u8(config, features + PCI_AF_CAP) & PCI_AF_CAP_FLR) != 0) {
+    features_capability_ = features;
+  }
+  std::vector<BarHole> holes;
+  if (has_msix) {
+    msix_.emplace(*device_, **layout, wiring_.routes, wiring_.report);
+    holes = {(*layout)->table, (*layout)->pending};
+  }
+  decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
+  // VFIO shows a VF with memory decode on; a guest finds every function off, as after power-on.
+  write_register(PCI_COMMAND, 2, 0);
+  command_ = 0;
+  return {};
+}
+
+void AssignedFunction::report(Result<void> outcome) const {
+  if (!outcome) wiring_.report(std::move(outcome).error().within(name_));
+}
+
+std::uint32_t AssignedFunction::read_register(std::uint16_t offset, unsigned width) const {
+  std::array<std::byte, 4> bytes{};
+  const auto data = std::span{bytes}.first(width);
+  if (!device_->read(kConfig, offset, data)) std::ranges::fill(data, std::byte{0xff});
+  return static_cast<std::uint32_t>(load_le(data));
+}
+
+void AssignedFunction::write_register(std::uint16_t offset, unsigned width, std::uint32_t value) {
+  std::array<std::byte, 4> bytes{};
+  const auto data = std::span{bytes}.first(width);
+  store_le(data, value);
+  report(device_->write(kConfig, offset, data));
+}
+
+void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> data) const {
+  if (!device_->read(kConfig, offset, data)) {
+    // Beyond a short configuration space, or the device is gone.
+    std::ranges::fill(data, std::byte{0xff});
+    return;
+  }
+  patches_.apply(offset, data);
+  for (std::size_t index = 0; index < data.size(); ++index) {
+    const auto at = static_cast<std::uint16_t>(offset + index);
+    const auto shift = 8U * (at & kDwordMask);
+    if (at >= kFirstBar && at < kLastBar + 4) {
+      data[index] = static_cast<std::byte>(registers_.read((at - kFirstBar) / 4U) >> shift & 0xffU);
+    } else if (msix_ && (at & ~1) == msix_->layout().capability + PCI_MSIX_FLAGS) {
+      data[index] = static_cast<std::byte>(msix_->control() >> (8U * (at & 1U)) & 0xffU);
+    }
+  }
+}
+
+void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::byte> data) {
+  const auto dword = static_cast<std::uint16_t>(offset & ~kDwordMask);
+  if (dword >= kFirstBar && dword <= kLastBar) {
+    const auto shift = 8U * (offset & kDwordMask);
+    const auto mask = static_cast<std::uint32_t>((std::uint64_t{1} << (8 * data.size())) - 1) << shift;
+    registers_.write((dword - kFirstBar) / 4U, static_cast<std::uint32_t>(load_le(data)) << shift, mask);
+    follow_registers();
+  } else if (dword == PCI_COMMAND) {
+    write_command(offset, data);
+  } else if (msix_ && dword >= msix_->layout().capability && dword < msix_->layout().capability + PCI_CAP_MSIX_SIZEOF) {
+    const auto control = static_cast<std::uint16_t>(msix_->layout().capability + PCI_MSIX_FLAGS);
+    msix_->write_control(merged(control, msix_->control(), offset, data));
+  } else if (power_capability_ != 0 && dword == power_capability_ + PCI_PM_CTRL) {
+    write_power(offset, data);
+  } else if (starts_reset(offset, data)) {
+    function_level_reset(offset, data);
+  } else {
+    forward(offset, data);
+  }
+}
+
+// Whole when nothing in it is patched, because VFIO sees what the guest wrote then; otherwise the bytes that are free.
+void AssignedFunction::forward(std::uint16_t offset, std::span<const std::byte> data) {
+  if (!fits(offset, data.size(), device_->config().size())) return;
+  const auto free = [&](std::size_t index) { return patches_.writable(static_cast<std::uint16_t>(offset + index)); };
+  std::size_t open = 0;
+  for (std::size_t index = 0; index < data.size(); ++index) open += free(index) ? 1U : 0U;
+  if (open == data.size()) {
+    report(device_->write(kConfig, offset, data));
+    return;
+  }
+  for (std::size_t index = 0; index < data.size(); ++index) {
+    if (free(index)) report(device_->write(kConfig, offset + index, data.subspan(index, 1)));
+  }
+}
+
+void AssignedFunction::write_command(std::uint16_t offset, std::span<const std::byte> data) {
+  const auto wanted = merged(PCI_COMMAND, command_, offset, data);
+  // Decoding ends before the device stops answering, and begins after it does.
+  decoder_->decode(registers_, powered_ && (command_ & wanted & PCI_COMMAND_MEMORY) != 0,
+                   powered_ && (command_ & wanted & PCI_COMMAND_IO) != 0);
+  forward(offset, data);
+  command_ = static_cast<std::uint16_t>(read_register(PCI_COMMAND, 2));
+  if (command_ == 0xffff) command_ = 0;  // the device is gone
+  follow_registers();
+}
+
+void AssignedFunction::write_power(std::uint16_t offset, std::span<const std::byte> data) {
+  const auto control = static_cast<std::uint16_t>(power_capability_ + PCI_PM_CTRL);
+  const auto wanted = merged(control, read_register(control, 2), offset, data);
+  // In D3 the kernel has taken the mapping away: the guest must trap, not fault us.
+  if ((wanted & PCI_PM_CTRL_STATE_MASK) != 0) {
+    powered_ = false;
+    follow_registers();
+  }
+  forward(offset, data);
+  powered_ = (read_register(control, 2) & PCI_PM_CTRL_STATE_MASK) == 0;
+  follow_registers();
+}
+
+bool AssignedFunction::starts_reset(std::uint16_t offset, std::span<const std::byte> data) const {
+  if (express_capability_ != 0) {
+    const auto control = static_cast<std::uint16_t>(express_capability_ + PCI_EXP_DEVCTL);
+    if ((merged(control, 0, offset, data) & PCI_EXP_DEVCTL_BCR_FLR) != 0) return true;
+  }
+  if (features_capability_ == 0) return false;
+  const auto control = static_cast<std::uint16_t>(features_capability_ + PCI_AF_CTRL);
+  return (merged(control, 0, offset, data) & PCI_AF_CTRL_FLR) != 0;
+}
+
+// VFIO does the reset when it sees the bit (vfio_exp_config_write, vfio_af_config_write), and puts the registers that
+// it saved back; to the guest they are as after power-on.
+void AssignedFunction::function_level_reset(std::uint16_t offset, std::span<const std::byte> data) {
+  release();
+  forward(offset, data);
+  write_register(PCI_COMMAND, 2, 0);
+  command_ = 0;
+  powered_ = true;
+  registers_.clear();
+}
+
+void AssignedFunction::follow_registers() {
+  decoder_->decode(registers_, powered_ && (command_ & PCI_COMMAND_MEMORY) != 0,
+                   powered_ && (command_ & PCI_COMMAND_IO) != 0);
+}
+
+void AssignedFunction::release() {
+  if (msix_) msix_->reset();
+  if (decoder_) decoder_->clear();
+}
+
+Result<void> AssignedFunction::reset() {
+  release();
+  write_register(PCI_COMMAND, 2, 0);
+  command_ = 0;
+  powered_ = true;
+  if (!device_->resettable()) return {};
+  return device_->reset();
+}
+
+AssignedFunction::Structure AssignedFunction::structure_at(unsigned bar, std::uint64_t offset, std::size_t length,
+                                                           std::uint64_t& relative) const {
+  if (!fits(offset, length, device_->region(bar).size)) return Structure::none;
+  if (!msix_) return Structure::device;
+  for (const auto kind : {Structure::table, Structure::pending}) {
+    const auto& hole = kind == Structure::table ? msix_->layout().table : msix_->layout().pending;
+    if (hole.bar != bar || offset >= hole.area.end() || offset + length <= hole.area.offset) continue;
+    // An access that is partly in a structure reaches neither it nor the device.
+    if (offset < hole.area.offset || offset + length > hole.area.end()) return Structure::none;
+    relative = offset - hole.area.offset;
+    return kind;
+  }
+  return Structure::device;
+}
+
+void AssignedFunction::bar_read(unsigned bar, std::uint64_t offset, std::span<std::byte> data) {
+  std::uint64_t relative = 0;
+  const auto structure = structure_at(bar, offset, data.size(), relative);
+  // The device's own registers need no lock of ours; EIO says that decode went off on another CPU.
+  if (structure == Structure::device && device_->read(bar, offset, data)) return;
+  std::ranges::fill(data, std::byte{0xff});
+  const std::scoped_lock lock{mutex_};
+  if (structure == Structure::table) msix_->read_table(relative, data);
+  if (structure == Structure::pending) msix_->read_pending(relative, data);
+}
+
+void AssignedFunction::bar_write(unsigned bar, std::uint64_t offset, std::span<const std::byte> data) {
+  std::uint64_t relative = 0;
+  const auto structure = structure_at(bar, offset, data.size(), relative);
+  if (structure == Structure::device) {
+    // EIO while decode is off: hardware drops such a write as well.
+    (void)device_->write(bar, offset, data);
+  } else if (structure == Structure::table) {
+    const std::scoped_lock lock{mutex_};
+    msix_->write_table(relative, data);
+  }
+}
+
+}  // namespace pcivm::vmm

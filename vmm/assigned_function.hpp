@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// An assigned function whose device is open: what its configuration registers do to mappings, interrupts and power.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.hpp"
+#include "vfio/device.hpp"
+#include "vmm/assigned_wiring.hpp"
+#include "vmm/bar_decoder.hpp"
+#include "vmm/bar_registers.hpp"
+#include "vmm/config_patch.hpp"
+#include "vmm/msix.hpp"
+
+namespace pcivm::vmm {
+
+/// `mutex` is the owner's: it is held by the caller of every public function except the BAR accesses, which take it
+/// where they reach emulated state. Registers that VFIO virtualises (COMMAND of a VF, power, resets) are written to and
+/// read from VFIO; BARs and MSI-X are ours alone.
+class AssignedFunction final : public BarAccess {
+ public:
+  struct Parts {
+    std::unique_ptr<vfio::Device> device;
+    BarRegisters& registers;
+    const AssignedWiring& wiring;
+    std::mutex& mutex;
+    const std::string& name;
+  };
+  /// Errc::kernel when the device's BARs are not those of `registers`, on which the guest's address space was built.
+  [[nodiscard]] static Result<std::unique_ptr<AssignedFunction>> create(Parts parts);
+  AssignedFunction(const AssignedFunction&) = delete;
+  AssignedFunction& operator=(const AssignedFunction&) = delete;
+  ~AssignedFunction() override;
+
+  [[nodiscard]] const vfio::Device& device() const { return *device_; }
+
+  void config_read(std::uint16_t offset, std::span<std::byte> data) const;
+  /// Inside one dword. A write that would set Bus Master Enable is made after DMA is ready.
+  void config_write(std::uint16_t offset, std::span<const std::byte> data);
+
+  void bar_read(unsigned bar, std::uint64_t offset, std::span<std::byte> data) override;
+  void bar_write(unsigned bar, std::uint64_t offset, std::span<const std::byte> data) override;
+
+  /// irqfds, host interrupts, then guest mappings.
+  void release();
+  /// release(), bus mastering off, VFIO_DEVICE_RESET where the device has one. BARs are the caller's to place.
+  [[nodiscard]] Result<void> reset();
+  /// Mappings as the registers say, after the caller changed them.
+  void follow_registers();
+
+ private:
+  enum class Structure : std::uint8_t { device, table, pending, none };
+  explicit AssignedFunction(Parts parts);
+  [[nodiscard]] Result<void> build();
+  [[nodiscard]] Result<void> check_bars() const;
+  [[nodiscard]] std::uint32_t read_register(std::uint16_t offset, unsigned width) const;
+  void write_register(std::uint16_t offset, unsigned width, std::uint32_t value);
+  void forward(std::uint16_t offset, std::span<const std::byte> data);
+  void write_command(std::uint16_t offset, std::span<const std::byte> data);
+  void write_power(std::uint16_t offset, std::span<const std::byte> data);
+  void function_level_reset(std::uint16_t offset, std::span<const std::byte> data);
+  [[nodiscard]] bool starts_reset(std::uint16_t offset, std::span<const std::byte> data) const;
+  [[nodiscard]] Structure structure_at(unsigned bar, std::uint64_t offset, std::size_t length,
+                                       std::uint64_t& relative) const;
+  void report(Result<void> outcome) const;
+
+  std::unique_ptr<vfio::Device> device_;
+  BarRegisters& registers_;
+  const AssignedWiring& wiring_;
+  std::mutex& mutex_;
+  const std::string& name_;
+  ConfigPatches patches_;
+  std::uint16_t power_capability_{};     // 0 = none
+  std::uint16_t express_capability_{};   // 0 = none, or its device has no FLR
+  std::uint16_t features_capability_{};  // Advanced Features; 0 = none, or its device has no FLR
+  std::uint16_t command_{};
+  bool powered_{true};  // in D0
+  std::optional<BarDecoder> decoder_;
+  std::optional<Msix> msix_;  // goes first: interrupts before mappings
+};
+
+}  // namespace pcivm::vmm

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/msi_vectors.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pcivm::vmm {
+
+MsiVectors::MsiVectors(const vfio::Device& device, vfio::Irq kind, unsigned count, InterruptRoutes& routes,
+                       const Report& report)
+    : device_{device}, kind_{kind}, routes_{routes}, report_{report}, vectors_(count) {}
+
+MsiVectors::~MsiVectors() { disable(); }
+
+void MsiVectors::report(Result<void> outcome) const {
+  if (!outcome) report_(outcome.error());
+}
+
+void MsiVectors::enable(std::span<const Wanted> wanted) {
+  if (enabled_) return;
+  enabled_ = true;
+  update(0, wanted);
+  // The device must leave INTx now, whether or not a vector is unmasked.
+  if (host_count_ == 0) set_run(0, std::min<unsigned>(1, static_cast<unsigned>(vectors_.size())));
+}
+
+void MsiVectors::update(unsigned first, std::span<const Wanted> wanted) {
+  if (!enabled_ || first >= vectors_.size()) return;
+  wanted = wanted.first(std::min(wanted.size(), vectors_.size() - first));
+  park(first, wanted);
+  const auto routed = route(first, wanted);
+  attach(routed);
+  std::vector<unsigned> woken;
+  for (unsigned index = 0; index < wanted.size(); ++index) {
+    auto& vector = vectors_[first + index];
+    if (!wanted[index] || !vector.attached || vector.trigger == Trigger::guest) continue;
+    vector.trigger = Trigger::guest;
+    woken.push_back(first + index);
+  }
+  set_triggers(woken);
+  deliver_parked(woken);
+}
+
+void MsiVectors::park(unsigned first, std::span<const Wanted> wanted) {
+  std::vector<unsigned> parked;
+  for (unsigned index = 0; index < wanted.size(); ++index) {
+    auto& vector = vectors_[first + index];
+    if (wanted[index] || vector.trigger != Trigger::guest) continue;
+    if (!vector.parked) {
+      auto made = make_eventfd();
+      if (!made) {
+        // Out of descriptors: the interrupt keeps going to the guest, which is what a late mask looks like.
+        report_(made.error());
+        continue;
+      }
+      vector.parked = std::move(*made);
+    }
+    vector.trigger = Trigger::parked;
+    parked.push_back(first + index);
+  }
+  set_triggers(parked);
+}
+
+Result<void> MsiVectors::prepare(Vector& vector) {
+  if (!vector.event) vector.event = TRY(make_eventfd());
+  if (!vector.gsi) vector.gsi = TRY(routes_.allocate());
+  return {};
+}
+
+std::vector<unsigned> MsiVectors::route(unsigned first, std::span<const Wanted> wanted) {
+  std::vector<unsigned> routed;
+  for (unsigned index = 0; index < wanted.size(); ++index) {
+    auto& vector = vectors_[first + index];
+    if (!wanted[index] || (vector.attached && vector.message == *wanted[index])) continue;
+    if (auto ready = prepare(vector); !ready) {
+      report_(ready.error());
+      continue;
+    }
+    if (vector.attached) report(routes_.detach(vector.event.ref(), *vector.gsi));
+    vector.attached = false;
+    vector.message = *wanted[index];
+    routes_.route(*vector.gsi, vector.message);
+    routed.push_back(first + index);
+  }
+  if (routed.empty()) return routed;
+  auto committed = routes_.commit();
+  if (committed) return routed;
+  report_(committed.error());
+  // One route that KVM does not take would keep every other device from changing its own.
+  for (const auto index : routed) routes_.clear(*vectors_[index].gsi);
+  report(routes_.commit());
+  return {};
+}
+
+// What was signalled between detach and attach is in the eventfd; KVM looks there when the irqfd is assigned.
+void MsiVectors::attach(const std::vector<unsigned>& routed) {
+  for (const auto index : routed) {
+    auto& vector = vectors_[index];
+    auto attached = routes_.attach(vector.event.ref(), *vector.gsi);
+    vector.attached = attached.has_value();
+    report(std::move(attached));
+  }
+}
+
+std::vector<int> MsiVectors::events(unsigned start, unsigned count) const {
+  std::vector<int> numbers;
+  for (auto index = start; index < start + count; ++index) {
+    const auto& vector = vectors_[index];
+    switch (vector.trigger) {
+      case Trigger::none: numbers.push_back(-1); break;
+      case Trigger::guest: numbers.push_back(vector.event.ref().number()); break;
+      case Trigger::parked: numbers.push_back(vector.parked.ref().number()); break;
+    }
+  }
+  return numbers;
+}
+
+// One call for each run of neighbours. `vectors` is ascending.
+void MsiVectors::set_triggers(const std::vector<unsigned>& vectors) {
+  for (std::size_t from = 0; from < vectors.size();) {
+    auto to = from + 1;
+    while (to < vectors.size() && vectors[to] == vectors[to - 1] + 1) ++to;
+    const auto start = vectors[from];
+    const auto count = static_cast<unsigned>(to - from);
+    // A kernel before 6.5 cannot add vectors to those it has.
+    if (device_.irq(kind_).fixed_count && start + count > host_count_) {
+      grow(vectors.back() + 1);
+      return;
+    }
+    // The enabling call allocates all vectors up to its last: let it be small.
+    if (host_count_ == 0 && start != 0) set_run(0, 1);
+    set_run(start, count);
+    from = to;
+  }
+}
+
+void MsiVectors::grow(unsigned count) {
+  if (host_count_ != 0) report(device_.disable(kind_));
+  host_count_ = 0;
+  set_run(0, count);
+}
+
+void MsiVectors::set_run(unsigned start, unsigned count) {
+  if (count == 0) return;
+  auto outcome = device_.set_triggers(kind_, start, events(start, count));
+  if (outcome) {
+    host_count_ = std::max(host_count_, start + count);
+    return;
+  }
+  report_(outcome.error());
+  // Forgotten, so that the guest's next unmask tries again.
+  for (auto index = start; index < start + count; ++index) vectors_[index].trigger = Trigger::none;
+}
+
+void MsiVectors::absorb(Vector& vector) {
+  if (vector.parked && drain_eventfd(vector.parked.ref()) != 0) vector.is_pending = true;
+}
+
+void MsiVectors::deliver_parked(const std::vector<unsigned>& vectors) {
+  for (const auto index : vectors) {
+    auto& vector = vectors_[index];
+    absorb(vector);
+    if (std::exchange(vector.is_pending, false)) signal_eventfd(vector.event.ref());
+  }
+}
+
+bool MsiVectors::pending(unsigned vector) {
+  if (vector >= vectors_.size()) return false;
+  absorb(vectors_[vector]);
+  return vectors_[vector].is_pending;
+}
+
+void MsiVectors::disable() {
+  if (!enabled_) return;
+  enabled_ = false;
+  for (auto& vector : vectors_) {
+    if (std::exchange(vector.attached, false)) report(routes_.detach(vector.event.ref(), *vector.gsi));
+  }
+  if (std::exchange(host_count_, 0U) != 0) report(device_.disable(kind_));
+  for (auto& vector : vectors_) {
+    if (vector.gsi) routes_.release(*vector.gsi);
+    vector = Vector{};
+  }
+  report(routes_.commit());
+}
+
+}  // namespace pcivm::vmm

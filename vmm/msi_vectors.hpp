@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The message interrupts of an assigned function between VFIO and KVM: each vector in use is an eventfd that VFIO
+// signals and KVM turns into the guest's interrupt, without this process waking up.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "vfio/device.hpp"
+#include "vmm/interrupts.hpp"
+
+namespace pcivm::vmm {
+
+/// True for a message that reaches a local APIC: 0xfeexxxxx, with nothing above but the high destination bits
+/// (KVM_CAP_X2APIC_API). KVM refuses the routing table of the whole VM for one that does not, so a guest must not get
+/// it there; in hardware it would be a plain write to memory, which the IOMMU checks.
+[[nodiscard]] constexpr bool deliverable(const MsiMessage& message) {
+  return (message.address & 0xfff00000U) == 0xfee00000U && (message.address >> 32U & 0xffU) == 0;
+}
+
+/// Not synchronised. What does not change costs no system call. Order kept, because a host kernel once fell over it:
+/// a route is committed before its irqfd is assigned, an irqfd is deassigned before its route changes.
+///
+/// Vectors get a host interrupt when they are first unmasked. A vector that is masked again keeps eventfd, irqfd and
+/// route (so that posted interrupts stay set up); only what VFIO signals is switched to another eventfd, which holds
+/// the pending state.
+class MsiVectors final {
+ public:
+  using Report = std::function<void(const Error&)>;
+  /// What the guest wants of a vector: its deliverable() message, or nothing while it is masked.
+  using Wanted = std::optional<MsiMessage>;
+
+  /// `count` vectors, all masked, the kind disabled. Collaborators outlive the object.
+  MsiVectors(const vfio::Device& device, vfio::Irq kind, unsigned count, InterruptRoutes& routes, const Report& report);
+  MsiVectors(const MsiVectors&) = delete;
+  MsiVectors& operator=(const MsiVectors&) = delete;
+  ~MsiVectors();
+
+  [[nodiscard]] bool enabled() const { return enabled_; }
+  /// Turns the kind on with what is wanted of all vectors. With nothing unmasked the device is enabled with vector 0
+  /// signalling nobody.
+  void enable(std::span<const Wanted> wanted);
+  /// While enabled: vectors first.. become as wanted, in one batch. Vectors that do not exist are ignored.
+  void update(unsigned first, std::span<const Wanted> wanted);
+  /// irqfds, then host interrupts, then routes are taken away. Pending interrupts are lost, as they are in hardware.
+  void disable();
+  /// True when a masked vector has an interrupt to deliver.
+  [[nodiscard]] bool pending(unsigned vector);
+
+ private:
+  enum class Trigger : std::uint8_t { none, guest, parked };
+  struct Vector {
+    std::optional<Gsi> gsi;
+    Fd event;   // to KVM
+    Fd parked;  // while masked
+    MsiMessage message;
+    bool attached{false};
+    bool is_pending{false};
+    Trigger trigger{Trigger::none};
+  };
+
+  void park(unsigned first, std::span<const Wanted> wanted);
+  [[nodiscard]] std::vector<unsigned> route(unsigned first, std::span<const Wanted> wanted);
+  [[nodiscard]] Result<void> prepare(Vector& vector);
+  void attach(const std::vector<unsigned>& routed);
+  void set_triggers(const std::vector<unsigned>& vectors);
+  void set_run(unsigned start, unsigned count);
+  void grow(unsigned count);
+  void deliver_parked(const std::vector<unsigned>& vectors);
+  void absorb(Vector& vector);
+  [[nodiscard]] std::vector<int> events(unsigned start, unsigned count) const;
+  void report(Result<void> outcome) const;
+
+  const vfio::Device& device_;
+  vfio::Irq kind_;
+  InterruptRoutes& routes_;
+  const Report& report_;
+  bool enabled_{false};
+  unsigned host_count_{0};  // vectors the kernel was told of; 0 = disabled there
+  std::vector<Vector> vectors_;
+};
+
+}  // namespace pcivm::vmm
