@@ -58,7 +58,7 @@ Result<void> InterruptRoutes::commit() {
   const std::scoped_lock lock{mutex_};
   if (!dirty_) return {};
   const auto routed = static_cast<std::size_t>(std::ranges::count(slots_, true, &Slot::routed));
-  FlexibleArgument<kvm_irq_routing> table{routed * sizeof(kvm_irq_routing_entry)};
+  FlexibleArgument<kvm::RoutingHead> table{routed * sizeof(kvm_irq_routing_entry)};
   for (std::size_t gsi = 0; gsi < slots_.size(); ++gsi) {
     if (!slots_[gsi].routed) continue;
     kvm_irq_routing_entry entry{};

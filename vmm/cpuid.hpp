@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What CPUID tells the guest: what KVM supports, minus nested virtualization, with the topology of this VM.
+#pragma once
+
+#include <cstdint>
+
+#include "vmm/kvm.hpp"
+
+namespace pcivm::vmm {
+
+struct CpuidFacts {
+  unsigned cpus{1};
+  std::uint32_t tsc_khz{};    ///< 0 = unknown, the frequency leaves stay as they are
+  bool tsc_deadline_timer{};  ///< KVM_CAP_TSC_DEADLINE_TIMER
+};
+
+/// The table of this VM but for the APIC id, computed once. One package, one thread a core: cache and topology leaves
+/// of the host would describe CPUs that the guest does not have.
+[[nodiscard]] CpuidTable cpuid_of_vm(const CpuidTable& supported, const CpuidFacts& facts);
+
+/// The same with the APIC id of vCPU `index`.
+[[nodiscard]] CpuidTable cpuid_of_vcpu(const CpuidTable& table, std::uint32_t index);
+
+}  // namespace pcivm::vmm
