@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/pci_bus.hpp"
+
+#include <gmock/gmock.h>
+
+#include <vector>
+
+#include "tests/support/result_matchers.hpp"
+#include "vmm/platform.hpp"
+
+namespace pcivm::vmm {
+namespace {
+
+struct Access {
+  std::uint16_t offset;
+  std::size_t length;
+  bool operator==(const Access&) const = default;
+};
+
+// Byte at offset N reads as N; writes are noted.
+class Counting final : public PciDevice {
+ public:
+  std::string_view name() const override { return "counting"; }
+  std::vector<BarRequest> bars() const override { return {}; }
+  void place_bar(unsigned /*index*/, std::uint64_t /*address*/) override {}
+  void config_read(std::uint16_t offset, std::span<std::byte> data) override {
+    reads.push_back({offset, data.size()});
+    for (auto& byte : data) byte = static_cast<std::byte>(offset++);
+  }
+  void config_write(std::uint16_t offset, std::span<const std::byte> data) override {
+    writes.push_back({offset, data.size()});
+  }
+  std::vector<Access> reads;
+  std::vector<Access> writes;
+};
+
+class PciBusTest : public testing::Test {
+ protected:
+  PciBusTest() {
+    slot_ = bus_.add(device_).value();
+    EXPECT_THAT(bus_.connect(ports_, memory_), test::IsOk());
+  }
+  std::uint64_t port_in(std::uint16_t port, std::size_t length) {
+    std::vector<std::byte> data(length);
+    ports_.read(port, data);
+    return load_le(data);
+  }
+  void port_out(std::uint16_t port, std::size_t length, std::uint64_t value) {
+    std::vector<std::byte> data(length);
+    store_le(data, value);
+    ports_.write(port, data);
+  }
+  std::uint64_t ecam(unsigned slot, std::uint64_t offset, std::size_t length) {
+    std::vector<std::byte> data(length);
+    memory_.read(platform::kEcam.value + slot * 0x8000 + offset, data);
+    return load_le(data);
+  }
+  PciBus bus_;
+  IoBus ports_;
+  IoBus memory_;
+  Counting device_;
+  unsigned slot_{};
+};
+
+TEST_F(PciBusTest, HasAHostBridgeAtSlotZero) {
+  EXPECT_EQ(ecam(0, 0x0a, 2), 0x0600U);
+  EXPECT_EQ(ecam(0, 0x100, 4), 0U);
+  EXPECT_EQ(slot_, 1U);
+}
+
+TEST_F(PciBusTest, ReadsAbsentFunctionsAsAllOnes) {
+  EXPECT_EQ(ecam(2, 0, 4), 0xffffffffU);
+  std::vector<std::byte> data(4);
+  memory_.read(platform::kEcam.value + (8 + 1) * 0x1000, data);
+  EXPECT_EQ(load_le(data), 0xffffffffU);
+}
+
+TEST_F(PciBusTest, SplitsEightBytesIntoTwoDwords) {
+  EXPECT_EQ(ecam(1, 0x10, 8), 0x1716151413121110U);
+  EXPECT_THAT(device_.reads, testing::ElementsAre(Access{0x10, 4}, Access{0x14, 4}));
+}
+
+TEST_F(PciBusTest, RefusesAccessesThatCrossADword) {
+  EXPECT_EQ(ecam(1, 3, 2), 0xffffU);
+  EXPECT_EQ(ecam(1, 2, 4), 0xffffffffU);
+  EXPECT_EQ(ecam(1, 0, 3), 0xffffffU);
+  EXPECT_EQ(ecam(1, 4, 5), 0xffffffffffU);
+  EXPECT_THAT(device_.reads, testing::IsEmpty());
+  const std::byte three[3]{};
+  memory_.write(platform::kEcam.value + 0x8000, three);
+  EXPECT_THAT(device_.writes, testing::IsEmpty());
+}
+
+TEST_F(PciBusTest, ReachesExtendedSpaceThroughEcamOnly) {
+  EXPECT_EQ(ecam(1, 0xffc, 4), 0xfffefdfcU);
+  port_out(0xcf8, 4, 0x80000800 | 0x0f000000);
+  EXPECT_EQ(port_in(0xcf8, 4), 0x80000800U);
+}
+
+TEST_F(PciBusTest, AnswersMechanismOneInAnyWidth) {
+  port_out(0xcf8, 4, 0x80000800 | 0x40);
+  EXPECT_EQ(port_in(0xcfc, 4), 0x43424140U);
+  EXPECT_EQ(port_in(0xcfe, 2), 0x4342U);
+  EXPECT_EQ(port_in(0xcff, 1), 0x43U);
+  port_out(0xcfd, 1, 7);
+  EXPECT_THAT(device_.writes, testing::ElementsAre(Access{0x41, 1}));
+}
+
+TEST_F(PciBusTest, IgnoresMechanismOneWithoutItsEnableBitOrOnOtherBuses) {
+  port_out(0xcf8, 4, 0x00000800);
+  EXPECT_EQ(port_in(0xcfc, 4), 0xffffffffU);
+  port_out(0xcf8, 4, 0x80010800);
+  EXPECT_EQ(port_in(0xcfc, 4), 0xffffffffU);
+  EXPECT_THAT(device_.reads, testing::IsEmpty());
+}
+
+TEST_F(PciBusTest, TakesTheAddressAsADwordOnly) {
+  port_out(0xcf8, 4, 0x80000800);
+  port_out(0xcf8, 1, 0x40);
+  port_out(0xcf9, 1, 0x06);
+  port_out(0xcfa, 2, 0xffff);
+  EXPECT_EQ(port_in(0xcf8, 4), 0x80000800U);
+  EXPECT_EQ(port_in(0xcf8, 2), 0xffffU);
+}
+
+TEST_F(PciBusTest, HoldsThirtyOneDevices) {
+  for (unsigned slot = 2; slot < 32; ++slot) EXPECT_THAT(bus_.add(device_), test::IsOkAnd(slot));
+  EXPECT_THAT(bus_.add(device_), test::FailsWith(Errc::invalid));
+}
+
+}  // namespace
+}  // namespace pcivm::vmm

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/memory_layout.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace pcivm::vmm {
+
+namespace {
+
+// RAM starts on this boundary after a hole, so that GPA and HVA agree modulo a huge page.
+constexpr std::uint64_t kHuge = 2 * kMiB;
+
+// AMD hosts cannot map IOVAs in the HyperTransport range below 1 TiB, reported or not (AMD IOMMU spec, 2.1.2).
+constexpr ReservedRange kHyperTransport{.first = 1012 * kGiB, .last = 1024 * kGiB - 1};
+
+// Legacy video and ROM space; the ACPI tables are in its upper part.
+constexpr MapEntry kBelow1M{.base = {0xa0000}, .length = 0x60000, .type = MapType::reserved};
+constexpr MapEntry kEcamEntry{.base = platform::kEcam, .length = platform::kEcamLength, .type = MapType::reserved};
+// IOAPIC, local APICs, and the pages that KVM takes for itself (kvm.cpp), up to the end of the 32-bit space.
+constexpr MapEntry kTopOf32Bit{
+    .base = platform::kIoapic, .length = platform::kHighRam.value - platform::kIoapic.value, .type = MapType::reserved};
+
+struct Span {
+  std::uint64_t begin;
+  std::uint64_t end;
+};
+
+// The parts of `whole` that no reserved range touches; `holes` is sorted by `first`.
+std::vector<Span> free_parts(Span whole, std::span<const ReservedRange> holes) {
+  std::vector<Span> parts;
+  auto cursor = whole.begin;
+  for (const auto& hole : holes) {
+    if (hole.last < cursor) continue;
+    if (hole.first >= whole.end) break;
+    const auto stop = align_down(hole.first, kPageSize);
+    if (stop > cursor) parts.push_back({cursor, stop});
+    if (hole.last >= whole.end - 1) return parts;
+    cursor = align_up(hole.last + 1, kHuge);
+  }
+  if (cursor < whole.end) parts.push_back({cursor, whole.end});
+  return parts;
+}
+
+void take(std::vector<GuestMemory::Range>& ram, std::uint64_t& left, std::span<const Span> parts) {
+  for (const auto& part : parts) {
+    const auto length = std::min(left, part.end - part.begin);
+    if (length == 0) return;
+    ram.push_back({.gpa = Gpa{part.begin}, .length = length});
+    left -= length;
+  }
+}
+
+std::vector<MapEntry> memory_map(std::span<const GuestMemory::Range> ram) {
+  std::vector<MapEntry> map;
+  map.push_back({.base = Gpa{0}, .length = kBelow1M.base.value});
+  map.push_back(kBelow1M);
+  map.push_back({.base = Gpa{kMiB}, .length = ram.front().length - kMiB});
+  for (const auto& range : ram.subspan(1)) map.push_back({.base = range.gpa, .length = range.length});
+  map.push_back(kEcamEntry);
+  map.push_back(kTopOf32Bit);
+  std::ranges::sort(map, {}, &MapEntry::base);
+  return map;
+}
+
+Result<platform::Window> place_window(const LayoutRequest& request, std::uint64_t ram_end, std::uint64_t limit) {
+  if (request.window64_length == 0) return platform::Window{};
+  const auto alignment = std::max(kGiB, request.window64_alignment);
+  platform::Window window{.base = Gpa{align_up(std::max(ram_end, platform::kHighRam.value), alignment)},
+                          .length = align_up(request.window64_length, kGiB)};
+  if (window.base.value <= kHyperTransport.last && window.end().value > kHyperTransport.first) {
+    window.base.value = align_up(kHyperTransport.last + 1, alignment);
+  }
+  if (!fits(window.base.value, window.length, limit)) {
+    return fail(Errc::invalid, fmt::format("the BARs of the devices need {:#x} bytes from {:#x}, but the CPUs have {} "
+                                           "physical address bits",
+                                           window.length, window.base.value, request.address_bits));
+  }
+  return window;
+}
+
+}  // namespace
+
+Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
+  if (request.memory < kLeastMemory || !is_aligned(request.memory, kHuge)) {
+    return fail(Errc::invalid, fmt::format("guest memory of {} bytes found, a multiple of 2 MiB from {} MiB wanted",
+                                           request.memory, kLeastMemory / kMiB));
+  }
+  auto holes = request.reserved;
+  holes.push_back(kHyperTransport);
+  std::ranges::sort(holes, {}, &ReservedRange::first);
+
+  MemoryLayout layout;
+  const auto limit = 1ULL << std::clamp(request.address_bits, 36U, 52U);
+  auto left = request.memory;
+  take(layout.ram, left, free_parts({0, platform::kLowRamEnd.value}, holes));
+  take(layout.ram, left, free_parts({platform::kHighRam.value, limit}, holes));
+  if (left != 0) {
+    return fail(Errc::invalid, fmt::format("guest memory of {} MiB found, {} MiB less is what {} physical address bits "
+                                           "and the IOMMU's reserved ranges allow",
+                                           request.memory / kMiB, left / kMiB, request.address_bits));
+  }
+  const auto& first = layout.ram.front();
+  if (first.gpa.value != 0 || first.length < kLeastMemory) {
+    return fail(Errc::refused, "the IOMMU reserves I/O addresses in the first 32 MiB, where the guest needs RAM");
+  }
+  const auto& last = layout.ram.back();
+  layout.window64 = TRY(place_window(request, last.gpa.value + last.length, limit));
+  layout.map = memory_map(layout.ram);
+  return layout;
+}
+
+}  // namespace pcivm::vmm
