@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from labkit import cache, case, host, image, packages, runner, topology, tree
+from labkit import bench, cache, case, host, image, packages, runner, topology, tree
 
 LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,6 +94,10 @@ def run_demo(arguments) -> int:
     return 0
 
 
+def run_bench(arguments) -> int:
+    return bench.run(arguments, content(arguments))
+
+
 def run_shell(arguments) -> int:
     with cache.slot(LIMIT), host.Host(topology.load(arguments.topology), content(arguments), terminal=True) as running:
         return running.shell()
@@ -139,6 +143,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     host_options(added)
     added = command("shell", run_shell, "boot a host and give an interactive shell in it")
     added.add_argument("topology", nargs="?", default="vtd")
+    host_options(added)
+    added = command("bench", run_bench, "pcivm against QEMU: start, exits, resets, calls")
+    bench.add_options(added)
     host_options(added)
     command("clean", clean, "remove everything from the cache")
     return parser.parse_args(argv)

@@ -148,7 +148,6 @@ class Host:
         return [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-name", f"pcivm-lab-{self._topology.name}",
-            "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
             *self._topology.machine(self._scratch),
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-device", "virtio-serial-pci,bus=pcie.0,addr=1e.0",

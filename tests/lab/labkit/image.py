@@ -156,6 +156,7 @@ def overlay(debian: Path, pcivm: Path | None, extra: list[Path], taken: set[str]
         archive.file(f"lab/{name}", LAB / "l1" / name)
     archive.link("root/.bash_profile", "/lab/profile")
     archive.tree("lab/cases", LAB / "cases")
+    archive.tree("lab/bench", LAB / "bench")
     archive.file("lab/l2/initrd", guest(debian))
     for program in ([pcivm] if pcivm else []) + extra:
         archive.file(f"lab/bin/{program.name}", program)

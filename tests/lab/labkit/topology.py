@@ -6,6 +6,7 @@
     devices = ["igb", "nvme vfs=2", "e1000e"]
     memory = "3G"            # optional
     cmdline = ""             # optional: more kernel parameters
+    processor = [...]        # optional: QEMU arguments of accelerator and processors
     qemu = []                # optional: more QEMU arguments, as they are
 """
 
@@ -36,6 +37,7 @@ class Topology:
     devices: list[str]
     memory: str = "3G"
     cmdline: str = ""
+    processor: list[str] = field(default_factory=lambda: "-accel tcg,thread=multi -cpu max -smp 2".split())
     qemu: list[str] = field(default_factory=list)
 
     def machine(self, scratch: Path) -> list[str]:
@@ -45,7 +47,7 @@ class Topology:
             kind, *settings = text.split()
             options = dict(setting.split("=", 1) for setting in settings)
             arguments += DEVICES[kind](number, scratch, **options)
-        return arguments + ["-m", self.memory, *self.qemu]
+        return [*self.processor, *arguments, "-m", self.memory, *self.qemu]
 
     def parameters(self) -> str:
         return f"{IOMMUS[self.iommu][1]} {self.cmdline}".strip()
