@@ -30,7 +30,7 @@ def run_list(_) -> int:
         print(f"{name}: {topology.load(name).about}")
         for each in cases:
             if name in each.topologies:
-                print(f"  {each.name}: {each.about}")
+                print(f"  {each.name}{' (soak)' if each.soak else ''}: {each.about}")
     return 0
 
 
@@ -39,13 +39,14 @@ def run_test(arguments) -> int:
     if unknown:
         raise cache.LabError(f"no topology '{unknown[0]}', wanted some of {', '.join(topology.names())}")
     given = content(arguments)
+    cases = [each for each in case.load_all() if each.soak == arguments.soak and arguments.only in each.name]
     plan = {}
     for name in arguments.topology or topology.names():
-        chosen = [each for each in case.load_all() if name in each.topologies and arguments.only in each.name]
+        chosen = [each for each in cases if name in each.topologies]
         if chosen:
             plan[name] = chosen
     if not plan:
-        raise cache.LabError(f"no case has '{arguments.only}' in its name; `lab.py list` shows them all")
+        raise cache.LabError(f"nothing to run: no such case has '{arguments.only}' in its name; `lab.py list` shows all")
     if not given.pcivm and any("pcivm" in each.needs for cases in plan.values() for each in cases):
         raise cache.LabError(f"{ROOT / 'build/pcivm'} is absent: build it, or name a binary with --pcivm")
     prepare(arguments)
@@ -129,6 +130,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     added = command("test", run_test, "boot each host once, run its cases in it")
     added.add_argument("topology", nargs="*")
     added.add_argument("--only", default="", metavar="TEXT", help="cases with this in their name")
+    added.add_argument("--soak", action="store_true", help="the long cases, and only these")
     added.add_argument("--jobs", type=int, default=LIMIT, metavar="N", help=f"hosts at a time ({LIMIT})")
     added.add_argument("--patience", type=float, default=1.0, metavar="FACTOR", help="multiplies deadlines (1)")
     host_options(added)

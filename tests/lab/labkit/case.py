@@ -6,6 +6,7 @@
     # deadline: 60              seconds, 30 when absent
     # needs: pcivm peer         optional
     # console: REGEX            optional: console lines that would count as trouble, but belong to this case
+    # soak: yes                 optional: a long repetition, which only `lab.py test --soak` runs
 """
 
 import re
@@ -17,7 +18,7 @@ from .cache import LabError
 from .image import LAB
 
 FOLDER = LAB / "cases"
-KEYS = ("topologies", "deadline", "needs", "console")
+KEYS = ("topologies", "deadline", "needs", "console", "soak")
 NEEDS = {"pcivm", "peer"}
 
 
@@ -29,6 +30,7 @@ class Case:
     deadline: float
     needs: set[str]
     console: re.Pattern | None
+    soak: bool
 
     @property
     def script(self) -> str:
@@ -53,7 +55,8 @@ def _load(file: Path) -> Case:
     case = Case(name=str(file.relative_to(FOLDER).with_suffix("")), about=about,
                 topologies=terms.get("topologies", "").split(), deadline=float(terms.get("deadline", "30")),
                 needs=set(terms.get("needs", "").split()),
-                console=re.compile(terms["console"]) if "console" in terms else None)
+                console=re.compile(terms["console"]) if "console" in terms else None,
+                soak=terms.get("soak") == "yes")
     unknown = sorted(set(case.topologies) - set(topology.names()))
     if unknown or not case.topologies:
         raise LabError(f"{file}: topologies is '{' '.join(case.topologies)}', wanted some of "
