@@ -114,7 +114,7 @@ int run_command(const CLI::App& root, Context& context) {
   }
   const auto& where = innermost(root);
   if (&where == &root) {
-    fmt::print(context.out, "{}", root.help());
+    context.put(root.help());
     return kExitDone;
   }
   // Not success: the variable of a script may have been empty.
@@ -128,10 +128,10 @@ int parse_and_run(std::span<char* const> arguments, Context& context) {
   try {
     root.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::CallForVersion& version) {
-    fmt::print(context.out, "{}\n", version.what());
+    context.put(fmt::format("{}\n", version.what()));
     return kExitDone;
   } catch (const CLI::Success&) {
-    fmt::print(context.out, "{}", root.help());  // of the innermost command that was named
+    context.put(root.help());  // of the innermost command that was named
     return kExitDone;
   } catch (const CLI::ParseError& error) {
     if (asks_for_json(arguments)) context.options.output = Output::json;
@@ -150,9 +150,10 @@ int run(std::span<char* const> arguments, std::FILE* out, std::FILE* err) {
   } catch (const std::exception& error) {
     code = report(context, Error::make(Errc::internal, error.what()).advise("please report this"));
   }
-  if (std::fflush(out) == 0 && std::ferror(out) == 0) return code;
-  if (errno == EPIPE) return kExitPipe;
-  return report(context, Error::from_errno(errno, "write to stdout"));
+  context.flush();
+  if (context.write_error() == 0) return code;
+  if (context.write_error() == EPIPE) return kExitPipe;
+  return report(context, Error::from_errno(context.write_error(), "write to stdout"));
 }
 
 }  // namespace pcivm::cli

@@ -43,7 +43,7 @@ Listing make_listing() {
                      {.title = "CLASS"},
                      {.title = "DRIVER"},
                      {.title = "GROUP", .right = true},
-                     {.title = "IN USE", .may_cut = true},
+                     {.title = "IN USE"},
                      {.title = "ID", .wide_only = true},
                      {.title = "VF OF", .wide_only = true}};
   listing.empty_note = "this host has no PCI functions";

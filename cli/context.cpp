@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -14,8 +15,18 @@ bool Context::forced(std::string_view check) const {
   return std::ranges::find(options.force, check) != options.force.end();
 }
 
+void Context::put(std::string_view text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  if (!written && write_error_ == 0) write_error_ = errno;
+}
+
+void Context::flush() {
+  if (std::fflush(out) != 0 && write_error_ == 0) write_error_ = errno;
+}
+
 void Context::note(std::string_view text) const {
-  if (!options.quiet) fmt::print(err, "{}\n", text);
+  // Not by fmt::print, which throws when stderr is closed.
+  if (!options.quiet) std::fputs(fmt::format("{}\n", text).c_str(), err);
 }
 
 bool Context::colored() const {

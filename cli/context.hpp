@@ -65,6 +65,12 @@ struct Context {
 
   /// True when the operator named this check with --force.
   [[nodiscard]] bool forced(std::string_view check) const;
+  /// Data for stdout. A failure to write is kept for the end of the command, see write_error.
+  void put(std::string_view text);
+  /// errno of the first write to `out` that failed, 0 = none.
+  [[nodiscard]] int write_error() const { return write_error_; }
+  /// Writes out what is buffered.
+  void flush();
   /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet.
   void note(std::string_view text) const;
   [[nodiscard]] bool json() const { return options.output == Output::json; }
@@ -72,6 +78,7 @@ struct Context {
 
  private:
   std::optional<SysRoot> root_;
+  int write_error_{0};
   std::deque<std::any> kept_;  // a deque keeps references valid
 };
 

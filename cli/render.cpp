@@ -87,24 +87,25 @@ Result<void> fill(libscols_table& table, const Listing& listing, const std::vect
       const auto& cell = row.at(indices[i]);
       if (scols_line_set_data(line, i, cell.text.empty() ? "-" : cell.text.c_str()) != 0) return no_memory();
       const auto* color = color_of(cell.mark);
-      if (color != nullptr) scols_cell_set_color(scols_line_get_cell(line, i), color);
+      if (color != nullptr && !cell.text.empty()) scols_cell_set_color(scols_line_get_cell(line, i), color);
     }
   }
   return {};
 }
 
-Result<void> print_table(const Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
+Result<void> print_table(Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
   const Table table{scols_new_table()};
   if (!table) return fail_errno(ENOMEM, "make a table");
   TRY(fill(*table, listing, indices));
   scols_table_enable_noheadings(table.get(), context.options.headers ? 0 : 1);
   scols_table_enable_colors(table.get(), context.colored() ? 1 : 0);
-  // Into a pipe or a file nothing is cut.
-  scols_table_set_termforce(table.get(), is_terminal(context.out) ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
+  // Into a pipe or a file nothing is cut, nor for those who asked for all.
+  const bool cut = is_terminal(context.out) && context.options.output != Output::wide;
+  scols_table_set_termforce(table.get(), cut ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
   char* raw = nullptr;
   if (scols_print_table_to_string(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
   const std::unique_ptr<char, void (*)(void*)> text{raw, std::free};
-  fmt::print(context.out, "{}\n", text.get());
+  context.put(fmt::format("{}\n", text.get()));
   return {};
 }
 
@@ -116,29 +117,29 @@ std::string csv_field(const std::string& text) {
   return quoted + '"';
 }
 
-void print_csv(const Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
+void print_csv(Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
   const auto line = [&](auto&& text_of) {
     std::vector<std::string> fields;
     for (const auto index : indices) fields.push_back(csv_field(text_of(index)));
-    fmt::print(context.out, "{}\n", fmt::join(fields, ","));
+    context.put(fmt::format("{}\n", fmt::join(fields, ",")));
   };
   if (context.options.headers) line([&](std::size_t index) { return listing.columns[index].title; });
   for (const auto& row : listing.rows) line([&](std::size_t index) { return row.at(index).text; });
 }
 
-void print_json(const Context& context, const std::string& kind, Json body) {
+void print_json(Context& context, const std::string& kind, Json body) {
   Json document{{"apiVersion", "pcivm/v1"}, {"kind", kind}};
   document.update(std::move(body));
-  fmt::print(context.out, "{}\n", to_text(document));
+  context.put(fmt::format("{}\n", to_text(document)));
 }
 
-void print_fields(const Context& context, const Record& record) {
+void print_fields(Context& context, const Record& record) {
   std::size_t width = 0;
   for (const auto& [label, values] : record.fields) width = std::max(width, label.size());
   for (const auto& [label, values] : record.fields) {
     auto lead = label + ":";
     for (const auto& value : values) {
-      fmt::print(context.out, "{:<{}} {}\n", lead, width + 1, value.empty() ? "-" : value);
+      context.put(fmt::format("{:<{}} {}\n", lead, width + 1, value.empty() ? "-" : value));
       lead.clear();
     }
   }
@@ -148,13 +149,13 @@ void print_fields(const Context& context, const Record& record) {
 
 std::string to_text(const Json& document) { return document.dump(2, ' ', false, Json::error_handler_t::replace); }
 
-Result<int> print(const Context& context, const Listing& listing) {
+Result<int> print(Context& context, const Listing& listing) {
   const auto indices = TRY(chosen(context, listing));
   switch (context.options.output) {
     case Output::json: print_json(context, listing.kind, {{"items", listing.items}}); return 0;
     case Output::csv: print_csv(context, listing, indices); return 0;
     case Output::name:
-      for (const auto& row : listing.rows) fmt::print(context.out, "{}\n", row.at(0).text);
+      for (const auto& row : listing.rows) context.put(fmt::format("{}\n", row.at(0).text));
       return 0;
     case Output::table:
     case Output::wide: break;
@@ -167,10 +168,10 @@ Result<int> print(const Context& context, const Listing& listing) {
   return 0;
 }
 
-Result<int> print(const Context& context, const Record& record) {
+Result<int> print(Context& context, const Record& record) {
   switch (context.options.output) {
     case Output::json: print_json(context, record.kind, record.object); return 0;
-    case Output::name: fmt::print(context.out, "{}\n", record.name); return 0;
+    case Output::name: context.put(fmt::format("{}\n", record.name)); return 0;
     case Output::csv:
       return fail(Error::make(Errc::invalid, "one object has no csv form").advise("use a list command, or -o json"));
     case Output::table:

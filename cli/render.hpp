@@ -44,7 +44,7 @@ struct Record {
 };
 
 /// Errc::invalid for an unknown name in --columns.
-[[nodiscard]] Result<int> print(const Context& context, const Listing& listing);
-[[nodiscard]] Result<int> print(const Context& context, const Record& record);
+[[nodiscard]] Result<int> print(Context& context, const Listing& listing);
+[[nodiscard]] Result<int> print(Context& context, const Record& record);
 
 }  // namespace pcivm::cli

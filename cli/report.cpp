@@ -84,6 +84,9 @@ Error unexpected(const CLI::App& where, const std::string& word) {
                                         : fmt::format("did you mean '{} {}'", full_name(where), suggestion));
 }
 
+/// fmt::print would throw when stderr is closed.
+void say(const Context& context, const std::string& line) { std::fputs((line + "\n").c_str(), context.err); }
+
 std::string as_error_text(std::string text) {
   while (text.ends_with('.') || text.ends_with('\n')) text.pop_back();
   // CLI11 starts its texts with a capital, unless with the name of an option.
@@ -110,11 +113,11 @@ int report(const Context& context, const Error& error) {
                           {"message", error.text()},
                           {"hint", error.hint().empty() ? Json{} : Json(error.hint())},
                           {"details", details}}}};
-    fmt::print(context.err, "{}\n", to_text(document));
+    say(context, to_text(document));
     return code;
   }
-  fmt::print(context.err, "pcivm: {}\n", error.text());
-  if (!error.hint().empty()) fmt::print(context.err, "hint: {}\n", error.hint());
+  say(context, fmt::format("pcivm: {}", error.text()));
+  if (!error.hint().empty()) say(context, fmt::format("hint: {}", error.hint()));
   return code;
 }
 
