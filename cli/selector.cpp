@@ -56,13 +56,15 @@ Result<Bdf> by_mac(const SysRoot& root, std::string_view selector, std::string_v
 }
 
 Result<Bdf> by_serial(const SysRoot& root, std::string_view selector, std::string_view value) {
+  const auto unpadded = [](std::string_view text) {  // NVMe pads serials to 20 characters
+    return text.substr(0, text.find_last_not_of(' ') + 1);
+  };
   std::vector<Bdf> matches;
   for (const auto& function : TRY(iommu::list(root))) {
     const auto directory = function.directory() + "/nvme";
     for (const auto& controller : root.list(directory).value_or(std::vector<std::string>{})) {
-      auto serial = root.read(fmt::format("{}/{}/serial", directory, controller)).value_or("");
-      while (serial.ends_with(' ')) serial.pop_back();  // NVMe pads it to 20 characters
-      if (serial == value) matches.push_back(function.address);
+      const auto serial = root.read(fmt::format("{}/{}/serial", directory, controller));
+      if (serial && unpadded(*serial) == unpadded(value)) matches.push_back(function.address);
     }
   }
   return exactly_one(selector, matches);

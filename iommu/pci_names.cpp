@@ -43,8 +43,8 @@ constexpr ClassWord kSubclasses[] = {
     {0x0601, "isa"},  {0x0806, "iommu"}, {0x0c03, "usb"},  {0x0c05, "smbus"}, {0x0604, "bridge"},
 };
 constexpr std::array<std::string_view, 20> kBaseClasses{
-    "old",  "storage", "net", "display",  "media", "memory",    "bridge", "serial", "system", "input",
-    "dock", "cpu",     "bus", "wireless", "i2o",   "satellite", "crypto", "signal", "accel",  "other"};
+    "other", "storage", "net", "display",  "media", "memory",    "bridge", "serial", "system", "input",
+    "dock",  "cpu",     "bus", "wireless", "i2o",   "satellite", "crypto", "signal", "accel",  "other"};
 
 }  // namespace
 

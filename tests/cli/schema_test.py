@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Validates what the commands print with -o json against docs/schema, on a small tree and on this host.
+
+usage: schema_test.py PCIVM        exits 77 (skipped) without python3-jsonschema
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+try:
+    import jsonschema
+except ImportError:
+    print("skipped: python3-jsonschema is not installed")
+    sys.exit(77)
+
+SCHEMAS = {file.name: json.loads(file.read_text())
+           for file in (pathlib.Path(__file__).resolve().parents[2] / "docs/schema").glob("*.json")}
+
+
+def resolved(node, document):
+    """The schema without references: `FILE#/PATH` and `#/PATH` are replaced by what they name."""
+    if isinstance(node, list):
+        return [resolved(entry, document) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        name, _, path = node["$ref"].partition("#/")
+        target = document = SCHEMAS[name] if name else document
+        for step in path.split("/"):
+            target = target[step]
+        return resolved(target, document)
+    return {key: resolved(value, document) for key, value in node.items()}
+
+
+def write(path: pathlib.Path, text: str):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def link(path: pathlib.Path, target: str):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def function(root: pathlib.Path, address: str, group: int, driver: str, **files: str):
+    real = root / f"sys/devices/pci0000:00/{address}"
+    write(real / "uevent", f"DRIVER={driver}\nPCI_CLASS=20000\nPCI_ID=8086:10C9\nPCI_SUBSYS_ID=8086:A03C\n")
+    for name, text in files.items():
+        write(real / name, text)
+    link(root / f"sys/bus/pci/devices/{address}", f"../../../devices/pci0000:00/{address}")
+    link(real / "iommu_group", f"../../../kernel/iommu_groups/{group}")
+    link(root / f"sys/kernel/iommu_groups/{group}/devices/{address}", f"../../../../devices/pci0000:00/{address}")
+    write(root / f"sys/kernel/iommu_groups/{group}/reserved_regions", "0xfee00000 0xfeefffff msi\n")
+
+
+def make_tree(root: pathlib.Path):
+    """A PF with an interface that carries a VLAN, its VF, and a sibling of the PF."""
+    function(root, "0000:01:00.0", 6, "igb", sriov_totalvfs="7\n", sriov_drivers_autoprobe="1\n", reset_method="flr\n",
+             resource="0xfe800000 0xfe81ffff 0x40200\n", numa_node="0\n", current_link_speed="5.0 GT/s PCIe\n",
+             current_link_width="4\n", power_state="D0\n", driver_override="(null)\n")
+    function(root, "0000:01:00.1", 6, "snd_hda_intel")
+    function(root, "0000:01:10.0", 9, "vfio-pci", driver_override="vfio-pci\n")
+    device = root / "sys/devices/pci0000:00/0000:01:00.0"
+    link(device / "virtfn0", "../0000:01:10.0")
+    link(device.parent / "0000:01:10.0/physfn", "../0000:01:00.0")
+    (device / "net/eth2/upper_eth2.5").mkdir(parents=True)
+    link(root / "sys/class/net/eth2", "../../devices/pci0000:00/0000:01:00.0/net/eth2")
+
+
+def main() -> int:
+    pcivm = sys.argv[1]
+    failures = 0
+
+    def check(schema: str, *arguments: str):
+        nonlocal failures
+        outcome = subprocess.run([pcivm, *arguments, "-o", "json"], capture_output=True, text=True, check=False)
+        text = outcome.stderr if schema == "error.json" else outcome.stdout
+        try:
+            jsonschema.validate(json.loads(text), resolved(SCHEMAS[schema], SCHEMAS[schema]))
+            print(f"ok: pcivm {' '.join(arguments)}")
+        except (ValueError, jsonschema.ValidationError) as problem:
+            failures += 1
+            print(f"FAILED: pcivm {' '.join(arguments)} against {schema}: {problem}")
+
+    with tempfile.TemporaryDirectory() as directory:
+        make_tree(pathlib.Path(directory))
+        root = ("--root", directory)
+        check("device-list.json", "device", "list", *root)
+        check("device.json", "device", "show", "eth2", *root)
+        check("device.json", "device", "show", "eth2/vf0", *root)
+        check("group-list.json", "group", "list", *root)
+        check("group.json", "group", "show", "6", *root)
+        check("error.json", "device", "show", "eth9", *root)
+    check("device-list.json", "device", "list")
+    check("group-list.json", "group", "list")
+    check("error.json", "device", "list", "--root", "/nonexistent")
+    check("error.json", "device", "lst")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
