@@ -124,7 +124,8 @@ Result<std::uint32_t> group_of(const SysRoot& root, Bdf address) {
         Error::make(Errc::not_found, "in no IOMMU group: the host's IOMMU is off")
             .advise("intel_iommu=on on Intel hosts, and VT-d or AMD-Vi on in the firmware setup: pcivm doctor"));
   }
-  if (!function.driver.starts_with("vfio-") && !function.driver.ends_with("-vfio-pci")) {
+  // Variant drivers: mlx5_vfio_pci, hisi-acc-vfio-pci, ...
+  if (function.driver.find("vfio") == std::string::npos) {
     const auto& driver = function.driver;
     return fail(
         Error::make(Errc::refused, fmt::format("its driver is {}, wanted vfio-pci", driver.empty() ? "none" : driver))

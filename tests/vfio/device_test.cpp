@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "tests/fakes/fake_vfio.hpp"
+#include "tests/support/result_matchers.hpp"
+#include "vfio/device.hpp"
+#include "vfio/uapi.hpp"
+
+namespace pcivm::vfio {
+namespace {
+
+using test::FailsWith;
+using test::FakeVfio;
+using test::IsOk;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr Bdf kAddress{.domain = 0, .bus = 1, .device = 0x10, .function = 2};
+
+class DeviceTest : public testing::Test {
+ protected:
+  Result<std::unique_ptr<Device>> open(UnprovenReset unproven = UnprovenReset::refuse) {
+    return Device::open(fake, group.ref(), kAddress, unproven);
+  }
+  FakeVfio fake;
+  Fd group = make_eventfd().value();
+};
+
+TEST_F(DeviceTest, ReadsFactsAndTheWholeConfigurationSpace) {
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  EXPECT_EQ(fake.device_name, "0000:01:10.2");
+  EXPECT_EQ((*device)->region(0).size, 16 * kKiB);
+  EXPECT_TRUE((*device)->region(3).msix_mappable);
+  EXPECT_EQ((*device)->irq(Irq::msix).count, 3U);
+  EXPECT_FALSE((*device)->irq(Irq::msix).fixed_count);
+  EXPECT_EQ((*device)->config().size(), 4096U);
+  EXPECT_EQ(config_u32((*device)->config(), 0), 0x10ca8086U);
+  EXPECT_THAT(fake.take_log(), ElementsAre("get device 0000:01:10.2")) << "no reset of ours";
+}
+
+TEST_F(DeviceTest, RefusesADeviceWhoseResetIsNotProven) {
+  fake.device_flags = VFIO_DEVICE_FLAGS_PCI;
+  EXPECT_THAT(open(), FailsWith(Errc::refused, HasSubstr("reset is not proven")));
+  EXPECT_THAT(open(UnprovenReset::allow), IsOk());
+}
+
+TEST_F(DeviceTest, NamesADeviceThatDoesNotAnswer) {
+  for (std::uint64_t offset = 0; offset < 4096; offset += 4) fake.config(offset, 4, 0xffffffff);
+  EXPECT_THAT(open(), FailsWith(Errc::kernel, HasSubstr("does not answer: header type 0x7f")));
+}
+
+TEST_F(DeviceTest, ExplainsWhyThereIsNoDescriptor) {
+  fake.fail[VFIO_GROUP_GET_DEVICE_FD] = EAGAIN;
+  EXPECT_THAT(open(), FailsWith(Errc::busy));
+  fake.fail[VFIO_GROUP_GET_DEVICE_FD] = EBUSY;
+  EXPECT_THAT(open(), FailsWith(Errc::busy, HasSubstr("0000:01:10.2: VFIO_GROUP_GET_DEVICE_FD")));
+  fake.fail[VFIO_GROUP_GET_DEVICE_FD] = ENODEV;
+  EXPECT_THAT(open(), FailsWith(Errc::not_found));
+}
+
+TEST_F(DeviceTest, KeepsOutOfTheMsixTableWhenTheKernelWantsIt) {
+  fake.regions[3].msix_mappable = false;
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  EXPECT_THAT((*device)->region(3).areas, ElementsAre(Area{0x1000, 0x3000}));
+}
+
+TEST_F(DeviceTest, MapsOnlyAreasOfTheDriver) {
+  fake.regions[0].sparse = {{0x1000, 0x1000}};
+  fake.store(0, 0x1004, 0xabcd);
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  const auto mapping = (*device)->map(0, {0x1000, 0x1000});
+  ASSERT_THAT(mapping, IsOk());
+  EXPECT_EQ(config_u32(mapping->bytes(), 4), 0xabcdU);
+  EXPECT_THAT((*device)->map(0, {0, 0x4000}), FailsWith(Errc::internal));
+}
+
+TEST_F(DeviceTest, RefusesAccessesOutsideARegion) {
+  const auto device = open();
+  std::array<std::byte, 8> data{};
+  EXPECT_THAT((*device)->read(0, 16 * kKiB - 8, data), IsOk());
+  EXPECT_THAT((*device)->read(0, 16 * kKiB - 4, data), FailsWith(Errc::invalid));
+  EXPECT_THAT((*device)->write(0, ~std::uint64_t{0}, data), FailsWith(Errc::invalid));
+  EXPECT_THAT((*device)->read(2, 0, data), FailsWith(Errc::invalid)) << "no such BAR";
+}
+
+TEST_F(DeviceTest, SetsManyTriggersInOneCall) {
+  const auto device = open();
+  (void)fake.take_log();
+  const std::array events{-1, group.ref().number()};
+  EXPECT_THAT((*device)->set_triggers(Irq::msix, 1, events), IsOk());
+  EXPECT_EQ(fake.trigger(2, 2), group.ref().number());
+  EXPECT_EQ(fake.trigger(2, 1), -1);
+  EXPECT_THAT((*device)->disable(Irq::msix), IsOk());
+  EXPECT_EQ(fake.host_vectors(), 0U);
+  EXPECT_THAT(fake.take_log(), ElementsAre("irq 2 1: -1 own", "irq 2 off"));
+}
+
+TEST_F(DeviceTest, ResetReadsTheConfigurationSpaceAgain) {
+  const auto device = open();
+  fake.config(PCI_VENDOR_ID, 4, 0x12345678);
+  EXPECT_THAT((*device)->reset(), IsOk());
+  EXPECT_EQ(config_u32((*device)->config(), 0), 0x12345678U);
+  fake.config(PCI_HEADER_TYPE, 1, 0xff);
+  EXPECT_THAT((*device)->reset(), FailsWith(Errc::kernel));
+}
+
+TEST(RequestName, NamesEveryRequestOnce) {
+  EXPECT_EQ(uapi::request_name(VFIO_DEVICE_SET_IRQS), "VFIO_DEVICE_SET_IRQS");
+  EXPECT_EQ(uapi::request_name(VFIO_IOMMU_MAP_DMA), "VFIO_IOMMU_MAP_DMA");
+  EXPECT_EQ(uapi::request_name(0), "");
+}
+
+}  // namespace
+}  // namespace pcivm::vfio

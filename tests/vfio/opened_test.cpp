@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/vfio.h>
+
+#include <array>
+#include <vector>
+
+#include "tests/support/fake_pci.hpp"
+#include "tests/support/result_matchers.hpp"
+#include "tests/support/temp_root.hpp"
+#include "vfio/memlock.hpp"
+#include "vfio/opened.hpp"
+
+namespace pcivm::vfio {
+namespace {
+
+using test::FailsWith;
+using test::FakePci;
+using test::IsOk;
+using test::TempRoot;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+class FakeGroups final : public IoctlPort {
+ public:
+  std::uint32_t status{VFIO_GROUP_FLAGS_VIABLE};
+  int version{VFIO_API_VERSION};
+  int call(FdRef, unsigned long request, void* argument) override {
+    switch (request) {
+      case VFIO_GET_API_VERSION: return version;
+      case VFIO_CHECK_EXTENSION: return 1;
+      case VFIO_GROUP_GET_STATUS: static_cast<vfio_group_status*>(argument)->flags = status; return 0;
+      default: return -ENOTTY;
+    }
+  }
+};
+
+class OpenedTest : public testing::Test {
+ protected:
+  OpenedTest() {
+    pci.vf("0000:01:00.0", 0, "0000:01:10.0", 12);
+    pci.bind("0000:01:10.0", "vfio-pci");
+    root.file("/dev/vfio/vfio", "");
+    root.file("/dev/vfio/12", "");
+  }
+  Result<OpenedVfio> open(const std::vector<std::string>& addresses) {
+    std::vector<Bdf> list;
+    for (const auto& address : addresses) list.push_back(Bdf::parse(address).value());
+    return open_devices(root.root(), port, list);
+  }
+  TempRoot root;
+  FakePci pci{root};
+  FakeGroups port;
+  [[maybe_unused]] bool made_ = [this] {
+    pci.function({.driver = "igb", .group = 1, .total_vfs = 7});
+    return true;
+  }();
+};
+
+TEST_F(OpenedTest, OpensContainerAndGroupAndReadsBarsFromSysfs) {
+  const auto opened = open({"0000:01:10.0"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_TRUE(opened->container);
+  ASSERT_EQ(opened->groups.size(), 1U);
+  EXPECT_EQ(opened->groups[0].number, 12U);
+  EXPECT_FALSE(opened->groups[0].firmware_memory);
+  EXPECT_THAT(opened->reserved(), ElementsAre(IovaRange{Iova{0xfee00000}, Iova{0xfeefffff}}));
+  const auto& bars = opened->devices.at(0).bars;
+  ASSERT_EQ(bars.size(), 3U);
+  EXPECT_EQ(bars[1].size, 32U);
+  EXPECT_TRUE(bars[1].io);
+  EXPECT_EQ(bars[2].index, 3U);
+  EXPECT_TRUE(bars[2].wide);
+}
+
+TEST_F(OpenedTest, OpensAGroupOnceForTwoFunctions) {
+  pci.function({.address = "0000:01:10.1", .group = 12});
+  pci.bind("0000:01:10.1", "vfio-pci");
+  const auto opened = open({"0000:01:10.0", "0000:01:10.1"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_EQ(opened->groups.size(), 1U);
+  EXPECT_EQ(opened->devices.at(1).group, 0U);
+  EXPECT_THAT(open({"0000:01:10.0", "0000:01:10.0"}), FailsWith(Errc::invalid, HasSubstr("given twice")));
+}
+
+TEST_F(OpenedTest, ListsTheSiblingsOfAGroupThatIsNotViable) {
+  pci.function({.address = "0000:02:00.0", .driver = "e1000e", .group = 12});
+  port.status = 0;
+  const auto opened = open({"0000:01:10.0"});
+  EXPECT_THAT(opened, FailsWith(Errc::refused, HasSubstr("IOMMU group 12: not viable")));
+  EXPECT_THAT(opened.error().text(), HasSubstr("0000:02:00.0 (e1000e)"));
+  EXPECT_EQ(opened.error().code(), "group.not_viable");
+}
+
+TEST_F(OpenedTest, ViableIsABitAmongOthers) {
+  port.status = VFIO_GROUP_FLAGS_VIABLE | 0x80U;
+  EXPECT_THAT(open({"0000:01:10.0"}), IsOk());
+  port.status = VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET;
+  EXPECT_THAT(open({"0000:01:10.0"}), FailsWith(Errc::busy));
+}
+
+TEST_F(OpenedTest, WantsAVfioDriver) {
+  const auto opened = open({"0000:01:00.0"});
+  EXPECT_THAT(opened, FailsWith(Errc::refused, HasSubstr("its driver is igb, wanted vfio-pci")));
+  EXPECT_EQ(opened.error().hint(), "pcivm device bind 0000:01:00.0 vfio-pci");
+}
+
+TEST_F(OpenedTest, ExplainsWhatTheHostLacks) {
+  pci.function({.address = "0000:05:00.0", .driver = "vfio-pci", .group = {}});
+  EXPECT_THAT(open({"0000:05:00.0"}), FailsWith(Errc::not_found, HasSubstr("IOMMU is off")));
+  EXPECT_THAT(open({"0000:0f:00.0"}), FailsWith(Errc::not_found, HasSubstr("0000:0f:00.0")));
+  root.remove("/dev/vfio/vfio");
+  const auto opened = open({"0000:01:10.0"});
+  EXPECT_THAT(opened, FailsWith(Errc::not_found));
+  EXPECT_THAT(opened.error().hint(), HasSubstr("modprobe"));
+}
+
+TEST_F(OpenedTest, RefusesNoIommuMode) {
+  root.file("/dev/vfio/noiommu-12", "");
+  EXPECT_THAT(open({"0000:01:10.0"}), FailsWith(Errc::refused, HasSubstr("no-IOMMU")));
+}
+
+TEST_F(OpenedTest, TellsFirmwareMemoryFromWhatBootOnlyNeeds) {
+  root.file("/sys/kernel/iommu_groups/12/reserved_regions",
+            "0x000000007d000000 0x000000007dffffff direct\n0x0000000000000000 0x0000000000ffffff direct-relaxable\n"
+            "0x00000000fee00000 0x00000000feefffff msi\n");
+  const auto opened = open({"0000:01:10.0"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_TRUE(opened->groups[0].firmware_memory);
+  EXPECT_EQ(opened->reserved().size(), 2U);
+}
+
+TEST_F(OpenedTest, RefusesAnotherApiVersion) {
+  port.version = 1;
+  EXPECT_THAT(open({"0000:01:10.0"}), FailsWith(Errc::kernel, HasSubstr("VFIO API version 1, wanted 0")));
+}
+
+TEST(Memlock, LooksAtTheSoftLimitUnlessTheCapabilityIsThere) {
+  const auto needed = memlock_needed(kGiB);
+  EXPECT_EQ(needed, kGiB + 64 * kMiB);
+  EXPECT_EQ(limit_to_set(needed, {.soft = 8 * kMiB, .hard = kNoLimit, .may_exceed = true}), std::nullopt);
+  EXPECT_EQ(limit_to_set(needed, {.soft = kNoLimit, .hard = kNoLimit, .may_exceed = false}), std::nullopt);
+  EXPECT_EQ(limit_to_set(needed, {.soft = 8 * kMiB, .hard = 8 * kMiB, .may_exceed = false}), needed);
+  EXPECT_EQ(memlock_needed(kNoLimit - 1), kNoLimit);
+}
+
+TEST(Memlock, ReadsTheEffectiveCapabilities) {
+  const TempRoot root;
+  root.file("/proc/self/status", "Name:\tpcivm\nCapPrm:\t0000000000000000\nCapEff:\t0000000000004000\n");
+  EXPECT_TRUE(memlock_limits(root.root())->may_exceed);
+  root.file("/proc/self/status", "Name:\tpcivm\nCapPrm:\t0000000000004000\nCapEff:\t0000000000000000\n");
+  EXPECT_FALSE(memlock_limits(root.root())->may_exceed);
+  root.file("/proc/self/status", "Name:\tpcivm\n");
+  EXPECT_THAT(memlock_limits(root.root()), FailsWith(Errc::kernel));
+}
+
+}  // namespace
+}  // namespace pcivm::vfio
