@@ -59,11 +59,11 @@ struct FakeKvm final : IoctlPort {
       }
       return signal_result;
     }
-    if (request != KVM_SET_GSI_ROUTING) return -ENOTTY;
+    if (request != kvm::set_gsi_routing.number) return -ENOTTY;
     ++commits;
     routes.clear();
-    const auto* table = static_cast<const kvm_irq_routing*>(argument);
-    const auto* bytes = static_cast<const std::byte*>(argument) + sizeof(kvm_irq_routing);
+    const auto* table = static_cast<const kvm::RoutingHead*>(argument);
+    const auto* bytes = static_cast<const std::byte*>(argument) + sizeof(kvm::RoutingHead);
     for (std::uint32_t index = 0; index < table->nr; ++index) {
       kvm_irq_routing_entry entry{};
       std::memcpy(&entry, bytes + index * sizeof entry, sizeof entry);
