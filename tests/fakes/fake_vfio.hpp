@@ -27,6 +27,7 @@
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
 #include "vfio/region.hpp"
+#include "vmm/kvm_uapi.hpp"
 
 namespace pcivm::test {
 
@@ -118,7 +119,7 @@ class FakeVfio final : public IoctlPort {
       case VFIO_DEVICE_SET_IRQS: return set_irqs(argument);
       case VFIO_DEVICE_RESET: return note("reset");
       case KVM_SET_USER_MEMORY_REGION: return set_slot(argument);
-      case KVM_SET_GSI_ROUTING: return set_routes(argument);
+      case vmm::kvm::set_gsi_routing.number: return set_routes(argument);
       case KVM_IRQFD: return set_irqfd(argument);
       default: return -ENOTTY;
     }
@@ -229,7 +230,7 @@ class FakeVfio final : public IoctlPort {
                             std::uint64_t{region.memory_size}, state));
   }
   int set_routes(void* argument) {
-    const auto& table = as<kvm_irq_routing>(argument);
+    const auto& table = as<vmm::kvm::RoutingHead>(argument);
     routes_.clear();
     for (unsigned index = 0; index < table.nr; ++index) {
       kvm_irq_routing_entry entry{};

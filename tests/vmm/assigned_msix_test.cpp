@@ -195,7 +195,7 @@ TEST_F(AssignedMsix, RouteThatKvmRefusesIsTakenBack) {
   start();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   rig.set_message(0, 0x30);
-  rig.fake.fail[KVM_SET_GSI_ROUTING] = EINVAL;
+  rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
   rig.mask(0, false);
   EXPECT_FALSE(rig.reports.empty());
   rig.fake.fail.clear();
