@@ -19,16 +19,20 @@ constexpr Group kGroups[] = {
     {"vm", "virtual machines"},
 };
 
+constexpr std::string_view kNoGroup{};  // a command by itself
+
 struct Entry {
   std::string_view group;
   void (*add)(CLI::App& group, Context& context);
 };
 // In the order of the help. A new command is one line here and one in commands.hpp.
 constexpr Entry kCommands[] = {
-    {"device", add_device_list},
-    {"device", add_device_show},
-    {"group", add_group_list},
-    {"group", add_group_show},
+    {"device", add_device_list}, {"device", add_device_show},
+    {"device", add_device_bind}, {"device", add_device_release},
+    {"group", add_group_list},   {"group", add_group_show},
+    {"vf", add_vf_create},       {"vf", add_vf_list},
+    {"vf", add_vf_show},         {"vf", add_vf_set},
+    {"vf", add_vf_destroy},      {kNoGroup, add_reconcile},
 };
 
 }  // namespace
@@ -54,6 +58,9 @@ void add_commands(CLI::App& root, Context& context) {
       }
       entry.add(*app, context);
     }
+  }
+  for (const auto& entry : kCommands) {
+    if (entry.group == kNoGroup) entry.add(root, context);
   }
 }
 

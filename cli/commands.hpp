@@ -8,8 +8,16 @@ namespace pcivm::cli {
 
 void add_device_list(CLI::App& group, Context& context);
 void add_device_show(CLI::App& group, Context& context);
+void add_device_bind(CLI::App& group, Context& context);
+void add_device_release(CLI::App& group, Context& context);
 void add_group_list(CLI::App& group, Context& context);
 void add_group_show(CLI::App& group, Context& context);
+void add_reconcile(CLI::App& root, Context& context);
+void add_vf_create(CLI::App& group, Context& context);
+void add_vf_destroy(CLI::App& group, Context& context);
+void add_vf_list(CLI::App& group, Context& context);
+void add_vf_set(CLI::App& group, Context& context);
+void add_vf_show(CLI::App& group, Context& context);
 
 /// Fills `root` with every group and command.
 void add_commands(CLI::App& root, Context& context);

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// pcivm vf create PF N [--bind DRIVER|host|none], pcivm vf destroy PF
+#include <fmt/format.h>
+
+#include "base/parse.hpp"
+#include "cli/commands.hpp"
+#include "cli/host_change.hpp"
+#include "cli/selector.hpp"
+#include "cli/vf_facts.hpp"
+#include "sriov/vf_set.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+struct CreateArguments {
+  std::string pf;
+  std::string count;
+  std::string bind{"none"};
+};
+struct DestroyArguments {
+  std::string pf;
+};
+
+Result<sriov::CreateRequest> create_request(Context& context, const CreateArguments& args) {
+  const auto count = TRY_IN(parse_decimal<unsigned>(args.count, 65'535), std::string{"number of VFs"});
+  const auto physical = TRY(select_function(context.root(), args.pf));
+  return sriov::CreateRequest{.physical = physical,
+                              .count = count,
+                              .bind = args.bind == "none" ? std::string{sriov::kBindNone} : args.bind,
+                              .force = context.options.force};
+}
+
+Result<int> create_vfs(Context& context, const CreateArguments& args) {
+  const auto request = TRY(create_request(context, args));
+  const auto host = host_of(context);
+  if (context.options.dry_run) {
+    const auto steps = TRY(sriov::preview(host, request));
+    return print_steps(context, steps);
+  }
+  {
+    const auto lock = TRY(begin_change(context, host));
+    const auto created = TRY(sriov::create(host, lock, request));
+    context.note(created.changed
+                     ? fmt::format("{} has {} VFs", request.physical.to_string(), created.vfs.size())
+                     : fmt::format("{} has {} VFs already", request.physical.to_string(), created.vfs.size()));
+  }
+  const auto vfs = TRY(vf_facts(context, request.physical));
+  return print_vfs(context, vfs);
+}
+
+Result<int> destroy_vfs(Context& context, const DestroyArguments& args) {
+  const auto physical = TRY(select_function(context.root(), args.pf));
+  const sriov::DestroyRequest request{.physical = physical, .force = context.options.force};
+  const auto host = host_of(context);
+  const auto steps = TRY(sriov::preview(host, request));
+  if (context.options.dry_run) return print_steps(context, steps);
+  if (!steps.empty()) {
+    TRY(confirm(context, fmt::format("remove all {} VFs of {}?", sriov::vfs_of(host.root, physical).size(),
+                                     physical.to_string())));
+  }
+  const auto lock = TRY(begin_change(context, host));
+  const bool changed = TRY(sriov::destroy(host, lock, request));
+  context.note(fmt::format("{} {}", physical.to_string(), changed ? "has no VFs any more" : "has no VFs"));
+  return 0;
+}
+
+}  // namespace
+
+void add_vf_create(CLI::App& group, Context& context) {
+  auto& args = context.keep<CreateArguments>();
+  auto& command = add_command(group, context, "create", "make virtual functions of a physical one",
+                              [&args](Context& here) { return create_vfs(here, args); });
+  command.add_option("pf", args.pf, "the physical function: address or interface")->required()->type_name("PF");
+  command.add_option("count", args.count, "how many")->required()->type_name("N");
+  command.add_option("--bind", args.bind, "who gets them: a driver such as vfio-pci, host (their own driver), or none")
+      ->type_name("DRIVER")
+      ->capture_default_str();
+}
+
+void add_vf_destroy(CLI::App& group, Context& context) {
+  auto& args = context.keep<DestroyArguments>();
+  auto& command = add_command(group, context, "destroy", "remove all virtual functions of a physical one",
+                              [&args](Context& here) { return destroy_vfs(here, args); });
+  command.add_option("pf", args.pf, "the physical function: address or interface")->required()->type_name("PF");
+}
+
+}  // namespace pcivm::cli

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vf_facts.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/host_change.hpp"
+#include "cli/selector.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+Json attributes_json(const sriov::VfAttributes& attributes) {
+  const auto& vlan = attributes.vlan;
+  const auto& rate = attributes.rate;
+  Json json{{"mac", attributes.mac ? Json(attributes.mac->to_string()) : Json(nullptr)},
+            {"vlan", vlan ? Json(vlan->id) : Json(nullptr)},
+            {"qos", vlan ? Json(vlan->qos) : Json(nullptr)},
+            {"proto", vlan ? Json(to_string(vlan->protocol)) : Json(nullptr)},
+            {"trust", or_null(attributes.trust)},
+            {"spoofchk", or_null(attributes.spoofchk)},
+            {"linkState", attributes.link_state ? Json(to_string(*attributes.link_state)) : Json(nullptr)},
+            {"minTxRate", rate ? Json(rate->min) : Json(nullptr)},
+            {"maxTxRate", rate ? Json(rate->max) : Json(nullptr)}};
+  json["msixCount"] = nullptr;  // sriov_vf_msix_count can be written only
+  return json;
+}
+
+}  // namespace
+
+Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical) {
+  const auto host = host_of(context);
+  const auto port = vf_port(context);
+  std::vector<Bdf> physicals;
+  if (physical) {
+    TRY(sriov::read_physical(host, *physical));
+    physicals = {*physical};
+  } else {
+    physicals = TRY(sriov::physical_functions(context.root()));
+  }
+  std::vector<VfFacts> all;
+  for (const auto pf : physicals) {
+    for (auto& vf : TRY(sriov::list(host, pf, port.get()))) {
+      auto device = TRY(device_facts(context.root(), vf.address));
+      all.push_back({.vf = std::move(vf), .device = std::move(device)});
+    }
+  }
+  return all;
+}
+
+Json to_json(const VfFacts& facts, const iommu::PciNames& names) {
+  auto json = to_json(facts.device, names);
+  json["attributes"] = attributes_json(facts.vf.attributes);
+  return json;
+}
+
+Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
+  const auto names = iommu::PciNames::open();
+  Listing listing{.kind = "VFList",
+                  .columns = {{.title = "ADDRESS"},
+                              {.title = "PF"},
+                              {.title = "VF", .right = true},
+                              {.title = "DRIVER"},
+                              {.title = "GROUP", .right = true},
+                              {.title = "MAC"},
+                              {.title = "VLAN"},
+                              {.title = "IN USE", .may_cut = true},
+                              {.title = "TRUST", .wide_only = true},
+                              {.title = "SPOOFCHK", .wide_only = true},
+                              {.title = "LINK", .wide_only = true},
+                              {.title = "RATE", .wide_only = true}},
+                  .empty_note = "there are no virtual functions; pcivm vf create makes some"};
+  for (const auto& each : vfs) {
+    const auto& [vf, device] = each;
+    const auto& attributes = vf.attributes;
+    listing.rows.push_back({{vf.address.to_string()},
+                            {vf.physical.to_string()},
+                            {fmt::to_string(vf.index)},
+                            {vf.driver},
+                            {vf.iommu_group ? fmt::to_string(*vf.iommu_group) : ""},
+                            {mac_text(attributes)},
+                            {vlan_text(attributes)},
+                            {iommu::to_string(device.users)},
+                            {switch_text(attributes.trust)},
+                            {switch_text(attributes.spoofchk)},
+                            {attributes.link_state ? std::string{to_string(*attributes.link_state)} : ""},
+                            {rate_text(attributes)}});
+    listing.items.push_back(to_json(each, names));
+  }
+  return print(context, listing);
+}
+
+Result<VfName> select_vf(Context& context, const std::string& text) {
+  const auto address = TRY(select_function(context.root(), text));
+  const auto physical = Bdf::parse(context.root().link_name(vfio::directory_of(address) + "/physfn"));
+  if (!physical) {
+    return fail(Error::make(Errc::invalid, fmt::format("{} is no virtual function", address.to_string()))
+                    .coded("device.not_vf")
+                    .advise("PF/vfN names one, as in eth2/vf3; pcivm vf list"));
+  }
+  const auto vfs = sriov::vfs_of(context.root(), *physical);
+  const auto found = std::ranges::find(vfs, address);
+  return VfName{.address = address, .physical = *physical, .index = static_cast<unsigned>(found - vfs.begin())};
+}
+
+std::string vlan_text(const sriov::VfAttributes& attributes) {
+  const auto& vlan = attributes.vlan;
+  if (!vlan || vlan->id == 0) return {};
+  return fmt::format("{}{}{}", vlan->id, vlan->qos != 0 ? fmt::format(" (qos {})", vlan->qos) : "",
+                     vlan->protocol == sriov::VlanProtocol::dot1ad ? " 802.1ad" : "");
+}
+
+std::string mac_text(const sriov::VfAttributes& attributes) {
+  // All zero is "none given", which a table shows as nothing.
+  if (!attributes.mac || *attributes.mac == MacAddress{}) return {};
+  return attributes.mac->to_string();
+}
+
+std::string switch_text(const std::optional<bool>& value) {
+  if (!value) return {};
+  return *value ? "on" : "off";
+}
+
+std::string rate_text(const sriov::VfAttributes& attributes) {
+  const auto& rate = attributes.rate;
+  if (!rate || (rate->min == 0 && rate->max == 0)) return {};
+  return rate->min != 0 ? fmt::format("{}-{}", rate->min, rate->max) : fmt::to_string(rate->max);
+}
+
+}  // namespace pcivm::cli
