@@ -170,7 +170,7 @@ void Serial::write_register(unsigned index, std::uint8_t value) {
       break;
     case ier:
       if (latch) {
-        state_.divisor = static_cast<std::uint16_t>((state_.divisor & 0x00ffU) | value << 8U);
+        state_.divisor = static_cast<std::uint16_t>((state_.divisor & 0x00ffU) | unsigned{value} << 8U);
         break;
       }
       // Enabling the THRE interrupt while the transmitter is empty raises it: drivers start to send that way.
