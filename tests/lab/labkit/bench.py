@@ -228,7 +228,7 @@ def _icount_run(options: argparse.Namespace, content: Content, number: int, line
     plain = topology.load(TOPOLOGY)
     host = dataclasses.replace(plain, name=f"{plain.name}-icount-{number % 2}", processor=ICOUNT_PROCESSOR,
                                cmdline=f"{plain.cmdline} {ICOUNT_HOST}")
-    settings = _settings(options, ICOUNT_GUEST, 60.0)
+    settings = _settings(options, ICOUNT_GUEST, 20.0)
     label = line.split()[0]
     why = ""
     for _ in range(ATTEMPTS):
@@ -339,6 +339,7 @@ def render(report: dict) -> str:
         lines += ["", f"{with_what:<40}{left['setup']:>22}{right['setup']:>22}{'left/right':>12}"]
         lines.append(_row("start of the VMM to the guest's init, s", _seconds(left), _seconds(right),
                           _ratio(_middle(left), _middle(right))))
+        lines += [f"  {_phases(side)}" for side in (left, right) if _phases(side)]
         for name in _names(left, right):
             values = [side["counts"].get(name, 0 if side["counts"] else None) for side in (left, right)]
             lines.append(_row(name, *("-" if value is None else f"{value:,}" for value in values), _ratio(*values)))
@@ -372,6 +373,16 @@ def _middle(side: dict) -> float | None:
 def _seconds(side: dict) -> str:
     values = side["seconds"]
     return f"{_middle(side):.2f} ({min(values):.2f}-{max(values):.2f})" if values else "-"
+
+
+def _phases(side: dict) -> str:
+    """What a VMM that writes a timeline says of its own start: median seconds since its exec."""
+    by_phase = collections.defaultdict(list)
+    for timeline in side["timelines"]:
+        for phase in timeline.get("phases", []) if isinstance(timeline, dict) else []:
+            by_phase[phase["phase"]].append(phase["sinceExecNs"] / 1e9)
+    steps = ", ".join(f"{name} {statistics.median(values):.2f}" for name, values in by_phase.items())
+    return f"{side['setup']}: {steps}" if steps else ""
 
 
 def _ratio(left: float | None, right: float | None) -> str:
