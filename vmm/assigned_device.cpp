@@ -121,7 +121,7 @@ void AssignedDevice::config_read(std::uint16_t offset, std::span<std::byte> data
   std::ranges::fill(data, std::byte{0xff});
   if (!acceptable(offset, data.size())) return;
   std::unique_lock lock{mutex_};
-  if (const auto* const open = function(lock); open != nullptr) open->config_read(offset, data);
+  if (auto* const open = function(lock); open != nullptr) open->config_read(offset, data);
 }
 
 // Waited for without the lock, because another CPU may want a register meanwhile.

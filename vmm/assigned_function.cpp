@@ -71,13 +71,19 @@ Result<void> AssignedFunction::check_bars() const {
   return {};
 }
 
-Result<void> AssignedFunction::build() {
+void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout) {
+  if (layout) msix_.emplace(*device_, *layout, wiring_.routes, wiring_.report);
+  if (const auto msi = MsiCapability::find(*device_); msi != 0) {
+    msi_.emplace(*device_, msi, wiring_.routes, wiring_.report);
+  }
+  if (!msix_ && !msi_) {
+    wiring_.report(
+        Error::make(Errc::kernel, fmt::format("{}: has neither MSI nor MSI-X, continuing without interrupts", name_)));
+  }
+}
+
+void AssignedFunction::find_resets() {
   const auto config = device_->config();
-  auto layout = find_msix(*device_);
-  if (!layout) wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
-  const bool has_msix = layout && layout->has_value();
-  patches_ = ConfigPatches::build(config, {.hide_msix = !has_msix, .hide_msi = true, .hide_intx = true});
-  power_capability_ = find_capability(config, PCI_CAP_ID_PM);
   const auto express = find_capability(config, PCI_CAP_ID_EXP);
   if (express != 0 && (config_u32(config, express + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR) != 0) {
     express_capability_ = express;
@@ -86,11 +92,21 @@ Result<void> AssignedFunction::build() {
   if (features != 0 && (config_u8(config, features + PCI_AF_CAP) & PCI_AF_CAP_FLR) != 0) {
     features_capability_ = features;
   }
-  std::vector<BarHole> holes;
-  if (has_msix) {
-    msix_.emplace(*device_, **layout, wiring_.routes, wiring_.report);
-    holes = {(*layout)->table, (*layout)->pending};
+}
+
+Result<void> AssignedFunction::build() {
+  auto layout = find_msix(*device_);
+  if (!layout) {
+    wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
+    layout = std::optional<MsixLayout>{};
   }
+  build_interrupts(*layout);
+  patches_ = ConfigPatches::build(device_->config(),
+                                  {.hide_msix = !msix_.has_value(), .hide_msi = !msi_.has_value(), .hide_intx = true});
+  power_capability_ = find_capability(device_->config(), PCI_CAP_ID_PM);
+  find_resets();
+  std::vector<BarHole> holes;
+  if (msix_) holes = {msix_->layout().table, msix_->layout().pending};
   decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
   // VFIO shows a VF with memory decode on; a guest finds every function off, as after power-on.
   write_register(PCI_COMMAND, 2, 0);
@@ -116,7 +132,7 @@ void AssignedFunction::write_register(std::uint16_t offset, unsigned width, std:
   report(device_->write(kConfig, offset, data));
 }
 
-void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> data) const {
+void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> data) {
   if (!device_->read(kConfig, offset, data)) {
     // Beyond a short configuration space, or the device is gone.
     std::ranges::fill(data, std::byte{0xff});
@@ -130,6 +146,8 @@ void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> da
       data[index] = static_cast<std::byte>(registers_.read((at - kFirstBar) / 4U) >> shift & 0xffU);
     } else if (msix_ && static_cast<std::uint16_t>(at & 0xfffeU) == msix_->layout().capability + PCI_MSIX_FLAGS) {
       data[index] = static_cast<std::byte>(msix_->control() >> (8U * (at & 1U)) & 0xffU);
+    } else if (msi_ && msi_->covers(at)) {
+      data[index] = msi_->read(at);
     }
   }
 }
@@ -146,6 +164,8 @@ void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::b
   } else if (msix_ && dword >= msix_->layout().capability && dword < msix_->layout().capability + PCI_CAP_MSIX_SIZEOF) {
     const auto control = static_cast<std::uint16_t>(msix_->layout().capability + PCI_MSIX_FLAGS);
     msix_->write_control(merged(control, msix_->control(), offset, data));
+  } else if (msi_ && msi_->covers(static_cast<std::uint16_t>(dword + kDwordMask))) {
+    msi_->write(offset, data);
   } else if (power_capability_ != 0 && dword == power_capability_ + PCI_PM_CTRL) {
     write_power(offset, data);
   } else if (starts_reset(offset, data)) {
@@ -222,6 +242,7 @@ void AssignedFunction::follow_registers() {
 
 void AssignedFunction::release() {
   if (msix_) msix_->reset();
+  if (msi_) msi_->reset();
   if (decoder_) decoder_->clear();
 }
 

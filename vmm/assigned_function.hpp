@@ -17,13 +17,14 @@
 #include "vmm/bar_decoder.hpp"
 #include "vmm/bar_registers.hpp"
 #include "vmm/config_patch.hpp"
+#include "vmm/msi_capability.hpp"
 #include "vmm/msix.hpp"
 
 namespace pcivm::vmm {
 
 /// `mutex` is the owner's: it is held by the caller of every public function except the BAR accesses, which take it
 /// where they reach emulated state. Registers that VFIO virtualises (COMMAND of a VF, power, resets) are written to and
-/// read from VFIO; BARs and MSI-X are ours alone.
+/// read from VFIO; BARs, MSI and MSI-X are ours alone.
 class AssignedFunction final : public BarAccess {
  public:
   struct Parts {
@@ -41,7 +42,7 @@ class AssignedFunction final : public BarAccess {
 
   [[nodiscard]] const vfio::Device& device() const { return *device_; }
 
-  void config_read(std::uint16_t offset, std::span<std::byte> data) const;
+  void config_read(std::uint16_t offset, std::span<std::byte> data);
   /// Inside one dword. A write that would set Bus Master Enable is made after DMA is ready.
   void config_write(std::uint16_t offset, std::span<const std::byte> data);
 
@@ -59,6 +60,8 @@ class AssignedFunction final : public BarAccess {
   enum class Structure : std::uint8_t { device, table, pending, none };
   explicit AssignedFunction(Parts parts);
   [[nodiscard]] Result<void> build();
+  void build_interrupts(const std::optional<MsixLayout>& layout);
+  void find_resets();
   [[nodiscard]] Result<void> check_bars() const;
   [[nodiscard]] std::uint32_t read_register(std::uint16_t offset, unsigned width) const;
   void write_register(std::uint16_t offset, unsigned width, std::uint32_t value);
@@ -83,6 +86,7 @@ class AssignedFunction final : public BarAccess {
   std::uint16_t command_{};
   bool powered_{true};  // in D0
   std::optional<BarDecoder> decoder_;
+  std::optional<MsiCapability> msi_;
   std::optional<Msix> msix_;  // goes first: interrupts before mappings
 };
 

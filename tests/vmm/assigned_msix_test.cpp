@@ -224,15 +224,73 @@ TEST(AssignedMsixLayout, IsHiddenWhenItPointsOutsideTheDevice) {
     rig.ready();
     EXPECT_EQ(rig.read(FakeVfio::kPm + 1, 1), FakeVfio::kExpress) << "skipped in the list";
     EXPECT_EQ(rig.read(FakeVfio::kMsix, 4), 0U);
-    EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("MSI-X hidden")));
+    EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("MSI-X hidden"), HasSubstr("continuing without interrupts")));
   }
+}
+
+/// An MSI capability in front of the list of FakeVfio.
+class AssignedMsi : public testing::Test {
+ protected:
+  static constexpr unsigned kMsi = 0x50;
+  void start(std::uint16_t flags) {
+    rig.fake.config(PCI_CAPABILITY_LIST, 1, kMsi);
+    rig.fake.config(kMsi, 2, FakeVfio::kPm << 8U | PCI_CAP_ID_MSI);
+    rig.fake.config(kMsi + PCI_MSI_FLAGS, 2, flags);
+    rig.fake.irq_counts[VFIO_PCI_MSI_IRQ_INDEX] = 8;
+    rig.ready();
+  }
+  void message(std::uint32_t data, unsigned data_offset) {
+    rig.write(kMsi + PCI_MSI_ADDRESS_LO, 4, 0xfee00000);
+    rig.write(kMsi + data_offset, 2, data);
+  }
+  AssignedRig rig;
+};
+
+TEST_F(AssignedMsi, OffersOneVectorOfMany) {
+  start(0x0086);  // 64 bits, eight vectors
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0080U);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0070);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0080U);
+  EXPECT_EQ(rig.read(kMsi + 1, 1), FakeVfio::kPm) << "the link is not the capability's own";
+}
+
+TEST_F(AssignedMsi, EnableRoutesAttachesAndTriggersOnce) {
+  start(0x0080);
+  message(0x41, 0x0c);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 1 0: guest"));
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+  EXPECT_EQ(rig.fake.config(kMsi + PCI_MSI_FLAGS, 2), 0x0080U) << "the enable bit is VFIO's";
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irq 1 off", "routes 0"));
+}
+
+TEST_F(AssignedMsi, MaskKeepsTheInterruptPending) {
+  start(0x0100);  // 32 bits, per-vector masking
+  message(0x41, 0x08);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  rig.write(kMsi + 0x0c, 4, 1);
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 0);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 1U);
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 0U);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 0)}), 1U);
+}
+
+TEST_F(AssignedMsi, IsHiddenWhenVfioHasNoVectors) {
+  rig.fake.config(PCI_CAPABILITY_LIST, 1, kMsi);
+  rig.fake.config(kMsi, 2, FakeVfio::kPm << 8U | PCI_CAP_ID_MSI);
+  rig.ready();
+  EXPECT_EQ(rig.read(PCI_CAPABILITY_LIST, 1), FakeVfio::kPm);
 }
 
 TEST(AssignedMsixLayout, TableAndPendingBitsMustNotOverlap) {
   AssignedRig rig;
   rig.fake.config(FakeVfio::kMsix + PCI_MSIX_PBA, 4, 0x20 | 3);
   rig.ready();
-  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("overlap")));
+  EXPECT_THAT(rig.reports, testing::Contains(HasSubstr("overlap")));
 }
 
 }  // namespace

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The MSI capability of an assigned function (PCI 3.0, 6.8.1), shown with one vector and emulated; VFIO programs the
+// real one.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "vfio/device.hpp"
+#include "vmm/msi_vectors.hpp"
+
+namespace pcivm::vmm {
+
+/// Not synchronised.
+class MsiCapability final {
+ public:
+  /// Offset of the capability in the device's configuration space; 0 when there is none or VFIO cannot drive it.
+  [[nodiscard]] static std::uint16_t find(const vfio::Device& device);
+
+  /// `capability` as found; collaborators outlive the object.
+  MsiCapability(const vfio::Device& device, std::uint16_t capability, InterruptRoutes& routes,
+                const MsiVectors::Report& report);
+
+  /// True for a byte of configuration space that is emulated here: all but the capability's ID and link.
+  [[nodiscard]] bool covers(std::uint16_t offset) const;
+  [[nodiscard]] std::byte read(std::uint16_t offset);
+  /// Bytes that are not covered are skipped.
+  void write(std::uint16_t offset, std::span<const std::byte> data);
+
+  /// As after a function reset.
+  void reset();
+
+ private:
+  static constexpr std::size_t kMostBytes = 0x18;
+  [[nodiscard]] std::uint8_t data_offset() const { return wide_ ? 0x0c : 0x08; }
+  [[nodiscard]] std::uint8_t mask_offset() const { return wide_ ? 0x10 : 0x0c; }
+  [[nodiscard]] std::uint8_t length() const;
+  [[nodiscard]] std::byte writable(std::size_t at) const;
+  [[nodiscard]] MsiVectors::Wanted wanted() const;
+
+  std::uint16_t capability_;
+  bool wide_;      // 64-bit address
+  bool maskable_;  // has mask and pending bits
+  std::array<std::byte, kMostBytes> bytes_{};
+  MsiVectors vectors_;
+};
+
+}  // namespace pcivm::vmm
