@@ -123,7 +123,7 @@ measure() {
     # The exec replaces the shell that wrote the marker.
     (echo start >$tracing/trace_marker && exec "${argv[@]}") </dev/null >pipe 2>stderr &
     process=$!
-    follow "$mode" <pipe || why="no init within $deadline s"
+    follow "$mode" <pipe || why="no init before its end or within $deadline s"
     ends_within 20 $process || why="${why:-does not end}"
     kill -KILL $process 2>/dev/null
     wait $process

@@ -158,8 +158,9 @@ def overlay(debian: Path, pcivm: Path | None, extra: list[Path], taken: set[str]
     archive.tree("lab/cases", LAB / "cases")
     archive.tree("lab/bench", LAB / "bench")
     archive.file("lab/l2/initrd", guest(debian))
-    for program in ([pcivm] if pcivm else []) + extra:
-        archive.file(f"lab/bin/{program.name}", program)
+    programs = [(program, program.name) for program in extra] + ([(pcivm, "pcivm")] if pcivm else [])
+    for program, name in programs:
+        archive.file(f"lab/bin/{name}", program)
         for library in _host_libraries(program):
             if f"{LIBDIR}/{library.name}" not in taken:
                 archive.file(f"{LIBDIR}/{library.name}", library)
