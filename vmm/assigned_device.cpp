@@ -104,7 +104,7 @@ Result<void> AssignedDevice::deliver(Result<std::unique_ptr<vfio::Device>> opene
     if (made) {
       function_ = std::move(*made);
     } else {
-      outcome = fail(std::move(made).error().within(name_));
+      outcome = fail(std::move(made).error());
     }
     delivered_ = true;
   }

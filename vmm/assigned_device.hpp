@@ -38,7 +38,8 @@ class AssignedDevice final : public PciDevice {
 
   /// Hands over the open device, or why there is none: the function then reads as all-ones, as one that was pulled.
   /// Configuration accesses wait for this. Only the first call counts, so a stopping machine may free the waiters with
-  /// an error. Fails when the device contradicts the facts the guest was built on, or with the error handed in.
+  /// an error. Fails when the device contradicts the facts the guest was built on, or with the error handed in; both
+  /// name the function.
   Result<void> deliver(Result<std::unique_ptr<vfio::Device>> opened);
 
   [[nodiscard]] std::string_view name() const override { return name_; }

@@ -5,12 +5,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <mutex>
 #include <utility>
-#include <vector>
-
-#include <fmt/format.h>
 
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
@@ -43,76 +39,7 @@ std::uint16_t merged(std::uint16_t base, std::uint32_t old, std::uint16_t offset
 
 }  // namespace
 
-AssignedFunction::AssignedFunction(Parts parts)
-    : device_{std::move(parts.device)},
-      registers_{parts.registers},
-      wiring_{parts.wiring},
-      mutex_{parts.mutex},
-      name_{parts.name} {}
-
 AssignedFunction::~AssignedFunction() { release(); }
-
-Result<std::unique_ptr<AssignedFunction>> AssignedFunction::create(Parts parts) {
-  std::unique_ptr<AssignedFunction> made{new AssignedFunction{std::move(parts)}};
-  TRY(made->check_bars());
-  TRY(made->build());
-  return made;
-}
-
-Result<void> AssignedFunction::check_bars() const {
-  for (const auto& request : registers_.requests()) {
-    const auto size = device_->region(request.index).size;
-    // Registers hold no less than 16 (or 4) bytes.
-    if (size != 0 && size <= request.size && std::bit_ceil(size) * 2 > request.size) continue;
-    if (size != 0 && request.size <= 16) continue;
-    return fail(Errc::kernel, fmt::format("BAR {} has {:#x} bytes for VFIO, wanted the {:#x} of sysfs", request.index,
-                                          size, request.size));
-  }
-  return {};
-}
-
-void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout) {
-  if (layout) msix_.emplace(*device_, *layout, wiring_.routes, wiring_.report);
-  if (const auto msi = MsiCapability::find(*device_); msi != 0) {
-    msi_.emplace(*device_, msi, wiring_.routes, wiring_.report);
-  }
-  if (!msix_ && !msi_) {
-    wiring_.report(
-        Error::make(Errc::kernel, fmt::format("{}: has neither MSI nor MSI-X, continuing without interrupts", name_)));
-  }
-}
-
-void AssignedFunction::find_resets() {
-  const auto config = device_->config();
-  const auto express = find_capability(config, PCI_CAP_ID_EXP);
-  if (express != 0 && (config_u32(config, express + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR) != 0) {
-    express_capability_ = express;
-  }
-  const auto features = find_capability(config, PCI_CAP_ID_AF);
-  if (features != 0 && (config_u8(config, features + PCI_AF_CAP) & PCI_AF_CAP_FLR) != 0) {
-    features_capability_ = features;
-  }
-}
-
-Result<void> AssignedFunction::build() {
-  auto layout = find_msix(*device_);
-  if (!layout) {
-    wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
-    layout = std::optional<MsixLayout>{};
-  }
-  build_interrupts(*layout);
-  patches_ = ConfigPatches::build(device_->config(),
-                                  {.hide_msix = !msix_.has_value(), .hide_msi = !msi_.has_value(), .hide_intx = true});
-  power_capability_ = find_capability(device_->config(), PCI_CAP_ID_PM);
-  find_resets();
-  std::vector<BarHole> holes;
-  if (msix_) holes = {msix_->layout().table, msix_->layout().pending};
-  decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
-  // VFIO shows a VF with memory decode on; a guest finds every function off, as after power-on.
-  write_register(PCI_COMMAND, 2, 0);
-  command_ = 0;
-  return {};
-}
 
 void AssignedFunction::report(Result<void> outcome) const {
   if (!outcome) wiring_.report(std::move(outcome).error().within(name_));
@@ -210,8 +137,14 @@ void AssignedFunction::write_power(std::uint16_t offset, std::span<const std::by
     follow_registers();
   }
   forward(offset, data);
-  powered_ = (read_register(control, 2) & PCI_PM_CTRL_STATE_MASK) == 0;
+  powered_ = in_d0();
   follow_registers();
+}
+
+bool AssignedFunction::in_d0() const {
+  if (power_capability_ == 0) return true;
+  const auto control = static_cast<std::uint16_t>(power_capability_ + PCI_PM_CTRL);
+  return (read_register(control, 2) & PCI_PM_CTRL_STATE_MASK) == 0;
 }
 
 bool AssignedFunction::starts_reset(std::uint16_t offset, std::span<const std::byte> data) const {
@@ -231,7 +164,7 @@ void AssignedFunction::function_level_reset(std::uint16_t offset, std::span<cons
   forward(offset, data);
   write_register(PCI_COMMAND, 2, 0);
   command_ = 0;
-  powered_ = true;
+  powered_ = in_d0();
   registers_.clear();
 }
 
@@ -250,9 +183,9 @@ Result<void> AssignedFunction::reset() {
   release();
   write_register(PCI_COMMAND, 2, 0);
   command_ = 0;
-  powered_ = true;
-  if (!device_->resettable()) return {};
-  return device_->reset();
+  if (device_->resettable()) TRY(device_->reset());
+  powered_ = in_d0();
+  return {};
 }
 
 AssignedFunction::Structure AssignedFunction::structure_at(unsigned bar, std::uint64_t offset, std::size_t length,

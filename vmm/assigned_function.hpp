@@ -69,6 +69,7 @@ class AssignedFunction final : public BarAccess {
   void write_command(std::uint16_t offset, std::span<const std::byte> data);
   void write_power(std::uint16_t offset, std::span<const std::byte> data);
   void function_level_reset(std::uint16_t offset, std::span<const std::byte> data);
+  [[nodiscard]] bool in_d0() const;
   [[nodiscard]] bool starts_reset(std::uint16_t offset, std::span<const std::byte> data) const;
   [[nodiscard]] Structure structure_at(unsigned bar, std::uint64_t offset, std::size_t length,
                                        std::uint64_t& relative) const;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// How an assigned function is put together from what its device says.
+#include <linux/pci_regs.h>
+
+#include <bit>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/pci_config.hpp"
+#include "vmm/assigned_function.hpp"
+
+namespace pcivm::vmm {
+
+AssignedFunction::AssignedFunction(Parts parts)
+    : device_{std::move(parts.device)},
+      registers_{parts.registers},
+      wiring_{parts.wiring},
+      mutex_{parts.mutex},
+      name_{parts.name} {}
+
+Result<std::unique_ptr<AssignedFunction>> AssignedFunction::create(Parts parts) {
+  std::unique_ptr<AssignedFunction> made{new AssignedFunction{std::move(parts)}};
+  TRY_IN(made->check_bars(), made->name_);
+  TRY_IN(made->build(), made->name_);
+  return made;
+}
+
+Result<void> AssignedFunction::check_bars() const {
+  for (const auto& request : registers_.requests()) {
+    const auto size = device_->region(request.index).size;
+    // Registers hold no less than 16 (or 4) bytes.
+    if (size != 0 && size <= request.size && std::bit_ceil(size) * 2 > request.size) continue;
+    if (size != 0 && request.size <= 16) continue;
+    return fail(Errc::kernel, fmt::format("BAR {} has {:#x} bytes for VFIO, wanted the {:#x} of sysfs", request.index,
+                                          size, request.size));
+  }
+  return {};
+}
+
+void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout) {
+  if (layout) msix_.emplace(*device_, *layout, wiring_.routes, wiring_.report);
+  if (const auto msi = MsiCapability::find(*device_); msi != 0) {
+    msi_.emplace(*device_, msi, wiring_.routes, wiring_.report);
+  }
+  if (!msix_ && !msi_) {
+    wiring_.report(
+        Error::make(Errc::kernel, fmt::format("{}: has neither MSI nor MSI-X, continuing without interrupts", name_)));
+  }
+}
+
+void AssignedFunction::find_resets() {
+  const auto config = device_->config();
+  const auto express = find_capability(config, PCI_CAP_ID_EXP);
+  if (express != 0 && (config_u32(config, express + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR) != 0) {
+    express_capability_ = express;
+  }
+  const auto features = find_capability(config, PCI_CAP_ID_AF);
+  if (features != 0 && (config_u8(config, features + PCI_AF_CAP) & PCI_AF_CAP_FLR) != 0) {
+    features_capability_ = features;
+  }
+}
+
+Result<void> AssignedFunction::build() {
+  auto layout = find_msix(*device_);
+  if (!layout) {
+    wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
+    layout = std::optional<MsixLayout>{};
+  }
+  build_interrupts(*layout);
+  patches_ = ConfigPatches::build(device_->config(),
+                                  {.hide_msix = !msix_.has_value(), .hide_msi = !msi_.has_value(), .hide_intx = true});
+  power_capability_ = find_capability(device_->config(), PCI_CAP_ID_PM);
+  find_resets();
+  std::vector<BarHole> holes;
+  if (msix_) holes = {msix_->layout().table, msix_->layout().pending};
+  decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
+  // VFIO shows a VF with memory decode on; a guest finds every function off, as after power-on.
+  write_register(PCI_COMMAND, 2, 0);
+  command_ = 0;
+  return {};
+}
+
+}  // namespace pcivm::vmm
