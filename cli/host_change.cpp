@@ -19,6 +19,7 @@ vfio::Host host_of(Context& context) {
   vfio::Host host{.root = context.root()};
   if (context.options.timeout) {
     host.deadline = *context.options.timeout;
+    host.numvfs_deadline = *context.options.timeout;
     host.lock_wait = *context.options.timeout;
   }
   host.note = [&context](std::string_view text) { context.note(text); };

@@ -96,7 +96,7 @@ Result<void> set_autoprobe(const vfio::Host& host, Bdf physical, bool on) {
 Result<void> set_numvfs(const vfio::Host& host, Bdf physical, unsigned count) {
   const auto value = fmt::to_string(count);
   for (int attempt = 1;; ++attempt) {
-    auto written = host.root.write_within(numvfs_file(physical), value, host.deadline);
+    auto written = host.root.write_within(numvfs_file(physical), value, host.numvfs_deadline);
     if (written) break;
     const int error = written.error().sys_errno();
     // i40e answers EAGAIN while another operation of its own is pending.

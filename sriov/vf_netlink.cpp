@@ -278,6 +278,8 @@ Result<void> NetlinkVfPort::set(int interface, unsigned vf, const VfChange& chan
   const auto what = fmt::format("set {} of VF {}", to_string(change), vf);
   auto error = Error::from_errno(reply.error, reply.message.empty() ? what : what + ": " + reply.message);
   if (reply.error == EOPNOTSUPP) error = std::move(error).advise("the PF's driver does not offer this attribute");
+  // igb, ixgbe: a rate is a share of the link's speed.
+  if (reply.error == EINVAL) error = std::move(error).advise("some drivers take this only while the PF's link is up");
   return fail(std::move(error));
 }
 

@@ -23,8 +23,10 @@ using UsersOf = std::function<Result<std::vector<iommu::InUse>>(const SysRoot&, 
 struct Host {
   const SysRoot& root;
   UsersOf users_of{iommu::users_of};
-  /// For one kernel call that may block (unbind, probe, sriov_numvfs).
+  /// For one kernel call that may block (unbind, probe).
   std::chrono::milliseconds deadline{30'000};
+  /// For sriov_numvfs, in which the PF driver makes all VFs: a minute was seen for 63 of them.
+  std::chrono::milliseconds numvfs_deadline{180'000};
   /// For the host lock.
   std::chrono::milliseconds lock_wait{30'000};
   /// A line for the operator while something takes long, and for what could not be done but does not matter.
