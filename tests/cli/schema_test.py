@@ -48,9 +48,11 @@ def link(path: pathlib.Path, target: str):
 def function(root: pathlib.Path, address: str, group: int, driver: str, **files: str):
     real = root / f"sys/devices/pci0000:00/{address}"
     write(real / "uevent", f"DRIVER={driver}\nPCI_CLASS=20000\nPCI_ID=8086:10C9\nPCI_SUBSYS_ID=8086:A03C\n")
-    for name, text in files.items():
+    for name, text in {"vendor": "0x8086\n", "device": "0x10c9\n", "subsystem_vendor": "0x8086\n",
+                       "subsystem_device": "0xa03c\n", "driver_override": "(null)\n", **files}.items():
         write(real / name, text)
     link(root / f"sys/bus/pci/devices/{address}", f"../../../devices/pci0000:00/{address}")
+    link(real / "driver", f"../../../bus/pci/drivers/{driver}")
     link(real / "iommu_group", f"../../../kernel/iommu_groups/{group}")
     link(root / f"sys/kernel/iommu_groups/{group}/devices/{address}", f"../../../../devices/pci0000:00/{address}")
     write(root / f"sys/kernel/iommu_groups/{group}/reserved_regions", "0xfee00000 0xfeefffff msi\n")
@@ -58,9 +60,9 @@ def function(root: pathlib.Path, address: str, group: int, driver: str, **files:
 
 def make_tree(root: pathlib.Path):
     """A PF with an interface that carries a VLAN, its VF, and a sibling of the PF."""
-    function(root, "0000:01:00.0", 6, "igb", sriov_totalvfs="7\n", sriov_drivers_autoprobe="1\n", reset_method="flr\n",
-             resource="0xfe800000 0xfe81ffff 0x40200\n", numa_node="0\n", current_link_speed="5.0 GT/s PCIe\n",
-             current_link_width="4\n", power_state="D0\n", driver_override="(null)\n")
+    function(root, "0000:01:00.0", 6, "igb", sriov_totalvfs="7\n", sriov_numvfs="1\n",
+             sriov_drivers_autoprobe="1\n", reset_method="flr\n", resource="0xfe800000 0xfe81ffff 0x40200\n",
+             numa_node="0\n", current_link_speed="5.0 GT/s PCIe\n", current_link_width="4\n", power_state="D0\n")
     function(root, "0000:01:00.1", 6, "snd_hda_intel")
     function(root, "0000:01:10.0", 9, "vfio-pci", driver_override="vfio-pci\n")
     device = root / "sys/devices/pci0000:00/0000:01:00.0"
@@ -94,6 +96,14 @@ def main() -> int:
         check("group-list.json", "group", "list", *root)
         check("group.json", "group", "show", "6", *root)
         check("error.json", "device", "show", "eth9", *root)
+        check("vf-list.json", "vf", "list", *root)
+        check("vf.json", "vf", "show", "eth2/vf0", *root)
+        check("vf-list.json", "vf", "create", "eth2", "1", *root)
+        check("error.json", "vf", "create", "eth2", "2", *root)
+        check("step-list.json", "vf", "destroy", "eth2", "--dry-run", *root)
+        check("step-list.json", "device", "release", "eth2/vf0", "--dry-run", *root)
+        check("change-list.json", "device", "bind", "eth2/vf0", *root)
+        check("repair-list.json", "reconcile", *root)
     check("device-list.json", "device", "list")
     check("group-list.json", "group", "list")
     check("error.json", "device", "list", "--root", "/nonexistent")
