@@ -128,6 +128,11 @@ CpuidTable cpuid_of_vm(const CpuidTable& supported, const CpuidFacts& facts) {
   return table;
 }
 
+unsigned address_bits(const CpuidTable& table) {
+  const auto at = std::ranges::find(table, kAmdSizes, &kvm_cpuid_entry2::function);
+  return at == table.end() ? 36U : at->eax & 0xffU;
+}
+
 CpuidTable cpuid_of_vcpu(const CpuidTable& table, std::uint32_t index) {
   auto own = table;
   for (auto& entry : own) {

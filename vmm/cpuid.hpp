@@ -21,4 +21,7 @@ struct CpuidFacts {
 /// The same with the APIC id of vCPU `index`.
 [[nodiscard]] CpuidTable cpuid_of_vcpu(const CpuidTable& table, std::uint32_t index);
 
+/// Physical address bits of the guest's CPUs (leaf 0x80000008; 36 where it is missing).
+[[nodiscard]] unsigned address_bits(const CpuidTable& table);
+
 }  // namespace pcivm::vmm

@@ -54,6 +54,12 @@ void InterruptRoutes::clear(Gsi gsi) {
   slot.routed = false;
 }
 
+void InterruptRoutes::rebind(FdRef vm) {
+  const std::scoped_lock lock{mutex_};
+  vm_ = vm.number();
+  dirty_ = true;
+}
+
 Result<void> InterruptRoutes::commit() {
   const std::scoped_lock lock{mutex_};
   if (!dirty_) return {};

@@ -39,6 +39,10 @@ class InterruptRoutes final {
   /// `vm` is borrowed and outlives the object.
   InterruptRoutes(IoctlPort& port, FdRef vm) : port_{port}, vm_{vm.number()} {}
 
+  /// Carries on with another VM, which knows no routes yet: all that are set here go to it at the next commit(). For a
+  /// guest reboot, while no vCPU runs and no irqfd is attached.
+  void rebind(FdRef vm);
+
   /// A GSI above the IOAPIC pins; Errc::kernel when the 4096 routes of KVM are used up.
   [[nodiscard]] Result<Gsi> allocate();
   void release(Gsi gsi);

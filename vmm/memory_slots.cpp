@@ -9,6 +9,12 @@
 
 namespace pcivm::vmm {
 
+void MemorySlots::rebind(FdRef vm) {
+  const std::scoped_lock lock{mutex_};
+  vm_ = vm.number();
+  used_.clear();
+}
+
 Result<void> MemorySlots::set(SlotId slot, Gpa gpa, Hva hva, std::uint64_t length, std::uint32_t flags) const {
   kvm_userspace_memory_region region{};
   region.slot = slot;

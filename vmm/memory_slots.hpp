@@ -21,6 +21,10 @@ class MemorySlots final {
   /// `vm` is borrowed and outlives the object.
   MemorySlots(IoctlPort& port, FdRef vm) : port_{port}, vm_{vm.number()} {}
 
+  /// Carries on with another VM, which has no slots: all that were added here are forgotten. For a guest reboot, while
+  /// no vCPU runs.
+  void rebind(FdRef vm);
+
   enum class Kind : std::uint8_t { ram, read_only };
   /// All three are page-aligned. The host memory stays mapped until remove() returned.
   [[nodiscard]] Result<SlotId> add(Gpa gpa, Hva hva, std::uint64_t length, Kind kind = Kind::ram);

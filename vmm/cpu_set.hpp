@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The CPUs of one boot and their threads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/result.hpp"
+#include "vmm/kvm.hpp"
+#include "vmm/vcpu.hpp"
+
+namespace pcivm::vmm {
+
+/// Loop thread, except kick_boot_cpu(). A guest reboot makes a new set on a new VM, so that no register survives.
+class CpuSet final {
+ public:
+  /// `port`, `kvm` and `vm` outlive the set.
+  [[nodiscard]] static Result<std::unique_ptr<CpuSet>> create(IoctlPort& port, const Kvm& kvm, const Vm& vm,
+                                                              unsigned count);
+  CpuSet(const CpuSet&) = delete;
+  CpuSet& operator=(const CpuSet&) = delete;
+  /// As stop().
+  ~CpuSet();
+
+  /// Starts the threads: CPU 0 at `boot`, the others wait for their startup IPI. `on_end` is called on the thread of
+  /// each CPU that ends, once; what the wiring refers to outlives the set.
+  using OnEnd = std::function<void(Result<Vcpu::End>)>;
+  [[nodiscard]] Result<void> start(const CpuState& boot, const Vcpu::Wiring& wiring, OnEnd on_end);
+
+  /// CPU 0 looks at the PIC again. Any thread.
+  void kick_boot_cpu() { cpus_.front()->kick(); }
+  /// Ends all CPUs and joins their threads. What a CPU may be waiting for in a device must have been released.
+  void stop();
+  /// Sum of all; after stop().
+  [[nodiscard]] ExitCounts counts() const;
+
+ private:
+  CpuSet() = default;
+  std::vector<std::unique_ptr<Vcpu>> cpus_;
+  std::vector<std::jthread> threads_;  // after cpus_: joined first
+};
+
+}  // namespace pcivm::vmm

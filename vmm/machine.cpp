@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/machine.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstring>
+#include <future>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+#include "vfio/uapi.hpp"
+#include "vmm/acpi_tables.hpp"
+#include "vmm/legacy/pic.hpp"
+#include "vmm/legacy/serial.hpp"
+
+namespace pcivm::vmm {
+
+namespace {
+constexpr std::size_t kOutputRoom = kMiB;
+constexpr std::chrono::milliseconds kFlushTime{1000};
+}  // namespace
+
+// What a vCPU asks of the chipset.
+class Machine::Interrupts final : public InterruptAcknowledge {
+ public:
+  explicit Interrupts(Chipset& chipset) : chipset_{chipset} {}
+  void end_of_interrupt(std::uint8_t vector) override { chipset_.eoi(vector); }
+  bool pic_pending() override { return chipset_.pic().pending(); }
+  std::optional<std::uint8_t> pic_acknowledge() override { return chipset_.pic().acknowledge(); }
+
+ private:
+  Chipset& chipset_;
+};
+
+// A guest may say that its first process runs (timeline.hpp).
+class Machine::InitPort final : public IoHandler {
+ public:
+  explicit InitPort(Timeline& timeline) : timeline_{timeline} {}
+  void read(std::uint64_t /*offset*/, std::span<std::byte> data) override { std::ranges::fill(data, std::byte{0xff}); }
+  void write(std::uint64_t /*offset*/, std::span<const std::byte> data) override {
+    if (load_le(data) == kGuestInitValue) timeline_.stamp(Phase::guest_init);
+  }
+
+ private:
+  Timeline& timeline_;
+};
+
+Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline& timeline, Kvm kvm, Vm vm,
+                 GuestMemory memory)
+    : config_{std::move(config)},
+      loop_{loop},
+      port_{port},
+      timeline_{timeline},
+      kvm_{std::move(kvm)},
+      vm_{std::move(vm)},
+      memory_{std::move(memory)},
+      slots_{port, vm_->ref()},
+      routes_{port, vm_->ref()} {}
+
+Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
+                                                 Timeline& timeline) {
+  Vcpu::install_kick_handler();
+  auto memory = TRY(GuestMemory::create(config.layout.ram));
+  auto kvm = TRY(Kvm::adopt(port, std::move(config.kvm)));
+  auto vm = TRY(Vm::create(port, kvm));
+  timeline.stamp(Phase::vm_created);
+  std::unique_ptr<Machine> machine{
+      new Machine{std::move(config), loop, port, timeline, std::move(kvm), std::move(vm), std::move(memory)}};
+  TRY(machine->build());
+  return machine;
+}
+
+Machine::~Machine() { stop_cpus(); }
+
+Result<void> Machine::build() {
+  TRY(bus_.connect(ports_, mmio_));
+  TRY(build_console());
+  chipset_ = TRY(Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks()));
+  interrupts_ = std::make_unique<Interrupts>(*chipset_);
+  init_port_ = std::make_unique<InitPort>(timeline_);
+  TRY(ports_.add(kGuestInitPort, 1, *init_port_, "guest init"));
+  devices_ = TRY(DeviceSet::create(std::move(config_.vfio), config_.bars,
+                                   {.port = port_,
+                                    .loop = loop_,
+                                    .memory = memory_,
+                                    .ports = ports_,
+                                    .mmio = mmio_,
+                                    .slots = slots_,
+                                    .routes = routes_,
+                                    .bus = bus_,
+                                    .timeline = timeline_,
+                                    .window64 = config_.layout.window64,
+                                    .fail = [this](Error error) { fail_with(std::move(error)); },
+                                    .report = [](const Error& error) { log::warning("{}", error.text()); }}));
+  if (config_.control) {
+    control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
+  }
+  return {};
+}
+
+Result<void> Machine::build_console() {
+  auto& console = config_.console;
+  if (console.serial && console.out) output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
+  if (!console.serial || !console.in) return {};
+  ConsoleInput::Callbacks callbacks{
+      .deliver = [this](std::span<const std::byte> data) { return chipset_ ? chipset_->serial().receive(data) : 0; },
+      .escape = {}};
+  if (console.escape) callbacks.escape = [this] { end(Outcome::killed); };
+  input_ = TRY(ConsoleInput::create(loop_, console.in.ref(), std::move(callbacks)));
+  return {};
+}
+
+ChipsetCallbacks Machine::chipset_callbacks() {
+  return {.reset = [this] { request(Outcome::reset); },
+          .power_off = [this] { request(Outcome::power_off); },
+          .extint =
+              [this] {
+                if (cpus_) cpus_->kick_boot_cpu();
+              },
+          .serial_output =
+              [this](std::span<const std::byte> data) {
+                if (output_) output_->push(data);
+              },
+          .serial_ready =
+              [this] {
+                loop_.post([this] {
+                  if (input_) input_->ready();
+                });
+              },
+          .report = [](const Error& error) { log::warning("{}", error.text()); }};
+}
+
+Result<void> Machine::add_ram() {
+  for (const auto& region : memory_.regions()) (void)TRY(slots_.add(region.gpa, region.hva, region.length));
+  return {};
+}
+
+Result<void> Machine::write_acpi() {
+  AcpiConfig acpi;
+  for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) acpi.apic_ids.push_back(cpu);
+  if (config_.layout.window64.length != 0) acpi.pci_window64 = config_.layout.window64;
+  const auto tables = TRY(build_acpi_tables(acpi));
+  const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
+  std::ranges::copy(tables.bytes, room.begin());
+  rsdp_ = tables.rsdp;
+  return {};
+}
+
+Result<CpuState> Machine::load_kernel() {
+  const BootFacts facts{.cmdline = config_.cmdline, .rsdp = rsdp_, .map = config_.layout.map};
+  auto state = TRY(load_linux(memory_, config_.boot, {config_.kernel.ref(), config_.initrd.ref()}, facts));
+  timeline_.stamp(Phase::kernel_loaded);
+  return state;
+}
+
+// The kernel is read on a thread of its own while KVM makes the CPUs; devices are opened and memory is mapped while the
+// guest already boots.
+Result<void> Machine::boot() {
+  TRY(write_acpi());
+  std::optional<Result<CpuState>> loaded;
+  std::jthread loader{[&] { loaded = load_kernel(); }};
+  TRY(add_ram());
+  TRY(devices_->connect(*vm_));
+  if (boots_ == 0) devices_->start();
+  cpus_ = TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus));
+  loader.join();
+  const auto state = TRY(std::move(*loaded));
+  ++boots_;
+  timeline_.stamp(Phase::first_instruction);
+  return cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
+                      [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); });
+}
+
+Result<void> Machine::prepare_reboot() {
+  TRY(devices_->reset_all());
+  chipset_->reset();
+  vm_.reset();
+  vm_ = TRY(Vm::create(port_, kvm_));
+  slots_.rebind(vm_->ref());
+  routes_.rebind(vm_->ref());
+  return {};
+}
+
+Result<VmEnd> Machine::run() {
+  for (;;) {
+    auto booted = boot();
+    if (!booted) fail_with(std::move(booted).error());
+    TRY(loop_.run());
+    const bool restart = !failure_ && outcome_ == Outcome::reset && config_.on_reboot == OnReboot::restart;
+    if (!restart) devices_->abandon();
+    stop_cpus();
+    if (!restart) break;
+    outcome_.reset();
+    TRY(prepare_reboot());
+  }
+  devices_->close();
+  if (output_) output_->flush(kFlushTime);
+  timeline_.stamp(Phase::ended);
+  if (failure_) return fail(std::move(*failure_));
+  switch (outcome_.value_or(Outcome::killed)) {
+    case Outcome::power_off: return VmEnd::power_off;
+    case Outcome::reset: return VmEnd::reboot;
+    case Outcome::killed: return VmEnd::killed;
+  }
+  return VmEnd::killed;
+}
+
+void Machine::stop_cpus() {
+  if (!cpus_) return;
+  cpus_->stop();
+  exits_ += cpus_->counts();
+  cpus_.reset();
+}
+
+void Machine::on_control() {
+  std::array<std::byte, 16> bytes{};
+  const auto count = read_some(config_.control.ref(), bytes);
+  if (!count || *count == 0) {
+    // The supervisor is gone: nobody would return the devices.
+    control_ = Watch{};
+    end(Outcome::killed);
+    return;
+  }
+  for (const auto byte : std::span{bytes}.first(*count)) {
+    const auto command = static_cast<ControlByte>(byte);
+    if (command == ControlByte::power_button) chipset_->press_power_button();
+    if (command == ControlByte::kill) end(Outcome::killed);
+  }
+}
+
+void Machine::on_cpu_end(Result<Vcpu::End> end) {
+  if (!end) {
+    fail_with(std::move(end).error());
+  } else if (*end == Vcpu::End::triple_fault) {
+    request(Outcome::reset);
+  }
+}
+
+// Posted with the number of the boot that it belongs to: a second request of a guest that already ended must not end
+// the next one.
+void Machine::request(Outcome outcome) {
+  loop_.post([this, outcome, boot = boots_] {
+    if (boot == boots_) end(outcome);
+  });
+}
+
+void Machine::fail_with(Error error) {
+  loop_.post([this, error = std::move(error)]() mutable {
+    if (!failure_) failure_ = std::move(error);
+    loop_.stop();
+  });
+}
+
+void Machine::end(Outcome outcome) {
+  if (!outcome_ || outcome == Outcome::killed) outcome_ = outcome;
+  loop_.stop();
+}
+
+TimelineReport Machine::report() const {
+  const auto dma = devices_->figures();
+  return {.phases = phases_of(timeline_),
+          .exits = exits_,
+          .ioctls = named_counts(port_),
+          .mapped_bytes = dma.mapped_bytes,
+          .dma_runs = dma.runs,
+          .huge_run_bytes = dma.huge_run_bytes,
+          .boots = boots_,
+          .device_resets = count_of(port_, vfio::uapi::reset.number)};
+}
+
+}  // namespace pcivm::vmm

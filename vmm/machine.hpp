@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// One VM, from open descriptors to its end. Only wires: every part builds itself.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "base/event_loop.hpp"
+#include "base/result.hpp"
+#include "vmm/console_input.hpp"
+#include "vmm/counting_ioctl.hpp"
+#include "vmm/cpu_set.hpp"
+#include "vmm/device_set.hpp"
+#include "vmm/guest_memory.hpp"
+#include "vmm/interrupts.hpp"
+#include "vmm/io_bus.hpp"
+#include "vmm/kvm.hpp"
+#include "vmm/legacy/chipset.hpp"
+#include "vmm/legacy/output_ring.hpp"
+#include "vmm/memory_slots.hpp"
+#include "vmm/pci_bus.hpp"
+#include "vmm/timeline.hpp"
+#include "vmm/vm_config.hpp"
+
+namespace pcivm::vmm {
+
+enum class VmEnd : std::uint8_t {
+  power_off,  ///< the guest powered itself off
+  reboot,     ///< the guest rebooted, and OnReboot::exit
+  killed,     ///< the operator ended it without asking the guest (escape key, second signal, deadline)
+};
+
+/// Loop thread. A guest reboot keeps memory, DMA mappings, open devices, the chipset and the buses, each reset; the
+/// KVM VM and its CPUs are made anew, so that nothing of theirs survives.
+class Machine final {
+ public:
+  /// Starts what may go on in the background already. `port` is where all requests but KVM_RUN are counted; all three
+  /// references outlive the machine.
+  [[nodiscard]] static Result<std::unique_ptr<Machine>> create(VmConfig config, EventLoop& loop, CountingIoctl& port,
+                                                               Timeline& timeline);
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  ~Machine();
+
+  /// Runs the guest to its end, then closes its devices. Once.
+  [[nodiscard]] Result<VmEnd> run();
+  /// After run().
+  [[nodiscard]] TimelineReport report() const;
+
+ private:
+  enum class Outcome : std::uint8_t { power_off, reset, killed };
+  class Interrupts;
+  class InitPort;
+
+  Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline& timeline, Kvm kvm, Vm vm,
+          GuestMemory memory);
+  [[nodiscard]] Result<void> build();
+  [[nodiscard]] Result<void> build_console();
+  [[nodiscard]] Result<void> add_ram();
+  [[nodiscard]] Result<void> write_acpi();
+  [[nodiscard]] Result<CpuState> load_kernel();
+  [[nodiscard]] Result<void> boot();
+  [[nodiscard]] Result<void> prepare_reboot();
+  [[nodiscard]] ChipsetCallbacks chipset_callbacks();
+  void on_control();
+  void on_cpu_end(Result<Vcpu::End> end);
+  void request(Outcome outcome);
+  void fail_with(Error error);
+  void end(Outcome outcome);
+  void stop_cpus();
+
+  VmConfig config_;
+  EventLoop& loop_;
+  CountingIoctl& port_;
+  Timeline& timeline_;
+  Kvm kvm_;
+  std::optional<Vm> vm_;
+  GuestMemory memory_;
+  IoBus ports_;
+  IoBus mmio_;
+  MemorySlots slots_;
+  InterruptRoutes routes_;
+  PciBus bus_;
+  Gpa rsdp_{};
+  std::unique_ptr<OutputRing> output_;
+  std::unique_ptr<InitPort> init_port_;
+  std::unique_ptr<Chipset> chipset_;
+  std::unique_ptr<Interrupts> interrupts_;
+  std::unique_ptr<DeviceSet> devices_;
+  std::unique_ptr<ConsoleInput> input_;
+  Watch control_;
+  std::unique_ptr<CpuSet> cpus_;  // their threads use all of the above
+  ExitCounts exits_;
+  std::uint64_t boots_{};
+  std::optional<Outcome> outcome_;
+  std::optional<Error> failure_;
+};
+
+}  // namespace pcivm::vmm

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/timeline.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+#include <fmt/format.h>
+
+#include "vfio/uapi.hpp"
+#include "vmm/kvm_uapi.hpp"
+
+namespace pcivm::vmm {
+
+namespace {
+
+struct Known {
+  unsigned long number;
+  std::string_view name;
+};
+
+template <class Request>
+constexpr Known known(const Request& request) {
+  return {request.number, request.name};
+}
+
+constexpr Known kKnown[] = {
+    known(kvm::get_api_version),
+    known(kvm::check_extension),
+    known(kvm::create_vm),
+    known(kvm::get_vcpu_mmap_size),
+    known(kvm::create_vcpu),
+    known(kvm::set_tss_addr),
+    known(kvm::get_tsc_khz),
+    known(kvm::enable_cap),
+    known(kvm::set_identity_map_addr),
+    known(kvm::get_supported_cpuid),
+    known(kvm::set_cpuid2),
+    known(kvm::get_regs),
+    known(kvm::set_regs),
+    known(kvm::get_sregs),
+    known(kvm::set_sregs),
+    known(kvm::set_msrs),
+    known(kvm::interrupt),
+    known(kvm::set_user_memory_region),
+    known(kvm::set_gsi_routing),
+    known(kvm::irqfd),
+    known(kvm::ioeventfd),
+    known(kvm::signal_msi),
+    known(kvm::create_device),
+    known(kvm::set_device_attr),
+    known(vfio::uapi::get_api_version),
+    known(vfio::uapi::check_extension),
+    known(vfio::uapi::set_iommu),
+    known(vfio::uapi::iommu_get_info),
+    known(vfio::uapi::map_dma),
+    known(vfio::uapi::unmap_dma),
+    known(vfio::uapi::get_status),
+    known(vfio::uapi::set_container),
+    known(vfio::uapi::get_device_fd),
+    known(vfio::uapi::get_info),
+    known(vfio::uapi::get_region_info),
+    known(vfio::uapi::get_irq_info),
+    known(vfio::uapi::set_irqs),
+    known(vfio::uapi::reset),
+};
+
+std::int64_t now() {
+  timespec time{};
+  (void)::clock_gettime(CLOCK_MONOTONIC, &time);
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
+
+std::string_view to_string(Phase phase) {
+  switch (phase) {
+    case Phase::exec: return "exec";
+    case Phase::prepared: return "prepared";
+    case Phase::vm_created: return "vmCreated";
+    case Phase::kernel_loaded: return "kernelLoaded";
+    case Phase::first_instruction: return "firstInstruction";
+    case Phase::device_ready: return "deviceReady";
+    case Phase::memory_mapped: return "memoryMapped";
+    case Phase::guest_init: return "guestInit";
+    case Phase::ended: return "ended";
+  }
+  return "unknown";
+}
+
+void Timeline::stamp(Phase phase) {
+  std::int64_t none = 0;
+  stamps_.at(static_cast<std::size_t>(phase)).compare_exchange_strong(none, now());
+}
+
+std::optional<std::int64_t> Timeline::at(Phase phase) const {
+  const auto stamp = stamps_.at(static_cast<std::size_t>(phase)).load();
+  if (stamp == 0) return std::nullopt;
+  return stamp;
+}
+
+std::vector<std::pair<std::string_view, std::int64_t>> phases_of(const Timeline& timeline) {
+  std::vector<std::pair<std::string_view, std::int64_t>> phases;
+  for (std::size_t index = 0; index < kPhases; ++index) {
+    const auto phase = static_cast<Phase>(index);
+    if (const auto stamp = timeline.at(phase)) phases.emplace_back(to_string(phase), *stamp);
+  }
+  std::ranges::stable_sort(phases, {}, [](const auto& entry) { return entry.second; });
+  return phases;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> named_counts(const CountingIoctl& port) {
+  std::vector<std::pair<std::string, std::uint64_t>> named;
+  for (const auto& [number, count] : port.counts()) {
+    const auto at = std::ranges::find(kKnown, number, &Known::number);
+    named.emplace_back(at != std::end(kKnown) ? std::string{at->name} : fmt::format("{:#x}", number), count);
+  }
+  return named;
+}
+
+std::uint64_t count_of(const CountingIoctl& port, unsigned long request) {
+  for (const auto& [number, count] : port.counts()) {
+    if (number == request) return count;
+  }
+  return 0;
+}
+
+}  // namespace pcivm::vmm

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// All that a VM is made of, as the privileged side prepared it: open descriptors and plans, no paths. What starts from
+// here needs neither /dev nor /sys.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/fd.hpp"
+#include "vfio/opened.hpp"
+#include "vmm/bar_plan.hpp"
+#include "vmm/boot_linux.hpp"
+#include "vmm/memory_layout.hpp"
+
+namespace pcivm::vmm {
+
+enum class OnReboot : std::uint8_t { restart, exit };
+
+/// What the supervisor asks for, one byte each on VmConfig::control.
+enum class ControlByte : char { power_button = 'p', kill = 'k' };
+
+struct ConsoleFiles {
+  bool serial{true};   ///< false: the serial port is connected to nothing
+  Fd in;               ///< none: the guest gets no input
+  Fd out;              ///< none: what the guest says is dropped
+  bool escape{false};  ///< Ctrl-] on `in` ends the VM
+};
+
+struct VmConfig {
+  std::string name;
+  unsigned cpus{1};
+  OnReboot on_reboot{OnReboot::restart};
+  MemoryLayout layout;
+  Fd kvm;     ///< /dev/kvm
+  Fd kernel;  ///< a regular file; read at every boot
+  Fd initrd;  ///< none when the plan has none
+  BootPlan boot;
+  std::string cmdline;
+  vfio::OpenedVfio vfio;  ///< no groups: no container either
+  BarPlan bars;           ///< sites of vfio.devices, by index
+  ConsoleFiles console;
+  Fd control;  ///< read end of the supervisor's pipe
+};
+
+}  // namespace pcivm::vmm
