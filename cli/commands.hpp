@@ -18,6 +18,7 @@ void add_vf_destroy(CLI::App& group, Context& context);
 void add_vf_list(CLI::App& group, Context& context);
 void add_vf_set(CLI::App& group, Context& context);
 void add_vf_show(CLI::App& group, Context& context);
+void add_vm_run(CLI::App& group, Context& context);
 
 /// Fills `root` with every group and command.
 void add_commands(CLI::App& root, Context& context);

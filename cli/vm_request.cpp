@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_request.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/parse.hpp"
+#include "cli/selector.hpp"
+#include "vfio/opened.hpp"
+#include "vmm/cpuid.hpp"
+#include "vmm/kvm.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+constexpr std::size_t kLongestName = 63;
+constexpr std::uint32_t kMostCpus = 8;
+constexpr std::uint64_t kLockedBesideRam = 16 * kMiB;  // rings and page tables that the kernel charges too
+
+Result<void> check_name(const std::string& name) {
+  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  if (!name.empty() && name.size() <= kLongestName && std::ranges::all_of(name, allowed)) return {};
+  return fail(Errc::invalid, fmt::format("VM name '{}' found, 1 to {} of a-z, 0-9 and - wanted", name, kLongestName));
+}
+
+Result<std::uint64_t> check_memory(const std::string& text) {
+  const auto size = TRY_IN(parse_size(text), "--memory");
+  if (size < vmm::kLeastMemory || size % (2 * kMiB) != 0) {
+    return fail(Errc::invalid,
+                fmt::format("--memory {} found, a multiple of 2M from {}M wanted", text, vmm::kLeastMemory / kMiB));
+  }
+  return size;
+}
+
+Result<Fd> open_regular(const std::string& path) {
+  auto file = TRY(open_path(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  struct stat facts{};
+  if (::fstat(file.ref().number(), &facts) != 0) return fail_errno(errno, fmt::format("stat '{}'", path));
+  if (!S_ISREG(facts.st_mode)) return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
+  return file;
+}
+
+Result<Fd> open_kvm(const SysRoot& root) {
+  auto device = root.open_file("/dev/kvm", O_RDWR);
+  if (device) return device;
+  const auto kind = device.error().kind();
+  auto error = std::move(device).error();
+  if (kind == Errc::not_found || error.sys_errno() == ENODEV) {
+    return fail(std::move(error)
+                    .as(Errc::not_found)
+                    .coded("kvm.not_found")
+                    .advise("enable virtualization in the firmware, then modprobe kvm_intel or kvm_amd"));
+  }
+  if (kind == Errc::denied) return fail(std::move(error).advise("run as root, or join the group kvm"));
+  return fail(std::move(error));
+}
+
+Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::string>& devices) {
+  std::vector<Bdf> functions;
+  for (const auto& text : devices) {
+    const auto address = TRY_IN(select_function(root, text), "--device");
+    if (std::ranges::find(functions, address) != functions.end()) {
+      return fail(Errc::invalid, fmt::format("--device {} is given twice", address.to_string()));
+    }
+    functions.push_back(address);
+  }
+  return functions;
+}
+
+bool may_lock_any_memory() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+  if (::syscall(SYS_capget, &header, data) != 0) return false;
+  return (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) != 0;
+}
+
+// All guest RAM is pinned for DMA (drivers/vfio/vfio_iommu_type1.c, vfio_pin_pages_remote).
+Result<void> check_memlock(std::uint64_t memory) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return fail_errno(errno, "read the memlock limit");
+  const auto wanted = memory + kLockedBesideRam;
+  if (limit.rlim_cur >= wanted || may_lock_any_memory()) return {};
+  return fail(Error::make(Errc::denied, fmt::format("memlock limit of {} MiB found, {} MiB wanted for DMA",
+                                                    limit.rlim_cur / kMiB, wanted / kMiB))
+                  .coded("memlock.too_low")
+                  .advise(fmt::format("ulimit -l {}", wanted / kKiB)));
+}
+
+Result<void> make_directory(const SysRoot& root, const std::string& path, mode_t mode) {
+  if (::mkdir(root.host_path(path).c_str(), mode) == 0 || errno == EEXIST) return {};
+  return fail_errno(errno, fmt::format("make directory '{}'", path));
+}
+
+// The file stays behind on purpose: removing it would let two VMs lock two files of one name.
+Result<Fd> lock_name(const SysRoot& root, const std::string& name) {
+  TRY(make_directory(root, "/run", 0755));
+  TRY(make_directory(root, "/run/pcivm", 0755));
+  TRY(make_directory(root, "/run/pcivm/vm", 0755));
+  const auto directory = fmt::format("/run/pcivm/vm/{}", name);
+  TRY(make_directory(root, directory, 0700));
+  auto lock = TRY(open_path(root.host_path(directory + "/lock"), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (::flock(lock.ref().number(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return fail_errno(errno, fmt::format("lock VM '{}'", name));
+    return fail(Error::make(Errc::busy, fmt::format("a VM named '{}' is running", name))
+                    .coded("vm.running")
+                    .advise("end it, or choose another name"));
+  }
+  return lock;
+}
+
+vmm::LayoutRequest layout_request(const VmChecked& checked) {
+  return {.memory = checked.memory, .address_bits = checked.address_bits};
+}
+
+Result<void> plan(VmChecked& checked, const vmm::LayoutRequest& request) {
+  auto& config = checked.config;
+  config.layout = TRY(vmm::lay_out_memory(request));
+  config.boot = TRY(vmm::plan_boot(checked.image, checked.initrd_length, config.cmdline.size(), config.layout.ram));
+  return {};
+}
+
+Result<void> read_files(VmChecked& checked, const VmRequest& request) {
+  auto& config = checked.config;
+  config.kernel = TRY_IN(open_regular(request.kernel), "kernel");
+  checked.image = TRY_IN(vmm::read_kernel_image(config.kernel.ref()), fmt::format("kernel '{}'", request.kernel));
+  if (request.initrd.empty()) return {};
+  config.initrd = TRY_IN(open_regular(request.initrd), "initrd");
+  checked.initrd_length = TRY(file_size(config.initrd.ref()));
+  if (checked.initrd_length == 0) return fail(Errc::invalid, fmt::format("initrd '{}' is empty", request.initrd));
+  return {};
+}
+
+std::vector<vmm::DeviceBars> bars_of(const vfio::OpenedVfio& vfio) {
+  std::vector<vmm::DeviceBars> all;
+  for (const auto& device : vfio.devices) {
+    vmm::DeviceBars bars{.name = device.address.to_string(), .bars = {}};
+    for (const auto& bar : device.bars) {
+      bars.bars.push_back(
+          {.index = bar.index, .size = bar.size, .io = bar.io, .is_64bit = bar.wide, .prefetchable = bar.prefetchable});
+    }
+    all.push_back(std::move(bars));
+  }
+  return all;
+}
+
+}  // namespace
+
+Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
+  VmChecked checked;
+  auto& config = checked.config;
+  TRY(check_name(request.name));
+  config.name = request.name;
+  checked.memory = TRY(check_memory(request.memory));
+  if (request.cpus < 1 || request.cpus > kMostCpus) {
+    return fail(Errc::invalid, fmt::format("--cpus {} found, 1 to {} wanted", request.cpus, kMostCpus));
+  }
+  config.cpus = request.cpus;
+  config.cmdline = request.cmdline;
+  config.console.serial = request.console == "serial";
+  config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
+  TRY(read_files(checked, request));
+  checked.functions = TRY(select_all(root, request.devices));
+  config.kvm = TRY(open_kvm(root));
+  auto duplicate = TRY(config.kvm.dup());
+  const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
+  const auto cpuid = TRY(kvm.supported_cpuid());
+  checked.address_bits = vmm::address_bits(cpuid);
+  TRY_IN(plan(checked, layout_request(checked)), fmt::format("kernel '{}'", request.kernel));
+  if (!checked.functions.empty()) TRY(check_memlock(checked.memory));
+  checked.lock = TRY(lock_name(root, request.name));
+  if (!request.timeline.empty()) {
+    checked.timeline = TRY(open_path(request.timeline, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644));
+  }
+  return checked;
+}
+
+Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& checked) {
+  auto& config = checked.config;
+  if (checked.functions.empty()) return std::move(config);
+  config.vfio = TRY(vfio::open_devices(root, port, checked.functions));
+  config.bars = TRY(vmm::plan_bars(bars_of(config.vfio)));
+  auto request = layout_request(checked);
+  request.window64_length = config.bars.window64_length;
+  request.window64_alignment = config.bars.window64_alignment;
+  for (const auto& range : config.vfio.reserved()) {
+    request.reserved.push_back({.first = range.first.value, .last = range.last.value});
+  }
+  TRY(plan(checked, request));
+  return std::move(config);
+}
+
+}  // namespace pcivm::cli

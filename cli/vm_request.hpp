@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// From what the operator asked for to open descriptors and plans; every check that can fail comes before the first
+// change to the host.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "base/sysroot.hpp"
+#include "cli/context.hpp"
+#include "vmm/counting_ioctl.hpp"
+#include "vmm/vm_config.hpp"
+
+namespace pcivm::cli {
+
+/// The arguments of `vm run`, as typed.
+struct VmRequest {
+  std::string name{};
+  std::string kernel{};
+  std::string initrd{};
+  std::string cmdline{};
+  std::string memory{"1G"};
+  std::uint32_t cpus{2};
+  std::vector<std::string> devices{};
+  std::string console{"serial"};
+  std::string on_reboot{"restart"};
+  std::string timeline{};
+};
+
+/// Checked and opened, the host unchanged but for the VM's directory in /run.
+struct VmChecked {
+  vmm::VmConfig config;        ///< without devices: layout, boot plan and vfio are those of a VM that has none
+  std::vector<Bdf> functions;  ///< to assign
+  std::uint64_t memory{};
+  unsigned address_bits{};  ///< of the guest's CPUs
+  std::uint64_t initrd_length{};
+  vmm::KernelImage image;
+  Fd lock;      ///< held as long as the VM runs
+  Fd timeline;  ///< none = not wanted
+};
+
+/// Errc::invalid: name, sizes, kernel or initrd unusable, a device twice; not_found: file, device or /dev/kvm missing;
+/// denied: no permission, memlock too low; busy: a VM of that name runs.
+[[nodiscard]] Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request);
+
+/// With the functions bound: opens them and plans again with their BARs and reserved addresses.
+[[nodiscard]] Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& checked);
+
+}  // namespace pcivm::cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_timeline.hpp"
+
+namespace pcivm::cli {
+
+Json timeline_json(std::string_view name, const vmm::TimelineReport& report) {
+  auto phases = Json::array();
+  const auto start = report.phases.empty() ? 0 : report.phases.front().second;
+  for (const auto& [phase, stamp] : report.phases) {
+    phases.push_back({{"phase", phase}, {"monotonicNs", stamp}, {"sinceExecNs", stamp - start}});
+  }
+  auto ioctls = Json::object();
+  for (const auto& [request, count] : report.ioctls) ioctls[request] = count;
+  const auto& exits = report.exits;
+  const auto share = report.mapped_bytes == 0
+                         ? Json(nullptr)
+                         : Json(static_cast<double>(report.huge_run_bytes) / static_cast<double>(report.mapped_bytes));
+  return {{"apiVersion", "pcivm/v1"},
+          {"kind", "VmTimeline"},
+          {"name", name},
+          {"phases", std::move(phases)},
+          {"exits",
+           {{"total", exits.total()},
+            {"portIn", exits.port_in},
+            {"portOut", exits.port_out},
+            {"mmioRead", exits.mmio_read},
+            {"mmioWrite", exits.mmio_write},
+            {"ioapicEoi", exits.ioapic_eoi},
+            {"irqWindow", exits.irq_window},
+            {"interrupted", exits.interrupted},
+            {"other", exits.other}}},
+          {"ioctls", std::move(ioctls)},
+          {"dma", {{"mappedBytes", report.mapped_bytes}, {"runs", report.dma_runs}, {"hugeRunShare", share}}},
+          {"boots", report.boots},
+          {"deviceResets", report.device_resets}};
+}
+
+}  // namespace pcivm::cli
