@@ -72,7 +72,7 @@ void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> da
     if (at >= kFirstBar && at < kLastBar + 4) {
       data[index] = static_cast<std::byte>(registers_.read((at - kFirstBar) / 4U) >> shift & 0xffU);
     } else if (msix_ && static_cast<std::uint16_t>(at & 0xfffeU) == msix_->layout().capability + PCI_MSIX_FLAGS) {
-      data[index] = static_cast<std::byte>(msix_->control() >> (8U * (at & 1U)) & 0xffU);
+      data[index] = static_cast<std::byte>(unsigned{msix_->control()} >> (8U * (at & 1U)) & 0xffU);
     } else if (msi_ && msi_->covers(at)) {
       data[index] = msi_->read(at);
     }

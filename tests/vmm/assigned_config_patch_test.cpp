@@ -18,7 +18,7 @@ using testing::IsEmpty;
 
 class AssignedConfigPatch : public testing::Test {
  protected:
-  void standard(std::uint16_t at, std::uint8_t id, std::uint8_t next) { set(at, 2, next << 8U | id); }
+  void standard(std::uint16_t at, std::uint8_t id, std::uint8_t next) { set(at, 2, unsigned{next} << 8U | id); }
   void extended(std::uint16_t at, std::uint32_t id, std::uint32_t next) { set(at, 4, next << 20U | 1U << 16U | id); }
   void set(std::uint16_t at, unsigned width, std::uint32_t value) { config_store(image, at, width, value); }
   /// What the guest finds when it walks what it sees.

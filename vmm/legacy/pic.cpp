@@ -57,7 +57,7 @@ std::uint8_t Pic::acknowledge() {
 
 bool Pic::masked(unsigned irq) const {
   const std::scoped_lock lock{mutex_};
-  return ((irq < 8 ? master_ : slave_).read_data() >> (irq % 8) & 1U) != 0;
+  return (unsigned{(irq < 8 ? master_ : slave_).read_data()} >> (irq % 8) & 1U) != 0;
 }
 
 PicChip& Pic::chip(std::uint16_t port) {

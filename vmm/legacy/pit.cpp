@@ -86,7 +86,7 @@ void Pit::write_control(std::uint8_t value, PitTicks now) {
   const unsigned select = value >> 6U;
   if (select == kReadBack) {
     for (unsigned index = 0; index < counters_.size(); ++index) {
-      if ((value >> (index + 1) & 1U) == 0) continue;
+      if ((unsigned{value} >> (index + 1) & 1U) == 0) continue;
       if ((value & kReadBackNoCount) == 0) counters_.at(index).latch_count(now);
       if ((value & kReadBackNoStatus) == 0) counters_.at(index).latch_status(now);
     }
