@@ -47,15 +47,15 @@ diff <(echo "$before") <(echo "$after") || fail "the host is not as it was befor
 echo "drivers, overrides, VFs and interfaces are as they were before"
 
 step "summary"
-milliseconds() { jq -r "[.phases[] | select(.name == \"$1\") | .sinceExecNs / 1e6 | round] | first // \"?\"" /tmp/timeline.json; }
+milliseconds() { jq -r "[.phases[] | select(.phase == \"$1\") | .sinceExecNs / 1e6 | round] | first // \"?\"" /tmp/timeline.json; }
 counter() { jq -r "$1 // \"?\"" /tmp/timeline.json; }
 printf '%-34s %s\n' "IOMMU" "$(basename -a /sys/class/iommu/* | tr '\n' ' ')" \
     "MSI-X vectors of the VF in the guest" "$(result vectors), $(result interrupts) interrupts taken" \
     "MAC address set by the host, seen" "$(result mac)" \
     "pings answered by the NIC" "$(result received) of 3" \
-    "exec to first guest instruction" "$(milliseconds firstGuestInstruction) ms" \
+    "exec to first guest instruction" "$(milliseconds firstInstruction) ms" \
     "exec to device ready" "$(milliseconds deviceReady) ms" \
     "exec to memory mapped" "$(milliseconds memoryMapped) ms" \
-    "resets of the VF by pcivm" "$(counter .counters.resets) (the kernel's own at open is the one at start)"
+    "resets of the VF by pcivm" "$(counter .deviceResets) (the kernel's own at open is the one at start)"
 [[ $(result vectors) == 3 ]] || fail "the guest has '$(result vectors)' MSI-X vectors on its VF, wanted 3"
 [[ $(result received) -gt 0 ]] || fail "no ping was answered"
