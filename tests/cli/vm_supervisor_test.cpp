@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_supervisor.hpp"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <string>
+
+#include "tests/support/result_matchers.hpp"
+
+namespace pcivm::cli {
+namespace {
+
+using test::FailsWith;
+using test::IsOkAnd;
+using testing::HasSubstr;
+
+char next(const Fd& control) {
+  std::array<std::byte, 1> byte{};
+  const auto count = read_some(control.ref(), byte);
+  return count && *count == 1 ? static_cast<char>(byte[0]) : '\0';
+}
+
+class Supervised : public testing::Test {
+ protected:
+  Result<vmm::VmEnd> run(std::function<Result<vmm::VmEnd>(Fd)> child,
+                         std::chrono::milliseconds patience = std::chrono::seconds{30}) {
+    const BlockedStopSignals blocked;
+    return supervise({.child = std::move(child),
+                      .after_fork = [this] { forked = true; },
+                      .patience = patience,
+                      .note = [](std::string_view) {}});
+  }
+  bool forked{};
+};
+
+TEST_F(Supervised, SaysHowTheGuestEnded) {
+  EXPECT_THAT(run([](Fd) -> Result<vmm::VmEnd> { return vmm::VmEnd::reboot; }), IsOkAnd(vmm::VmEnd::reboot));
+  EXPECT_TRUE(forked);
+}
+
+TEST_F(Supervised, PassesAnErrorOnWhole) {
+  const auto end = run([](Fd) -> Result<vmm::VmEnd> {
+    return fail(Error::make(Errc::refused, "no reset").advise("choose another").coded("device.no_reset"));
+  });
+  ASSERT_THAT(end, FailsWith(Errc::refused, HasSubstr("no reset")));
+  EXPECT_EQ(end.error().hint(), "choose another");
+  EXPECT_EQ(end.error().code(), "device.no_reset");
+}
+
+TEST_F(Supervised, NamesTheSignalThatKilledTheVmm) {
+  EXPECT_THAT(run([](Fd) -> Result<vmm::VmEnd> {
+                (void)::raise(SIGKILL);
+                return vmm::VmEnd::power_off;
+              }),
+              FailsWith(Errc::internal, HasSubstr("signal 9")));
+}
+
+TEST_F(Supervised, NoticesAVmmThatEndsWithoutAWord) {
+  EXPECT_THAT(run([](Fd) -> Result<vmm::VmEnd> { ::_exit(3); }), FailsWith(Errc::internal, HasSubstr("said nothing")));
+}
+
+TEST_F(Supervised, TurnsTheFirstSignalIntoThePowerButton) {
+  EXPECT_THAT(run([parent = ::getpid()](Fd control) -> Result<vmm::VmEnd> {
+                (void)::kill(parent, SIGTERM);
+                if (next(control) != 'p') return fail(Errc::internal, "no power button");
+                return vmm::VmEnd::power_off;
+              }),
+              IsOkAnd(vmm::VmEnd::power_off));
+}
+
+TEST_F(Supervised, KillsTheVmAtTheSecondSignal) {
+  EXPECT_THAT(run([parent = ::getpid()](Fd control) -> Result<vmm::VmEnd> {
+                (void)::kill(parent, SIGINT);
+                if (next(control) != 'p') return fail(Errc::internal, "no power button");
+                (void)::kill(parent, SIGINT);
+                if (next(control) != 'k') return fail(Errc::internal, "not killed");
+                return vmm::VmEnd::killed;
+              }),
+              IsOkAnd(vmm::VmEnd::killed));
+}
+
+TEST_F(Supervised, LosesItsPatience) {
+  EXPECT_THAT(run(
+                  [parent = ::getpid()](Fd control) -> Result<vmm::VmEnd> {
+                    (void)::kill(parent, SIGTERM);
+                    (void)next(control);
+                    if (next(control) != 'k') return fail(Errc::internal, "not killed");
+                    return vmm::VmEnd::killed;
+                  },
+                  std::chrono::milliseconds{50}),
+              FailsWith(Errc::timeout, HasSubstr("did not power off")));
+}
+
+TEST_F(Supervised, KeepsTheTerminalsSignalsFromTheVmm) {
+  EXPECT_THAT(run([](Fd) -> Result<vmm::VmEnd> {
+                for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) (void)::raise(signal);
+                return vmm::VmEnd::power_off;
+              }),
+              IsOkAnd(vmm::VmEnd::power_off));
+}
+
+}  // namespace
+}  // namespace pcivm::cli
