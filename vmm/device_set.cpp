@@ -78,13 +78,15 @@ Result<void> DeviceSet::connect(Vm& vm) const {
   return {};
 }
 
-void DeviceSet::start() {
-  if (devices_.empty()) return;
+void DeviceSet::open_all() {
   opening_ = devices_.size();
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     threads_.emplace_back([this, index] { open(index); });
   }
-  threads_.emplace_back([this] { map_memory(); });
+}
+
+void DeviceSet::map_ram() {
+  if (!devices_.empty()) threads_.emplace_back([this] { map_memory(); });
 }
 
 void DeviceSet::open(std::size_t index) {

@@ -29,7 +29,7 @@ struct DmaFigures {
   std::uint64_t huge_run_bytes{};
 };
 
-/// Loop thread. Life: create -> connect -> start -> (reset_all -> connect a new VM)* -> close.
+/// Loop thread. Life: create -> connect -> open_all -> map_ram -> (reset_all -> connect a new VM)* -> close.
 class DeviceSet final {
  public:
   struct Wiring {
@@ -56,12 +56,15 @@ class DeviceSet final {
 
   /// Tells `vm` of all groups.
   [[nodiscard]] Result<void> connect(Vm& vm) const;
-  /// Opens every device and maps RAM, each on its own thread; returns at once. Once.
-  void start();
+  /// Opens every device, each on its own thread; returns at once. Once.
+  void open_all();
+  /// Populates RAM and maps it for DMA on a thread; returns at once. Once, when the guest runs already: the page faults
+  /// of the two would slow the loading of the kernel.
+  void map_ram();
 
   /// Frees whoever waits for a device or for the mapping: they see the device as pulled. Before vCPUs are joined.
   void abandon();
-  /// All devices to power-on state, at once. With the vCPUs stopped; waits for what start() began.
+  /// All devices to power-on state, at once. With the vCPUs stopped; waits for what is still under way.
   [[nodiscard]] Result<void> reset_all();
   /// Closes every device, at once, then the container. With the vCPUs stopped.
   void close();

@@ -164,14 +164,16 @@ Result<void> Machine::boot() {
   std::jthread loader{[&] { loaded = load_kernel(); }};
   TRY(add_ram());
   TRY(devices_->connect(*vm_));
-  if (boots_ == 0) devices_->start();
+  if (boots_ == 0) devices_->open_all();
   cpus_ = TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus));
   loader.join();
   const auto state = TRY(std::move(*loaded));
   ++boots_;
   timeline_.stamp(Phase::first_instruction);
-  return cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
-                      [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); });
+  TRY(cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
+                   [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); }));
+  if (boots_ == 1) devices_->map_ram();
+  return {};
 }
 
 Result<void> Machine::prepare_reboot() {

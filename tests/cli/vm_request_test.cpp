@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_request.hpp"
+
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include "tests/fakes/fake_ioctls.hpp"
+#include "tests/support/kernel_files.hpp"
+#include "tests/support/result_matchers.hpp"
+#include "tests/support/temp_root.hpp"
+#include "vmm/kvm_uapi.hpp"
+
+namespace pcivm::cli {
+namespace {
+
+using test::FailsWith;
+using test::IsOk;
+using testing::HasSubstr;
+
+// A host in a directory with a KVM made of a table.
+class CheckVm : public testing::Test {
+ protected:
+  CheckVm() {
+    tree_.file("/dev/kvm", "");
+    const test::BzImage file;
+    const auto image = file.bytes();
+    tree_.file("/bzImage", {static_cast<const char*>(static_cast<const void*>(image.data())), image.size()});
+    request_.name = "guest";
+    request_.kernel = tree_.path("/bzImage").string();
+    port_.always(KVM_GET_API_VERSION, 12);
+    port_.always(KVM_CHECK_EXTENSION, 1);
+    port_.always(KVM_GET_VCPU_MMAP_SIZE, 12288);
+    port_.on<vmm::kvm::CpuidHead>(vmm::kvm::get_supported_cpuid.number, [](vmm::kvm::CpuidHead& head) {
+      head.nent = 0;
+      return 0;
+    });
+  }
+  Result<VmChecked> check() { return check_vm(root_, port_, request_); }
+  test::TempRoot tree_;
+  SysRoot root_{tree_.root()};
+  test::FakeIoctls port_;
+  VmRequest request_;
+};
+
+TEST_F(CheckVm, AcceptsAPlainRequest) {
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_EQ(checked->memory, kGiB);
+  EXPECT_EQ(checked->config.cpus, 2U);
+  EXPECT_FALSE(static_cast<bool>(checked->timeline));
+}
+
+TEST_F(CheckVm, RefusesNamesThatAreNoFileNames) {
+  for (const auto* name : {"", "A", "a/b", "..", "a b", "a_b"}) {
+    request_.name = name;
+    EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("VM name"))) << name;
+  }
+  request_.name = std::string(64, 'a');
+  EXPECT_THAT(check(), FailsWith(Errc::invalid));
+  request_.name = std::string(63, 'a');
+  EXPECT_THAT(check(), IsOk());
+}
+
+TEST_F(CheckVm, RefusesSizesThatMakeNoMachine) {
+  for (const auto* memory : {"16M", "33M", "many", "0"}) {
+    request_.memory = memory;
+    EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--memory"))) << memory;
+  }
+  request_.memory = "64M";
+  for (const std::uint32_t cpus : {0U, 9U}) {
+    request_.cpus = cpus;
+    EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--cpus")));
+  }
+}
+
+TEST_F(CheckVm, NamesTheKernelThatIsNone) {
+  tree_.file("/text", std::string(4096, 'x'));
+  request_.kernel = tree_.path("/text").string();
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("/text': neither a bzImage")));
+  request_.kernel = tree_.path("/absent").string();
+  EXPECT_THAT(check(), FailsWith(Errc::not_found, HasSubstr("/absent")));
+  request_.kernel = tree_.path("/dev").string();
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("not a regular file")));
+}
+
+TEST_F(CheckVm, RefusesAnEmptyInitrd) {
+  tree_.file("/initrd", "");
+  request_.initrd = tree_.path("/initrd").string();
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("initrd")));
+}
+
+TEST_F(CheckVm, RefusesACommandLineThatIsTooLong) {
+  request_.cmdline = std::string(5000, 'x');
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("command line of 5000 bytes")));
+}
+
+TEST_F(CheckVm, SaysWhatToDoWithoutKvm) {
+  tree_.remove("/dev/kvm");
+  const auto checked = check();
+  ASSERT_THAT(checked, FailsWith(Errc::not_found, HasSubstr("/dev/kvm")));
+  EXPECT_THAT(checked.error().hint(), HasSubstr("modprobe"));
+}
+
+TEST_F(CheckVm, RunsANameOnce) {
+  auto first = check();
+  ASSERT_THAT(first, IsOk());
+  EXPECT_THAT(check(), FailsWith(Errc::busy, HasSubstr("'guest' is running")));
+  first->lock.close();
+  EXPECT_THAT(check(), IsOk());
+}
+
+TEST_F(CheckVm, ChangesNothingWhenItRefuses) {
+  request_.cpus = 9;
+  EXPECT_THAT(check(), FailsWith(Errc::invalid));
+  EXPECT_FALSE(root_.exists("/run"));
+}
+
+TEST_F(CheckVm, NamesTheDeviceThatIsAbsent) {
+  request_.devices = {"0000:77:00.0"};
+  EXPECT_THAT(check(), FailsWith(Errc::not_found, HasSubstr("--device")));
+  request_.devices = {"0000:77:00.8"};
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--device")));
+}
+
+TEST_F(CheckVm, OpensTheTimelineBeforeTheStart) {
+  request_.timeline = tree_.path("/timeline.json").string();
+  EXPECT_TRUE(static_cast<bool>(check().value().timeline));
+  request_.name = "other";
+  request_.timeline = tree_.path("/no/such/place").string();
+  EXPECT_THAT(check(), FailsWith(Errc::not_found));
+}
+
+}  // namespace
+}  // namespace pcivm::cli
