@@ -24,13 +24,13 @@ HOST_MODULES = """
     kvm_amd vfio_pci vfio_iommu_type1 vhost_net vhost_vsock tun tap macvtap uio_pci_generic
     igb igbvf e1000 e1000e nvme virtio_net virtio_blk virtio_rng
     bridge 8021q bonding macvlan veth dummy team
-    loop dm_mod dm_crypt raid1 ext4 overlay
+    loop dm_mod dm_crypt raid1 ext4 crc32c_generic overlay
     button evdev msr i2c_i801
 """.split()
 
 GUEST_MODULES = """
     igbvf igb e1000 e1000e nvme virtio_net virtio_blk virtio_rng virtio_balloon vmw_vsock_virtio_transport
-    ext4 button evdev msr
+    ext4 crc32c_generic button evdev msr
 """.split()
 
 PROGRAMS = """
