@@ -139,9 +139,9 @@ VfAttributes vf_of(std::span<nlattr* const> attributes) {
 
 Result<std::vector<VfAttributes>> vfs_of(nlattr* list) {
   std::vector<VfAttributes> vfs;
-  nlattr* entry{};
-  int left{};
-  nla_for_each_nested(entry, list, left) {
+  // As nla_for_each_nested, which is written with C casts.
+  int left = nla_len(list);
+  for (auto* entry = static_cast<nlattr*>(nla_data(list)); nla_ok(entry, left) != 0; entry = nla_next(entry, &left)) {
     if (nla_type(entry) != IFLA_VF_INFO) continue;
     std::array<nlattr*, IFLA_VF_MAX + 1> attributes{};
     if (nla_parse_nested(attributes.data(), IFLA_VF_MAX, entry, nullptr) < 0) {
