@@ -15,6 +15,8 @@ constexpr auto* kEnableIommu = "enable VT-d or AMD-Vi in the firmware setup; on 
 std::string fix_for(const InUse& user) {
   if (user.kind == "vfio" || user.kind == "drm" || user.kind == "open") return "end that process";
   if (user.kind == "mount") return "unmount it";
+  if (user.kind == "holder" || user.kind == "claimed") return "stop the volume, array or pool on it";
+  if (user.kind == "netns") return "bring its interface back to this network namespace";
   if (user.kind == "swap") return "swapoff";
   if (user.kind == "route") return "move the default route to another interface";
   if (user.kind == "ssh") return "come in through another interface";

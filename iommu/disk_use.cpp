@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <libmount.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
@@ -39,9 +40,20 @@ std::string block_path(const std::string& name) { return fmt::format("{}/{}", kB
 
 std::string text_or_empty(const char* text) { return text == nullptr ? std::string{} : std::string{text}; }
 
+/// Block device with these numbers; empty when there is none.
+std::string block_of_number(const SysRoot& root, dev_t number) {
+  return root.link_name(fmt::format("/sys/dev/block/{}:{}", major(number), minor(number)));
+}
+
 /// "/dev/mapper/vg-root" -> "dm-0", "/dev/sda2" -> "sda2"; empty when there is no such block device.
 std::string block_of_path(const SysRoot& root, const std::string& path) {
   if (!path.starts_with("/dev/")) return {};
+  // By its numbers: without udev /dev/mapper/vg-root is a node and no link. A captured tree has no nodes.
+  struct stat found{};
+  const auto node = root.open_file(path, O_PATH);
+  if (node && ::fstat(node->ref().number(), &found) == 0 && S_ISBLK(found.st_mode)) {
+    return block_of_number(root, found.st_rdev);
+  }
   auto name = root.link_name(path);
   if (name.empty()) name = path.substr(path.rfind('/') + 1);
   return root.exists(block_path(name)) ? name : std::string{};
@@ -49,8 +61,7 @@ std::string block_of_path(const SysRoot& root, const std::string& path) {
 
 /// Btrfs and overlays have an anonymous device number, so the source path is the second choice.
 std::string block_of_mount(const SysRoot& root, libmnt_fs* mount) {
-  const auto number = mnt_fs_get_devno(mount);
-  const auto name = root.link_name(fmt::format("/sys/dev/block/{}:{}", major(number), minor(number)));
+  const auto name = block_of_number(root, mnt_fs_get_devno(mount));
   return name.empty() ? block_of_path(root, text_or_empty(mnt_fs_get_source(mount))) : name;
 }
 

@@ -20,10 +20,10 @@ namespace {
 constexpr int kNameLength = 256;
 
 // libpci's error callback must not return, and its default ends the process. An exception cannot cross its C frames,
-// so the callback jumps back to the call.
+// so the callback jumps back to the call. (Not [[noreturn]]: clang does not make that part of the type.)
 thread_local std::jmp_buf recovery;
 
-[[noreturn]] void on_error(char* /*format*/, ...) { std::longjmp(recovery, 1); }
+__attribute__((noreturn)) void on_error(char* /*format*/, ...) { std::longjmp(recovery, 1); }
 void on_message(char* /*format*/, ...) {}
 
 /// Between setjmp and the return no object with a destructor may live in this function.
