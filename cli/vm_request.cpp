@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -98,28 +97,6 @@ Result<void> check_memlock(std::uint64_t memory) {
                   .advise(fmt::format("ulimit -l {}", wanted / kKiB)));
 }
 
-Result<void> make_directory(const SysRoot& root, const std::string& path, mode_t mode) {
-  if (::mkdir(root.host_path(path).c_str(), mode) == 0 || errno == EEXIST) return {};
-  return fail_errno(errno, fmt::format("make directory '{}'", path));
-}
-
-// The file stays behind on purpose: removing it would let two VMs lock two files of one name.
-Result<Fd> lock_name(const SysRoot& root, const std::string& name) {
-  TRY(make_directory(root, "/run", 0755));
-  TRY(make_directory(root, "/run/pcivm", 0755));
-  TRY(make_directory(root, "/run/pcivm/vm", 0755));
-  const auto directory = fmt::format("/run/pcivm/vm/{}", name);
-  TRY(make_directory(root, directory, 0700));
-  auto lock = TRY(open_path(root.host_path(directory + "/lock"), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  if (::flock(lock.ref().number(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return fail_errno(errno, fmt::format("lock VM '{}'", name));
-    return fail(Error::make(Errc::busy, fmt::format("a VM named '{}' is running", name))
-                    .coded("vm.running")
-                    .advise("end it, or choose another name"));
-  }
-  return lock;
-}
-
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
   return {.memory = checked.memory, .address_bits = checked.address_bits};
 }
@@ -179,7 +156,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   checked.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), fmt::format("kernel '{}'", request.kernel));
   if (!checked.functions.empty()) TRY(check_memlock(checked.memory));
-  checked.lock = TRY(lock_name(root, request.name));
+  checked.lock = TRY(NameLock::take(root, request.name));
   if (!request.timeline.empty()) {
     checked.timeline = TRY(open_path(request.timeline, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644));
   }

@@ -11,6 +11,7 @@
 #include "base/result.hpp"
 #include "base/sysroot.hpp"
 #include "cli/context.hpp"
+#include "cli/vm_name_lock.hpp"
 #include "vmm/counting_ioctl.hpp"
 #include "vmm/vm_config.hpp"
 
@@ -38,8 +39,8 @@ struct VmChecked {
   unsigned address_bits{};  ///< of the guest's CPUs
   std::uint64_t initrd_length{};
   vmm::KernelImage image;
-  Fd lock;      ///< held as long as the VM runs
-  Fd timeline;  ///< none = not wanted
+  NameLock lock;  ///< held as long as the VM runs
+  Fd timeline;    ///< none = not wanted
 };
 
 /// Errc::invalid: name, sizes, kernel or initrd unusable, a device twice; not_found: file, device or /dev/kvm missing;

@@ -3,8 +3,16 @@
 set -euo pipefail
 
 step() { printf '\n\e[1m-- %s\e[0m\n' "$*"; }
+show() {
+    local word shown=
+    for word in "$@"; do
+        [[ $word == *" "* ]] && word="'$word'"
+        shown+=" $word"
+    done
+    printf '\e[36m$%s\e[0m\n' "$shown"
+}
 run() {
-    printf '\e[36m$ %s\e[0m\n' "$*"
+    show "$@"
     "$@"
 }
 fail() {
@@ -34,8 +42,10 @@ run ip address add 10.99.0.1/24 dev "$interface"
 run ip link set "$interface" up
 
 step "a Linux guest that owns VF 0 (2 CPUs, 256 MiB), its console below"
-run pcivm vm run demo --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cpus 2 --device "$interface/vf0" \
-    --cmdline "console=ttyS0 quiet lab.run=vf-ping" --timeline /tmp/timeline.json </dev/null | tee /tmp/guest.log | sed -u 's/\r$//; s/^/   guest | /'
+guest=(pcivm vm run demo --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cpus 2
+    --device "$interface/vf0" --cmdline "console=ttyS0 quiet lab.run=vf-ping" --timeline /tmp/timeline.json)
+show "${guest[@]}"
+"${guest[@]}" </dev/null | tee /tmp/guest.log | sed -u 's/\r$//; s/^/   guest | /'
 result() { sed -n "s/\r$//; s/^LAB-RESULT $1=//p" /tmp/guest.log | tail -n 1; }
 
 step "everything returned"
@@ -48,14 +58,16 @@ echo "drivers, overrides, VFs and interfaces are as they were before"
 
 step "summary"
 milliseconds() { jq -r "[.phases[] | select(.phase == \"$1\") | .sinceExecNs / 1e6 | round] | first // \"?\"" /tmp/timeline.json; }
-counter() { jq -r "$1 // \"?\"" /tmp/timeline.json; }
-printf '%-34s %s\n' "IOMMU" "$(basename -a /sys/class/iommu/* | tr '\n' ' ')" \
+fact() { jq -r "$1" /tmp/timeline.json; }
+printf '%-38s %s\n' "IOMMU" "$(basename -a /sys/class/iommu/* | tr '\n' ' ')" \
     "MSI-X vectors of the VF in the guest" "$(result vectors), $(result interrupts) interrupts taken" \
     "MAC address set by the host, seen" "$(result mac)" \
     "pings answered by the NIC" "$(result received) of 3" \
     "exec to first guest instruction" "$(milliseconds firstInstruction) ms" \
-    "exec to device ready" "$(milliseconds deviceReady) ms" \
-    "exec to memory mapped" "$(milliseconds memoryMapped) ms" \
-    "resets of the VF by pcivm" "$(counter .deviceResets) (the kernel's own at open is the one at start)"
+    "exec to device open (the kernel's FLR)" "$(milliseconds deviceReady) ms" \
+    "exec to memory mapped for DMA" "$(milliseconds memoryMapped) ms" \
+    "memory mapped" "$(fact '.dma.mappedBytes / 1048576 | round') MiB in $(fact .dma.runs) runs" \
+    "exits to user space" "$(fact .exits.total)" \
+    "resets by pcivm beside the kernel's own" "$(fact .deviceResets)"
 [[ $(result vectors) == 3 ]] || fail "the guest has '$(result vectors)' MSI-X vectors on its VF, wanted 3"
 [[ $(result received) -gt 0 ]] || fail "no ping was answered"
