@@ -169,7 +169,8 @@ Result<vmm::VmEnd> outcome_of(int status, std::string_view report, const Parent&
   if (parent.killed()) return fail(Errc::timeout, "the VMM did not end and was killed");
   if (WIFSIGNALED(status)) {
     return fail(Error::make(Errc::internal, fmt::format("the VMM died by signal {} ({})", WTERMSIG(status),
-                                                        ::strsignal(WTERMSIG(status)))));
+                                                        ::strsignal(WTERMSIG(status))))
+                    .advise("a kill that nobody sent may be the kernel's when memory is short: see dmesg"));
   }
   auto end = decode(report);
   if (!end) return fail(Errc::internal, fmt::format("the VMM ended with status {:#x} and said nothing", status));
