@@ -105,7 +105,7 @@ TEST_F(CheckVm, RunsANameOnce) {
   auto first = check();
   ASSERT_THAT(first, IsOk());
   EXPECT_THAT(check(), FailsWith(Errc::busy, HasSubstr("'guest' is running")));
-  first->lock.close();
+  first->lock = NameLock{};
   EXPECT_THAT(check(), IsOk());
 }
 
