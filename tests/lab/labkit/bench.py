@@ -164,14 +164,20 @@ def run(options: argparse.Namespace, content: Content) -> int:
 
     reader = Reader(_progress)
     _free_run(options, content, reader)
+    report = _keep(options, reader)  # the counts at least, should what follows be cut
     if options.icount:
         _icount_runs(options, content, reader)
-    report = _report(options, reader)
+        report = _keep(options, reader)
     print(render(report))
-    if options.json:
-        Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
     complete = all(side["seconds"] and side["counted"] for entry in report["comparisons"] for side in entry["sides"])
     return 0 if complete else 1
+
+
+def _keep(options: argparse.Namespace, reader: Reader) -> dict:
+    report = _report(options, reader)
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    return report
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -226,7 +232,7 @@ def _icount_runs(options: argparse.Namespace, content: Content, reader: Reader) 
 
 def _icount_run(options: argparse.Namespace, content: Content, number: int, line: str, reader: Reader) -> None:
     plain = topology.load(TOPOLOGY)
-    host = dataclasses.replace(plain, name=f"{plain.name}-icount-{number % 2}", processor=ICOUNT_PROCESSOR,
+    host = dataclasses.replace(plain, name=f"{plain.name}-icount-{number}", processor=ICOUNT_PROCESSOR,
                                cmdline=f"{plain.cmdline} {ICOUNT_HOST}")
     settings = _settings(options, ICOUNT_GUEST, 20.0)
     label = line.split()[0]
