@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <string>
 #include <utility>
 
@@ -173,7 +172,7 @@ Result<void> Device::set_triggers(Irq kind, unsigned start, std::span<const int>
   set.index = static_cast<std::uint32_t>(kind);
   set.start = start;
   set.count = static_cast<std::uint32_t>(events.size());
-  std::memcpy(argument.tail().data(), events.data(), events.size_bytes());
+  std::ranges::copy(std::as_bytes(events), argument.tail().begin());
   TRY_IN(uapi::set_irqs(port_, fd_.ref(), set),
          fmt::format("{}: interrupt {} vectors {}+{}", address_.to_string(), set.index, start, events.size()));
   return {};

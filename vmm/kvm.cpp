@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/kvm.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <string_view>
 #include <utility>
 
@@ -67,7 +67,8 @@ Result<CpuidTable> Kvm::supported_cpuid() const {
     if (!outcome && outcome.error().sys_errno() == E2BIG) continue;
     if (!outcome) return fail(std::move(outcome).error());
     CpuidTable table(std::min(request.header().nent, count));
-    std::memcpy(table.data(), request.tail().data(), table.size() * sizeof(kvm_cpuid_entry2));
+    const auto bytes = std::as_writable_bytes(std::span{table});
+    std::ranges::copy(request.tail().first(bytes.size()), bytes.begin());
     return table;
   }
   return fail(Errc::kernel, fmt::format("KVM_GET_SUPPORTED_CPUID: more than {} entries", kMostCpuidEntries));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/vcpu.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <span>
@@ -120,7 +121,7 @@ Result<std::uint32_t> Vcpu::tsc_khz() const {
 Result<void> Vcpu::set_cpuid(const CpuidTable& table) const {
   FlexibleArgument<kvm::CpuidHead> request{table.size() * sizeof(kvm_cpuid_entry2)};
   request.header().nent = static_cast<std::uint32_t>(table.size());
-  std::memcpy(request.tail().data(), table.data(), request.tail().size());
+  std::ranges::copy(std::as_bytes(std::span{table}), request.tail().begin());
   TRY_IN(kvm::set_cpuid2(port_, fd_.ref(), request.header()), fmt::format("vCPU {}", index_));
   return {};
 }
