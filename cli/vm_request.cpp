@@ -2,11 +2,7 @@
 #include "cli/vm_request.hpp"
 
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -16,6 +12,7 @@
 
 #include "base/parse.hpp"
 #include "cli/selector.hpp"
+#include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
 #include "vmm/cpuid.hpp"
 #include "vmm/kvm.hpp"
@@ -26,7 +23,6 @@ namespace {
 
 constexpr std::size_t kLongestName = 63;
 constexpr std::uint32_t kMostCpus = 8;
-constexpr std::uint64_t kLockedBesideRam = 16 * kMiB;  // rings and page tables that the kernel charges too
 
 Result<void> check_name(const std::string& name) {
   const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
@@ -76,25 +72,6 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
     functions.push_back(address);
   }
   return functions;
-}
-
-bool may_lock_any_memory() {
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  return (data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) != 0;
-}
-
-// All guest RAM is pinned for DMA (drivers/vfio/vfio_iommu_type1.c, vfio_pin_pages_remote).
-Result<void> check_memlock(std::uint64_t memory) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0) return fail_errno(errno, "read the memlock limit");
-  const auto wanted = memory + kLockedBesideRam;
-  if (limit.rlim_cur >= wanted || may_lock_any_memory()) return {};
-  return fail(Error::make(Errc::denied, fmt::format("memlock limit of {} MiB found, {} MiB wanted for DMA",
-                                                    limit.rlim_cur / kMiB, wanted / kMiB))
-                  .coded("memlock.too_low")
-                  .advise(fmt::format("ulimit -l {}", wanted / kKiB)));
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
@@ -155,7 +132,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), fmt::format("kernel '{}'", request.kernel));
-  if (!checked.functions.empty()) TRY(check_memlock(checked.memory));
+  if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory));
   checked.lock = TRY(NameLock::take(root, request.name));
   if (!request.timeline.empty()) {
     checked.timeline = TRY(open_path(request.timeline, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644));

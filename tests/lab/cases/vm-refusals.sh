@@ -38,6 +38,12 @@ refused 2 "malformed" --kernel /lab/l2/vmlinux --device 00:zz.0
 refused 3 "00:1d.7" --kernel /lab/l2/vmlinux --device 0000:00:1d.7
 refused 5 "bridge" --kernel /lab/l2/vmlinux --device "$(bdf port)"
 
+# A supervisor that may neither lock memory without limit nor raise the limit.
+weak=(prlimit --memlock=1048576:1048576 setpriv --bounding-set -ipc_lock,-sys_resource)
+expect_exit 6 timeout 20 "${weak[@]}" pcivm vm run web --kernel /lab/l2/vmlinux --device "$vf"
+expect_match "message" "$stderr" "limited to 1024 KiB, wanted .*LimitMEMLOCK="
+expect_eq "driver of the VF" "$(driver_of "$vf")" igbvf
+
 mv /dev/kvm /dev/kvm.away
 defer mv /dev/kvm.away /dev/kvm
 refused 3 "/dev/kvm" --kernel /lab/l2/vmlinux
