@@ -17,11 +17,8 @@ namespace {
 
 constexpr unsigned kMaxTimeoutSeconds = 86'400;
 
-const std::map<std::string, Output> kOutputs{{"table", Output::table},
-                                             {"wide", Output::wide},
-                                             {"json", Output::json},
-                                             {"csv", Output::csv},
-                                             {"name", Output::name}};
+const std::map<std::string, Output> kOutputs{{"table", Output::table}, {"wide", Output::wide}, {"json", Output::json},
+                                             {"yaml", Output::yaml},   {"csv", Output::csv},   {"name", Output::name}};
 const std::map<std::string, Color> kColors{
     {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
 
@@ -38,7 +35,8 @@ void add_choice(CLI::App& app, const std::string& names, Enum& target, const std
 }
 
 void add_output_options(CLI::App& root, GlobalOptions& options) {
-  add_choice(root, "-o,--output", options.output, kOutputs, "form of the data on stdout", "table|wide|json|csv|name");
+  add_choice(root, "-o,--output", options.output, kOutputs, "form of the data on stdout",
+             "table|wide|json|yaml|csv|name");
   root.add_flag_function("--json", [&options](std::int64_t) { options.output = Output::json; }, "same as -o json");
   root.add_option("--columns", options.columns, "columns of the table, by title")
       ->delimiter(',')
@@ -84,15 +82,23 @@ const CLI::App& innermost(const CLI::App& app) {
   return below.empty() ? app : innermost(*below.front());
 }
 
-/// -o json must also hold for the error about a command line that cannot be read.
-bool asks_for_json(std::span<char* const> arguments) {
+/// The form asked for by a command line that cannot be read: -o json must hold for that error too.
+Output form_asked_for(std::span<char* const> arguments) {
+  auto form = Output::table;
+  const auto consider = [&form](std::string_view text) {
+    const auto found = kOutputs.find(std::string{text});
+    if (found != kOutputs.end()) form = found->second;
+  };
   std::string_view previous;
   for (const std::string_view word : arguments) {
-    if (word == "--json" || word == "-ojson" || word == "--output=json") return true;
-    if (word == "json" && (previous == "-o" || previous == "--output")) return true;
+    constexpr std::string_view kLong = "--output=";
+    if (word == "--json") form = Output::json;
+    if (word.starts_with(kLong)) consider(word.substr(kLong.size()));
+    if (word.starts_with("-o")) consider(word.substr(2));
+    if (previous == "-o" || previous == "--output") consider(word);
     previous = word;
   }
-  return false;
+  return form;
 }
 
 log::Level log_level(const GlobalOptions& options) {
@@ -134,7 +140,7 @@ int parse_and_run(std::span<char* const> arguments, Context& context) {
     context.put(root.help());  // of the innermost command that was named
     return kExitDone;
   } catch (const CLI::ParseError& error) {
-    if (asks_for_json(arguments)) context.options.output = Output::json;
+    context.options.output = form_asked_for(arguments);
     return report(context, usage_error(innermost(root), error));
   }
   return run_command(root, context);

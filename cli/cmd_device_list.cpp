@@ -53,7 +53,7 @@ Listing make_listing() {
 Result<int> list_devices(Context& context) {
   auto listing = make_listing();
   const auto names = iommu::PciNames::open();
-  if (context.json()) {
+  if (context.structured()) {
     for (const auto& facts : TRY(all_device_facts(context.root()))) listing.items.push_back(to_json(facts, names));
     return print(context, listing);
   }

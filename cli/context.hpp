@@ -19,7 +19,7 @@
 
 namespace pcivm::cli {
 
-enum class Output : std::uint8_t { table, wide, json, csv, name };
+enum class Output : std::uint8_t { table, wide, json, yaml, csv, name };
 enum class Color : std::uint8_t { automatic, always, never };
 
 /// Options that every command takes, before or after its name.
@@ -73,7 +73,8 @@ struct Context {
   void flush();
   /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet.
   void note(std::string_view text) const;
-  [[nodiscard]] bool json() const { return options.output == Output::json; }
+  /// True when -o wants objects with keys (Listing::items, Record::object), not rows for people.
+  [[nodiscard]] bool structured() const { return options.output == Output::json || options.output == Output::yaml; }
   [[nodiscard]] bool colored() const;
 
  private:

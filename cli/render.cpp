@@ -12,6 +12,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "cli/render_yaml.hpp"
+
 namespace pcivm::cli {
 
 namespace {
@@ -127,10 +129,10 @@ void print_csv(Context& context, const Listing& listing, const std::vector<std::
   for (const auto& row : listing.rows) line([&](std::size_t index) { return row.at(index).text; });
 }
 
-void print_json(Context& context, const std::string& kind, Json body) {
+void print_document(Context& context, const std::string& kind, Json body) {
   Json document{{"apiVersion", "pcivm/v1"}, {"kind", kind}};
   document.update(std::move(body));
-  context.put(fmt::format("{}\n", to_text(document)));
+  context.put(document_text(context, document));
 }
 
 void print_fields(Context& context, const Record& record) {
@@ -149,10 +151,15 @@ void print_fields(Context& context, const Record& record) {
 
 std::string to_text(const Json& document) { return document.dump(2, ' ', false, Json::error_handler_t::replace); }
 
+std::string document_text(const Context& context, const Json& document) {
+  return context.options.output == Output::yaml ? to_yaml(document) : to_text(document) + "\n";
+}
+
 Result<int> print(Context& context, const Listing& listing) {
   const auto indices = TRY(chosen(context, listing));
   switch (context.options.output) {
-    case Output::json: print_json(context, listing.kind, {{"items", listing.items}}); return 0;
+    case Output::json:
+    case Output::yaml: print_document(context, listing.kind, {{"items", listing.items}}); return 0;
     case Output::csv: print_csv(context, listing, indices); return 0;
     case Output::name:
       for (const auto& row : listing.rows) context.put(fmt::format("{}\n", row.at(0).text));
@@ -170,7 +177,8 @@ Result<int> print(Context& context, const Listing& listing) {
 
 Result<int> print(Context& context, const Record& record) {
   switch (context.options.output) {
-    case Output::json: print_json(context, record.kind, record.object); return 0;
+    case Output::json:
+    case Output::yaml: print_document(context, record.kind, record.object); return 0;
     case Output::name: context.put(fmt::format("{}\n", record.name)); return 0;
     case Output::csv:
       return fail(Error::make(Errc::invalid, "one object has no csv form").advise("use a list command, or -o json"));

@@ -30,7 +30,7 @@ struct Listing {
   std::string kind{};  ///< "DeviceList"
   std::vector<Column> columns{};
   std::vector<std::vector<Cell>> rows{};
-  Json items = Json::array();  ///< what -o json prints
+  Json items = Json::array();  ///< what -o json and yaml print
   std::string empty_note{};    ///< said on stderr when there are no rows
 };
 
@@ -46,5 +46,8 @@ struct Record {
 /// Errc::invalid for an unknown name in --columns.
 [[nodiscard]] Result<int> print(Context& context, const Listing& listing);
 [[nodiscard]] Result<int> print(Context& context, const Record& record);
+
+/// `document` in the form that -o asks for, ended by a newline: YAML, else JSON.
+[[nodiscard]] std::string document_text(const Context& context, const Json& document);
 
 }  // namespace pcivm::cli

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "cli/exit_code.hpp"
-#include "cli/json.hpp"
+#include "cli/render.hpp"
 
 namespace pcivm::cli {
 
@@ -104,7 +104,7 @@ Error usage_error(const CLI::App& where, const CLI::ParseError& problem) {
 
 int report(const Context& context, const Error& error) {
   const int code = exit_code(error.kind());
-  if (context.json()) {
+  if (context.structured()) {
     Json details = Json::object();
     if (error.sys_errno() != 0) details["errno"] = errno_name(error.sys_errno());
     const Json document{{"error",
@@ -113,7 +113,7 @@ int report(const Context& context, const Error& error) {
                           {"message", error.text()},
                           {"hint", error.hint().empty() ? Json{} : Json(error.hint())},
                           {"details", details}}}};
-    say(context, to_text(document));
+    std::fputs(document_text(context, document).c_str(), context.err);
     return code;
   }
   say(context, fmt::format("pcivm: {}", error.text()));

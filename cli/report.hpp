@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Errors for the operator: text and hint on stderr, or one JSON object with -o json.
+// Errors for the operator: text and hint on stderr, or one object with -o json and yaml.
 #pragma once
 
 #include "cli/command.hpp"

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Validates what the commands print with -o json against docs/schema, on a small tree and on this host.
+"""Validates what the commands print with -o json against docs/schema, on a small tree and on this host, and that -o yaml
+prints the same.
 
-usage: schema_test.py PCIVM        exits 77 (skipped) without python3-jsonschema
+usage: schema_test.py PCIVM        exits 77 (skipped) without python3-jsonschema and python3-yaml
 """
 import json
 import pathlib
@@ -12,8 +13,9 @@ import tempfile
 
 try:
     import jsonschema
-except ImportError:
-    print("skipped: python3-jsonschema is not installed")
+    import yaml
+except ImportError as missing:
+    print(f"skipped: {missing}")
     sys.exit(77)
 
 SCHEMAS = {file.name: json.loads(file.read_text())
@@ -72,18 +74,35 @@ def make_tree(root: pathlib.Path):
     link(root / "sys/class/net/eth2", "../../devices/pci0000:00/0000:01:00.0/net/eth2")
 
 
+def difference(left, right, path: str = "") -> str:
+    """Where two documents first differ."""
+    if isinstance(left, dict) and isinstance(right, dict) and list(left) == list(right):
+        pairs = [(f"{path}.{key}", left[key], right[key]) for key in left]
+    elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        pairs = [(f"{path}[{i}]", left[i], right[i]) for i in range(len(left))]
+    else:
+        return f"{path}: {left!r}, {right!r}"
+    return next(difference(a, b, name) for name, a, b in pairs if a != b)
+
+
 def main() -> int:
     pcivm = sys.argv[1]
     failures = 0
 
+    def said(form: str, schema: str, *arguments: str) -> str:
+        outcome = subprocess.run([pcivm, *arguments, "-o", form], capture_output=True, text=True, check=False)
+        return outcome.stderr if schema == "error.json" else outcome.stdout
+
     def check(schema: str, *arguments: str):
         nonlocal failures
-        outcome = subprocess.run([pcivm, *arguments, "-o", "json"], capture_output=True, text=True, check=False)
-        text = outcome.stderr if schema == "error.json" else outcome.stdout
         try:
-            jsonschema.validate(json.loads(text), resolved(SCHEMAS[schema], SCHEMAS[schema]))
+            document = json.loads(said("json", schema, *arguments))
+            jsonschema.validate(document, resolved(SCHEMAS[schema], SCHEMAS[schema]))
+            in_yaml = yaml.safe_load(said("yaml", schema, *arguments))
+            if in_yaml != document:
+                raise ValueError(f"-o yaml differs: {difference(in_yaml, document)}")
             print(f"ok: pcivm {' '.join(arguments)}")
-        except (ValueError, jsonschema.ValidationError) as problem:
+        except (ValueError, yaml.YAMLError, jsonschema.ValidationError) as problem:
             failures += 1
             print(f"FAILED: pcivm {' '.join(arguments)} against {schema}: {problem}")
 
