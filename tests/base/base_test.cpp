@@ -15,6 +15,7 @@
 #include "base/event_loop.hpp"
 #include "base/ioctl.hpp"
 #include "base/mapping.hpp"
+#include "base/nearest.hpp"
 #include "base/parse.hpp"
 #include "base/pci_config.hpp"
 #include "base/sysroot.hpp"
@@ -31,6 +32,15 @@ using test::IsOkAnd;
 using test::TempRoot;
 using testing::Eq;
 using testing::HasSubstr;
+
+TEST(Nearest, FindsTheWordOfATypoAndNothingForAnotherWord) {
+  const std::vector<std::string> known{"numVfs", "autoprobe", "bind"};
+  EXPECT_EQ(nearest("numVf", known), "numVfs");
+  EXPECT_EQ(nearest("autoporbe", known), "autoprobe");
+  EXPECT_EQ(nearest("x", known), "");
+  EXPECT_EQ(nearest("firmware", known), "");
+  EXPECT_EQ(nearest("bind", {}), "");
+}
 
 TEST(Error, NamesErrnoAfterFramesFromOuterToInner) {
   const auto error = Error::from_errno(EBUSY, "open '/dev/vfio/7'").within("attach 0000:01:00.0");
