@@ -1,35 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "sriov/vf_attributes.hpp"
-
 #include <algorithm>
 
 #include <fmt/format.h>
 
+#include "sriov/vf_attributes.hpp"
+
 namespace pcivm::sriov {
 
 namespace {
-
-Vlan merged_vlan(const VfAttributes& now, const VfWish& wish) {
-  Vlan vlan = now.vlan.value_or(Vlan{});
-  vlan.id = wish.vlan.value_or(vlan.id);
-  vlan.qos = wish.qos.value_or(vlan.qos);
-  vlan.protocol = wish.protocol.value_or(vlan.protocol);
-  // Untagged frames have no priority; the kernel refuses one (rtnetlink, ndo_set_vf_vlan of most drivers).
-  if (vlan.id == 0 && !wish.qos) vlan.qos = 0;
-  return vlan;
-}
-
-Rate merged_rate(const VfAttributes& now, const VfWish& wish) {
-  Rate rate = now.rate.value_or(Rate{});
-  rate.min = wish.min_tx_rate.value_or(rate.min);
-  rate.max = wish.max_tx_rate.value_or(rate.max);
-  return rate;
-}
-
-template <class Value, class Change>
-void add_if_other(std::vector<VfChange>& list, const std::optional<Value>& now, const Value& wanted, Change change) {
-  if (!now || *now != wanted) list.emplace_back(change);
-}
 
 // Zero octets are "none given", which MacAddress::parse refuses as an address.
 Result<MacAddress> parse_mac(std::string_view text) {
@@ -78,77 +56,42 @@ Result<void> parse_one(std::string_view key, std::string_view value, VfAttribute
     into.link_state = static_cast<LinkState>(state);
   } else if (key == "trust") {
     into.trust = value == "1";
+  } else if (key == "rss") {
+    into.rss_query = value == "1";
+  } else if (key == "node") {
+    into.node_guid = TRY(Guid::parse(value));
+  } else if (key == "port") {
+    into.port_guid = TRY(Guid::parse(value));
+  } else if (key == "msix") {
+    into.msix_count = TRY(parse_decimal<std::uint32_t>(value));
   } else {
     return fail(Errc::invalid, fmt::format("unknown attribute '{}'", key));
   }
   return {};
 }
 
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
-
 }  // namespace
 
-std::vector<VfChange> changes(const VfAttributes& now, const VfWish& wish) {
-  std::vector<VfChange> list;
-  if (wish.mac) add_if_other(list, now.mac, *wish.mac, *wish.mac);
-  if (wish.vlan || wish.qos || wish.protocol) {
-    const auto vlan = merged_vlan(now, wish);
-    add_if_other(list, now.vlan, vlan, vlan);
+Result<Guid> Guid::parse(std::string_view text) {
+  constexpr std::size_t kOctets{8};
+  Guid guid;
+  const auto parts = split(text, ':');
+  const bool shaped = parts.size() == kOctets && text.size() == 3 * kOctets - 1;
+  for (std::size_t i = 0; shaped && i < kOctets; ++i) {
+    const auto octet = parse_hex<std::uint8_t>(parts[i]);
+    if (!octet) break;
+    guid.value = guid.value << 8 | *octet;
+    if (i == kOctets - 1) return guid;
   }
-  if (wish.min_tx_rate || wish.max_tx_rate) {
-    const auto rate = merged_rate(now, wish);
-    add_if_other(list, now.rate, rate, rate);
-  }
-  if (wish.spoofchk) add_if_other(list, now.spoofchk, *wish.spoofchk, SpoofCheck{*wish.spoofchk});
-  if (wish.link_state) add_if_other(list, now.link_state, *wish.link_state, *wish.link_state);
-  if (wish.trust) add_if_other(list, now.trust, *wish.trust, Trust{*wish.trust});
-  return list;
+  return fail(Errc::invalid, fmt::format("'{}' is no GUID: wanted 8 octets, as in 0c:42:a1:03:00:01:02:03", text));
 }
 
-std::vector<VfChange> changes_back(const VfAttributes& now, const VfAttributes& former) {
-  VfWish wish{.mac = former.mac, .spoofchk = former.spoofchk, .link_state = former.link_state, .trust = former.trust};
-  if (former.vlan) {
-    wish.vlan = former.vlan->id;
-    wish.qos = former.vlan->qos;
-    wish.protocol = former.vlan->protocol;
+std::string Guid::to_string() const {
+  std::string text;
+  for (int shift = 56; shift >= 0; shift -= 8) {
+    text += fmt::format("{}{:02x}", text.empty() ? "" : ":", value >> shift & 0xff);
   }
-  if (former.rate) {
-    wish.min_tx_rate = former.rate->min;
-    wish.max_tx_rate = former.rate->max;
-  }
-  return changes(now, wish);
-}
-
-bool shows(const VfAttributes& now, const VfChange& change) {
-  const auto fits = [](const auto& reported, const auto& wanted) { return !reported || *reported == wanted; };
-  return std::visit(Overloaded{
-                        [&](const MacAddress& mac) { return fits(now.mac, mac); },
-                        [&](const Vlan& vlan) { return fits(now.vlan, vlan); },
-                        [&](const Rate& rate) { return fits(now.rate, rate); },
-                        [&](const SpoofCheck& check) { return fits(now.spoofchk, check.on); },
-                        [&](const LinkState& state) { return fits(now.link_state, state); },
-                        [&](const Trust& trust) { return fits(now.trust, trust.on); },
-                    },
-                    change);
-}
-
-std::string to_string(const VfChange& change) {
-  const auto on = [](bool value) { return value ? "on" : "off"; };
-  return std::visit(
-      Overloaded{
-          [](const MacAddress& mac) { return fmt::format("mac {}", mac.to_string()); },
-          [](const Vlan& vlan) {
-            return fmt::format("vlan {}, qos {}, {}", vlan.id, vlan.qos, to_string(vlan.protocol));
-          },
-          [](const Rate& rate) { return fmt::format("min rate {}, max rate {} Mbit/s", rate.min, rate.max); },
-          [&](const SpoofCheck& check) { return fmt::format("spoofchk {}", on(check.on)); },
-          [](const LinkState& state) { return fmt::format("link state {}", to_string(state)); },
-          [&](const Trust& trust) { return fmt::format("trust {}", on(trust.on)); },
-      },
-      change);
+  return text;
 }
 
 std::string_view to_string(VlanProtocol protocol) { return protocol == VlanProtocol::dot1ad ? "802.1ad" : "802.1q"; }
@@ -173,6 +116,10 @@ std::string serialize(const VfAttributes& attributes) {
   if (attributes.spoofchk) add("spoofchk", *attributes.spoofchk ? "1" : "0");
   if (attributes.link_state) add("link", fmt::to_string(static_cast<unsigned>(*attributes.link_state)));
   if (attributes.trust) add("trust", *attributes.trust ? "1" : "0");
+  if (attributes.rss_query) add("rss", *attributes.rss_query ? "1" : "0");
+  if (attributes.node_guid) add("node", attributes.node_guid->to_string());
+  if (attributes.port_guid) add("port", attributes.port_guid->to_string());
+  if (attributes.msix_count) add("msix", fmt::to_string(*attributes.msix_count));
   return text;
 }
 

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What the PF driver enforces on a VF of a network adapter, and how a wish becomes single changes. Pure data.
+// What the PF driver enforces on a VF of a network adapter. Pure data.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
-#include <vector>
 
 #include "base/parse.hpp"
 #include "base/result.hpp"
@@ -31,6 +29,15 @@ struct Rate {
   bool operator==(const Rate&) const = default;
 };
 
+/// A port or node of InfiniBand; the first octet as written is the highest.
+struct Guid {
+  std::uint64_t value{};
+  /// Eight colon-separated octets, "0c:42:a1:03:00:01:02:03".
+  [[nodiscard]] static Result<Guid> parse(std::string_view text);
+  [[nodiscard]] std::string to_string() const;
+  bool operator==(const Guid&) const = default;
+};
+
 /// As the driver reports them; not set = it does not, which is not the same as off.
 struct VfAttributes {
   std::optional<MacAddress> mac{};  ///< all zero = none given by the host
@@ -39,44 +46,14 @@ struct VfAttributes {
   std::optional<bool> spoofchk{};
   std::optional<LinkState> link_state{};
   std::optional<bool> trust{};
+  std::optional<bool> rss_query{};  ///< may the VF read the RSS table and key that it shares with others
+  std::optional<Guid> node_guid{};
+  std::optional<Guid> port_guid{};
+  /// Interrupt vectors, of a PF that shares out a pool of them (sriov_vf_total_msix is not 0).
+  std::optional<std::uint32_t> msix_count{};
   bool operator==(const VfAttributes&) const = default;
 };
 
-/// What the operator wants; not set = as it is.
-struct VfWish {
-  std::optional<MacAddress> mac{};
-  std::optional<std::uint16_t> vlan{};
-  std::optional<std::uint8_t> qos{};
-  std::optional<VlanProtocol> protocol{};
-  std::optional<std::uint32_t> min_tx_rate{};
-  std::optional<std::uint32_t> max_tx_rate{};
-  std::optional<bool> spoofchk{};
-  std::optional<LinkState> link_state{};
-  std::optional<bool> trust{};
-};
-
-struct SpoofCheck {
-  bool on{};
-  bool operator==(const SpoofCheck&) const = default;
-};
-struct Trust {
-  bool on{};
-  bool operator==(const Trust&) const = default;
-};
-/// One netlink message: the kernel applies the attributes of a message one after the other and stops at the first
-/// error, so a message never carries two.
-using VfChange = std::variant<MacAddress, Vlan, Rate, SpoofCheck, LinkState, Trust>;
-
-/// What must be sent to get from `now` to `wish`; empty when it is so already. VLAN, QoS and protocol travel together,
-/// and so do both rates: those not wished are taken from `now`.
-[[nodiscard]] std::vector<VfChange> changes(const VfAttributes& now, const VfWish& wish);
-/// What must be sent to get from `now` back to `former`.
-[[nodiscard]] std::vector<VfChange> changes_back(const VfAttributes& now, const VfAttributes& former);
-/// False when `now` reports something else than `change` asked for. What is not reported cannot be checked.
-[[nodiscard]] bool shows(const VfAttributes& now, const VfChange& change);
-
-/// "mac 02:11:22:33:44:55", "vlan 100, qos 3, 802.1q"
-[[nodiscard]] std::string to_string(const VfChange& change);
 /// "802.1q", "802.1ad"
 [[nodiscard]] std::string_view to_string(VlanProtocol protocol);
 /// "auto", "enable", "disable"

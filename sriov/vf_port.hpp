@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "sriov/vf_attributes.hpp"
+#include "sriov/vf_wish.hpp"
 
 namespace pcivm::sriov {
 

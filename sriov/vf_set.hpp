@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "sriov/physical_function.hpp"
-#include "sriov/vf_attributes.hpp"
 #include "sriov/vf_port.hpp"
+#include "sriov/vf_wish.hpp"
 #include "vfio/binding.hpp"
 
 namespace pcivm::sriov {

@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <numeric>
+#include <random>
 
 #include "tests/support/result_matchers.hpp"
 
@@ -74,17 +76,31 @@ Bytes vf_info(std::uint32_t index) {
   vf.attribute(IFLA_VF_SPOOFCHK, ifla_vf_spoofchk{index, 0xffffffff});
   vf.attribute(IFLA_VF_LINK_STATE, ifla_vf_link_state{index, IFLA_VF_LINK_STATE_DISABLE});
   vf.attribute(IFLA_VF_TRUST, ifla_vf_trust{index, 1});
+  vf.attribute(IFLA_VF_RSS_QUERY_EN, ifla_vf_rss_query_en{index, 0});
+  ifla_vf_guid guid{};
+  guid.vf = index;
+  guid.guid = 0x0c42a10300010200 + index;
+  vf.attribute(IFLA_VF_IB_NODE_GUID, guid);
   return vf;
 }
 
-std::vector<std::byte> link_message(unsigned vfs, std::uint32_t sequence = 7) {
+// As rtnl_fill_ifinfo() does it: an attribute before the VFs and one behind them. `present` VFs of `counted`.
+std::vector<std::byte> link_message(const std::vector<unsigned>& present, unsigned counted,
+                                    std::uint32_t sequence = 7) {
   Bytes list;
-  for (unsigned index = 0; index < vfs; ++index) list.nested(IFLA_VF_INFO, vf_info(index));
+  for (const auto index : present) list.nested(IFLA_VF_INFO, vf_info(index));
   Bytes body;
-  body.value(ifinfomsg{});
-  body.attribute(IFLA_NUM_VF, vfs);
-  if (vfs > 0) body.nested(IFLA_VFINFO_LIST, list);
+  body.value(ifinfomsg{}).text(IFLA_IFNAME, "eth0");
+  body.attribute(IFLA_NUM_VF, counted);
+  if (counted > 0) body.nested(IFLA_VFINFO_LIST, list);
+  body.attribute(IFLA_GROUP, 0U);
   return body.message(RTM_NEWLINK, 0, sequence);
+}
+
+std::vector<std::byte> link_message(unsigned vfs, std::uint32_t sequence = 7) {
+  std::vector<unsigned> all(vfs);
+  std::iota(all.begin(), all.end(), 0U);
+  return link_message(all, vfs, sequence);
 }
 
 template <class T>
@@ -104,6 +120,83 @@ TEST(VfNetlink, ReadsAllAttributesOfAllVfs) {
   EXPECT_EQ(vf.rate, (Rate{.min = 10, .max = 1000}));
   EXPECT_EQ(vf.link_state, LinkState::disable);
   EXPECT_EQ(vf.trust, true);
+  EXPECT_EQ(vf.rss_query, false);
+  EXPECT_EQ(vf.node_guid->to_string(), "0c:42:a1:03:00:01:02:02");
+  EXPECT_EQ(vf.port_guid, std::nullopt);
+}
+
+// A VF takes 220 bytes in these images, so that their list's length overflows its 16 bits from 298 VFs on; the kernel's
+// own image of a VF without GUID takes 196 and overflows from 335 on.
+TEST(VfNetlink, ReadsMoreVfsThanTheLengthOfTheirListCanTell) {
+  for (const unsigned vfs : {221U, 222U, 256U, 297U, 298U, 334U, 335U, 400U, 1024U}) {
+    const auto reply = decode(link_message(vfs), 7);
+    ASSERT_THAT(reply, IsOk()) << vfs;
+    ASSERT_EQ(reply->vfs.size(), vfs);
+    for (unsigned index = 0; index < vfs; ++index) {
+      ASSERT_EQ(reply->vfs[index].mac->octets[5], index % 256) << vfs;
+      ASSERT_EQ(reply->vfs[index].node_guid->value, 0x0c42a10300010200 + index) << vfs;
+    }
+  }
+}
+
+TEST(VfNetlink, NeverBelievesAListThatLacksVfs) {
+  // As if the kernel had cut the list at the overflow: each VF that is missing is not reported.
+  std::vector<unsigned> present(340);
+  std::iota(present.begin(), present.end(), 0U);
+  const auto reply = decode(link_message(present, 400), 7);
+  ASSERT_THAT(reply, IsOk());
+  ASSERT_EQ(reply->vfs.size(), 400U);
+  EXPECT_EQ(reply->vfs[339].mac->octets[5], 339 % 256);
+  EXPECT_EQ(reply->vfs[340], VfAttributes{});
+}
+
+TEST(VfNetlink, PlacesVfsByTheirNumberWhenTheDriverLeavesSomeOut) {
+  const auto reply = decode(link_message({0, 2, 5}, 7), 7);
+  ASSERT_THAT(reply, IsOk());
+  ASSERT_EQ(reply->vfs.size(), 7U);
+  EXPECT_EQ(reply->vfs[1], VfAttributes{});
+  EXPECT_EQ(reply->vfs[2].mac->octets[5], 2);
+  EXPECT_EQ(reply->vfs[5].mac->octets[5], 5);
+  EXPECT_THAT(decode(link_message({0, 0, 1}, 7), 7), FailsWith(Errc::kernel, HasSubstr("one of them as VF 0")));
+  EXPECT_THAT(decode(link_message({0, 9}, 7), 7), FailsWith(Errc::kernel, HasSubstr("as VF 9")));
+}
+
+TEST(VfNetlink, TakesTheOrderForTheNumberWhenAllAreThere) {
+  // Drivers that do not fill in ifla_vf_info.vf report every VF as number 0.
+  const auto reply = decode(link_message({0, 0, 0}, 3), 7);
+  ASSERT_THAT(reply, IsOk());
+  EXPECT_EQ(reply->vfs.size(), 3U);
+}
+
+TEST(VfNetlink, RefusesAListWhoseLengthDisagreesWithItsVfs) {
+  auto message = link_message(3);
+  const std::size_t list = 16 + 16 + 12 + 8;  // headers, name, number
+  ASSERT_EQ(at<std::uint16_t>(message, list + 2), IFLA_VFINFO_LIST);
+  message[list] ^= std::byte{4};
+  EXPECT_THAT(decode(message, 7), FailsWith(Errc::invalid, HasSubstr("garbled after 3 of 3")));
+}
+
+// F13: whatever comes, it is read inside its bounds, and is an error or says no more VFs than it has bytes for.
+TEST(VfNetlink, SurvivesRandomBytesBehindAPlausibleHeader) {
+  std::mt19937 random{20261123};
+  for (unsigned round = 0; round < 20'000; ++round) {
+    auto message = link_message(round % 4);
+    for (auto flips = random() % 12; flips > 0; --flips) {
+      message[16 + random() % (message.size() - 16)] = static_cast<std::byte>(random());
+    }
+    if (round % 3 == 0) message.resize(random() % (message.size() + 1));
+    const auto reply = decode(message, 7);
+    ASSERT_TRUE(!reply || reply->vfs.size() <= 0xffff);
+  }
+}
+
+TEST(VfNetlink, SurvivesPureNoise) {
+  std::mt19937 random{7};
+  for (int round = 0; round < 20'000; ++round) {
+    std::vector<std::byte> noise(random() % 200);
+    for (auto& byte : noise) byte = static_cast<std::byte>(random());
+    (void)decode(noise, 7);
+  }
 }
 
 TEST(VfNetlink, TellsUnreportedFromOff) { EXPECT_EQ(decode(link_message(1), 7)->vfs[0].spoofchk, std::nullopt); }
@@ -178,7 +271,7 @@ TEST(VfNetlink, AsksForVfsWithoutTheirStatistics) {
 constexpr std::size_t kFirst{16 + 16 + 4 + 4};
 
 TEST(VfNetlink, SendsTheVlanProtocolInNetworkOrder) {
-  const auto request = encode_set(3, 5, Vlan{.id = 7, .qos = 1, .protocol = VlanProtocol::dot1ad}, 9);
+  const auto request = encode_set(3, 5, Vlan{.id = 7, .qos = 1, .protocol = VlanProtocol::dot1ad}, 9).value();
   EXPECT_EQ(at<std::uint16_t>(request, kFirst + 2) & NLA_TYPE_MASK, IFLA_VF_VLAN_LIST);
   const auto info = at<ifla_vf_vlan_info>(request, kFirst + 4 + 4);
   EXPECT_EQ(info.vf, 5U);
@@ -187,7 +280,7 @@ TEST(VfNetlink, SendsTheVlanProtocolInNetworkOrder) {
 }
 
 TEST(VfNetlink, SendsAnOrdinaryVlanByTheOlderAttribute) {
-  const auto request = encode_set(3, 5, Vlan{.id = 7, .qos = 1}, 9);
+  const auto request = encode_set(3, 5, Vlan{.id = 7, .qos = 1}, 9).value();
   EXPECT_EQ(at<std::uint16_t>(request, kFirst + 2), IFLA_VF_VLAN);
   EXPECT_EQ(at<ifla_vf_vlan>(request, kFirst + 4).vlan, 7U);
   EXPECT_EQ(request.size(), kFirst + 4 + sizeof(ifla_vf_vlan));
@@ -199,14 +292,19 @@ TEST(VfNetlink, SendsEachOtherChangeAsOneAttribute) {
                                             {Rate{.min = 1, .max = 2}, IFLA_VF_RATE},
                                             {SpoofCheck{true}, IFLA_VF_SPOOFCHK},
                                             {LinkState::enable, IFLA_VF_LINK_STATE},
+                                            {RssQuery{true}, IFLA_VF_RSS_QUERY_EN},
+                                            {NodeGuid{{5}}, IFLA_VF_IB_NODE_GUID},
+                                            {PortGuid{{5}}, IFLA_VF_IB_PORT_GUID},
                                             {Trust{true}, IFLA_VF_TRUST}};
   for (const auto& [change, type] : cases) {
-    const auto request = encode_set(3, 5, change, 9);
+    const auto request = encode_set(3, 5, change, 9).value();
     EXPECT_EQ(at<std::uint16_t>(request, kFirst + 2), type);
     EXPECT_EQ(at<std::uint16_t>(request, kFirst) + kFirst, request.size());
     EXPECT_EQ(at<std::uint32_t>(request, kFirst + 4), 5U);
   }
-  EXPECT_EQ(at<std::uint8_t>(encode_set(3, 5, mac, 9), kFirst + 8), 0x02);
+  EXPECT_EQ(at<std::uint8_t>(encode_set(3, 5, mac, 9).value(), kFirst + 8), 0x02);
+  EXPECT_EQ(at<std::uint64_t>(encode_set(3, 5, PortGuid{{0x11}}, 9).value(), kFirst + 12), 0x11U);
+  EXPECT_THAT(encode_set(3, 5, MsixCount{4}, 9), FailsWith(Errc::internal));
 }
 
 TEST(VfAttributes, AreTheSameAfterTheJournal) {
@@ -215,12 +313,25 @@ TEST(VfAttributes, AreTheSameAfterTheJournal) {
                           .rate = Rate{.min = 1, .max = 2},
                           .spoofchk = false,
                           .link_state = LinkState::disable,
-                          .trust = true};
+                          .trust = true,
+                          .rss_query = false,
+                          .node_guid = Guid{0x0c42a10300010203},
+                          .port_guid = Guid{},
+                          .msix_count = 8};
   for (const auto& attributes : {full, VfAttributes{}, VfAttributes{.mac = MacAddress{}}}) {
     EXPECT_EQ(parse_attributes(serialize(attributes)), attributes);
   }
   EXPECT_THAT(parse_attributes("mac"), FailsWith(Errc::invalid));
   EXPECT_THAT(parse_attributes("vlan=1,2;"), FailsWith(Errc::invalid, HasSubstr("id,qos,protocol")));
+}
+
+TEST(Guid, IsEightOctets) {
+  EXPECT_EQ(Guid::parse("0c:42:a1:03:00:01:02:03")->value, 0x0c42a10300010203U);
+  EXPECT_EQ(Guid{0x0c42a10300010203}.to_string(), "0c:42:a1:03:00:01:02:03");
+  for (const auto* bad : {"", "0c:42:a1:03:00:01:02", "0c:42:a1:03:00:01:02:03:04", "0c:42:a1:03:00:01:02:xx",
+                          "0c42:a1:03:00:01:02:033", "0c:42:a1:03:00:01:02:3"}) {
+    EXPECT_THAT(Guid::parse(bad), FailsWith(Errc::invalid)) << bad;
+  }
 }
 
 }  // namespace
