@@ -17,18 +17,34 @@ struct CreateArguments {
   std::string pf;
   std::string count;
   std::string bind{"none"};
+  std::vector<std::string> settings{};
 };
 struct DestroyArguments {
   std::string pf;
 };
 
+Result<sriov::Settings> settings_of(const std::vector<std::string>& texts) {
+  sriov::Settings settings;
+  for (const auto& text : texts) {
+    const auto equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return fail(Errc::invalid, fmt::format("--set: '{}' is not KEY=VALUE", text));
+    }
+    const bool first = settings.emplace(text.substr(0, equals), text.substr(equals + 1)).second;
+    if (!first) return fail(Errc::invalid, fmt::format("--set: '{}' is given twice", text.substr(0, equals)));
+  }
+  return settings;
+}
+
 Result<sriov::CreateRequest> create_request(Context& context, const CreateArguments& args) {
   const auto count = TRY_IN(parse_decimal<unsigned>(args.count, 65'535), std::string{"number of VFs"});
+  auto settings = TRY(settings_of(args.settings));
   const auto physical = TRY(select_function(context.root(), args.pf));
   return sriov::CreateRequest{.physical = physical,
                               .count = count,
                               .bind = args.bind == "none" ? std::string{sriov::kBindNone} : args.bind,
-                              .force = context.options.force};
+                              .force = context.options.force,
+                              .settings = std::move(settings)};
 }
 
 Result<int> create_vfs(Context& context, const CreateArguments& args) {
@@ -76,6 +92,9 @@ void add_vf_create(CLI::App& group, Context& context) {
   command.add_option("--bind", args.bind, "who gets them: a driver such as vfio-pci, host (their own driver), or none")
       ->type_name("DRIVER")
       ->capture_default_str();
+  command.add_option("--set", args.settings, "a setting of an NVMe drive or a GPU for its VFs; repeatable")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
 }
 
 void add_vf_destroy(CLI::App& group, Context& context) {

@@ -63,12 +63,38 @@ Result<void> check_bind(const vfio::Host& host, const CreateRequest& request) {
   return {};
 }
 
-Result<PhysicalFunction> checked(const vfio::Host& host, const CreateRequest& request) {
+// What the VFs are made with cannot be changed under them.
+Result<void> check_kept_settings(const vfio::Host& host, const CreateRequest& request) {
+  if (request.settings.empty()) return {};
+  const auto kept = TRY(AdapterTrail::kept(host, request.adapters, request.physical));
+  if (kept.settings() == request.settings) return {};
+  const auto address = request.physical.to_string();
+  return fail(Error::make(Errc::busy, fmt::format("the VFs of {} were made with '{}', wanted '{}'", address,
+                                                  to_string(kept.settings()), to_string(request.settings)))
+                  .coded("vf.exist")
+                  .advise(fmt::format("settings are given while VFs are made: pcivm vf destroy {}", address)));
+}
+
+struct Checked {
+  PhysicalFunction pf;
+  AdapterTrail trail;
+  std::vector<Assignment> planned{};
+};
+
+Result<Checked> checked(const vfio::Host& host, const CreateRequest& request) {
   auto pf = TRY(read_physical(host, request.physical));
   TRY(check_driver(pf));
   TRY(check_count(pf, request.count));
   TRY(check_bind(host, request));
-  return pf;
+  const AdapterRequest adapted{
+      .host = host, .physical = request.physical, .settings = request.settings, .force = request.force};
+  Checked all{.pf = std::move(pf), .trail = TRY(AdapterTrail::begin(adapted, request.adapters))};
+  if (all.pf.num_vfs != 0) {
+    TRY(check_kept_settings(host, request));
+    return all;
+  }
+  all.planned = TRY(all.trail.planned(request.count));
+  return all;
 }
 
 bool all_there(const SysRoot& root, Bdf physical, unsigned count) {
@@ -92,6 +118,12 @@ Result<std::vector<Bdf>> await_vfs(const vfio::Host& host, Bdf physical, unsigne
   return vfs_of(host.root, physical);
 }
 
+struct Run {
+  const vfio::Host& host;
+  const vfio::HostLock& lock;
+  const CreateRequest& request;
+};
+
 // True when it was changed.
 Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, vfio::Journal* journal,
                      const CreateRequest& request, Bdf vf) {
@@ -109,8 +141,18 @@ Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, vfio::J
   return change.changed;
 }
 
-Result<std::vector<Bdf>> create_steps(const vfio::Host& host, const vfio::HostLock& lock, vfio::Journal& journal,
-                                      const CreateRequest& request, const PhysicalFunction& pf) {
+// Everything a VF needs before it has a driver, then the driver.
+Result<void> set_up_vf(const Run& run, vfio::Journal& journal, AdapterTrail& trail, unsigned index, Bdf vf) {
+  TRY(trail.provision(journal, index));
+  TRY(journal.step(fmt::format("bind {}", vf.to_string())));
+  TRY(bind_vf(run.host, run.lock, &journal, run.request, vf));
+  return {};
+}
+
+Result<std::vector<Bdf>> create_steps(const Run& run, vfio::Journal& journal, AdapterTrail& trail,
+                                      const PhysicalFunction& pf) {
+  const auto& [host, lock, request] = run;
+  TRY(trail.before_create(journal, request.count));
   if (pf.autoprobe) {
     TRY(journal.step("autoprobe 0"));
     TRY(set_autoprobe(host, pf.address, false));
@@ -118,14 +160,12 @@ Result<std::vector<Bdf>> create_steps(const vfio::Host& host, const vfio::HostLo
   TRY(journal.step(fmt::format("numvfs {}", request.count)));
   TRY(set_numvfs(host, pf.address, request.count));
   auto vfs = TRY(await_vfs(host, pf.address, request.count));
-  for (const auto vf : vfs) {
-    TRY(journal.step(fmt::format("bind {}", vf.to_string())));
-    TRY(bind_vf(host, lock, &journal, request, vf));
-  }
+  for (unsigned index = 0; index < vfs.size(); ++index) TRY(set_up_vf(run, journal, trail, index, vfs[index]));
   if (pf.autoprobe && !request.keep_autoprobe_off) {
     TRY(journal.step("autoprobe 1"));
     TRY(set_autoprobe(host, pf.address, true));
   }
+  TRY(trail.keep());
   return vfs;
 }
 
@@ -149,28 +189,32 @@ Result<vfio::Record> opening(const vfio::Host& host, const PhysicalFunction& pf)
 }  // namespace
 
 Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
-  const auto pf = TRY(checked(host, request));
+  auto [pf, trail, planned] = TRY(checked(host, request));
   if (request.bind != kBindNone && request.bind != kBindHost) TRY(vfio::ensure_driver(host.root, request.bind));
   if (pf.num_vfs == request.count) return bind_existing(host, lock, request);
   const auto record = TRY(opening(host, pf));
   auto journal = TRY(vfio::Journal::begin(host.root, pf.address, record));
-  auto vfs = create_steps(host, lock, journal, request, pf);
+  auto vfs = create_steps({host, lock, request}, journal, trail, pf);
   if (vfs) {
     // The entry goes last: a crash before that takes the VFs back, as if nothing had been asked.
     TRY(journal.close());
     return Created{.changed = true, .vfs = std::move(*vfs)};
   }
-  return fail(end_failed(journal, pf.address, std::move(vfs).error(), [&] {
-                return take_back(host, pf.address, pf.autoprobe);
+  return fail(end_failed(journal, request.physical, std::move(vfs).error(), [&] {
+                return take_back(host, request.physical, trail, pf.autoprobe);
               }).within(fmt::format("create {} VFs of {}", request.count, pf.address.to_string())));
 }
 
 Result<std::vector<std::string>> preview(const vfio::Host& host, const CreateRequest& request) {
-  const auto pf = TRY(checked(host, request));
+  const auto [pf, trail, planned] = TRY(checked(host, request));
   std::vector<std::string> lines;
+  for (const auto& [name, value] : planned) lines.push_back(fmt::format("set {} to '{}'", name, value));
   if (pf.num_vfs == 0) {
     if (pf.autoprobe) lines.push_back(fmt::format("write '0' to '{}'", autoprobe_file(pf.address)));
     lines.push_back(fmt::format("write '{}' to '{}'", request.count, numvfs_file(pf.address)));
+    if (!request.settings.empty()) {
+      lines.push_back(fmt::format("set up each of {} VFs: {}", request.count, to_string(request.settings)));
+    }
   }
   if (request.bind != kBindNone) {
     lines.push_back(fmt::format("give each of {} VFs to {}", request.count,

@@ -23,7 +23,9 @@ Result<std::vector<Holder>> holders_of(const vfio::Host& host, Bdf physical) {
 }
 
 // While the VFs are still there, each can go back to its driver; once they are gone, the removal is complete.
-Result<void> give_back(const vfio::Host& host, vfio::Journal& journal, const std::vector<Holder>& former) {
+Result<void> give_back(const vfio::Host& host, vfio::Journal& journal, AdapterTrail& trail,
+                       const std::vector<Holder>& former) {
+  TRY(trail.give_back(journal));
   for (const auto& [vf, state] : former) {
     if (!host.root.exists(vfio::directory_of(vf))) {
       return fail(Errc::kernel, fmt::format("VF {} is gone already", vf.to_string()));
@@ -40,15 +42,16 @@ Result<bool> destroy(const vfio::Host& host, const vfio::HostLock& /*lock*/, con
   if (pf.num_vfs == 0) return false;
   TRY(refuse_vfs_in_use(host, pf.address, request.force));
   const auto former = TRY(holders_of(host, pf.address));
+  auto trail = TRY(AdapterTrail::kept(host, request.adapters, pf.address));
   vfio::Record record;
   record.set("intent", kIntentDestroy);
   record.set("identity", TRY(vfio::identity_of(host.root, pf.address)));
   record.set("numvfs", fmt::to_string(pf.num_vfs));
   for (const auto& [vf, state] : former) record.set("driver." + vf.to_string(), state.driver);
   auto journal = TRY(vfio::Journal::begin(host.root, pf.address, record));
-  if (auto done = remove_vfs(host, &journal, pf.address); !done) {
+  if (auto done = remove_vfs(host, &journal, pf.address, trail); !done) {
     return fail(end_failed(journal, pf.address, std::move(done).error(), [&] {
-                  return give_back(host, journal, former);
+                  return give_back(host, journal, trail, former);
                 }).within(fmt::format("remove the VFs of {}", pf.address.to_string())));
   }
   TRY(journal.close());

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "sriov/pf_adapter.hpp"
 #include "sriov/physical_function.hpp"
 #include "sriov/vf_port.hpp"
 #include "sriov/vf_wish.hpp"
@@ -22,6 +24,8 @@ struct CreateRequest {
   std::string bind{kBindNone};  ///< kBindNone, kBindHost, or a driver's name
   bool keep_autoprobe_off{};    ///< leave sriov_drivers_autoprobe at 0
   std::vector<std::string> force{};
+  Settings settings{};  ///< for the PF's adapter
+  std::span<const AdapterKind> adapters{builtin_adapters()};
 };
 struct Created {
   bool changed{};
@@ -35,6 +39,7 @@ struct Created {
 struct DestroyRequest {
   Bdf physical;
   std::vector<std::string> force{};
+  std::span<const AdapterKind> adapters{builtin_adapters()};
 };
 /// Removes all VFs; none is success without change (false). Errc::busy, naming every holder, when any is in use: the
 /// kernel would wait for it for ever.
@@ -58,6 +63,7 @@ struct SetRequest {
 /// interrupted removal completed, an interrupted change of attributes undone. `port` may be null: then attributes stay
 /// as they are, and their entry too.
 [[nodiscard]] Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::HostLock& lock,
-                                                        VfPort* port);
+                                                        VfPort* port,
+                                                        std::span<const AdapterKind> adapters = builtin_adapters());
 
 }  // namespace pcivm::sriov

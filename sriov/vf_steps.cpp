@@ -21,8 +21,9 @@ Result<void> refuse_vfs_in_use(const vfio::Host& host, Bdf physical, const std::
   return fail(Error::make(Errc::busy, holders).coded("vf.in_use").advise(hint));
 }
 
-Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical) {
-  const auto vfs = vfs_of(host.root, physical);
+namespace {
+
+Result<void> unbind_vfs(const vfio::Host& host, vfio::Journal* journal, const std::vector<Bdf>& vfs) {
   for (const auto vf : vfs) {
     const auto driver = host.root.link_name(vfio::directory_of(vf) + "/driver");
     if (driver.empty()) continue;
@@ -33,23 +34,36 @@ Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf phys
                            .value = vf.to_string(),
                            .wanted = {}}));
   }
+  return {};
+}
+
+Result<void> disable_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical) {
   const auto count = TRY(vfio::read_within(host, numvfs_file(physical)));
   if (count == "0") return {};
   if (journal != nullptr) TRY(journal->step("numvfs 0"));
   TRY(set_numvfs(host, physical, 0));
   const auto left = vfs_of(host.root, physical);
-  if (!left.empty()) {
-    return fail(Errc::kernel, fmt::format("sriov_numvfs of {} is 0, but {} is still there", physical.to_string(),
-                                          left.front().to_string()));
-  }
+  if (left.empty()) return {};
+  return fail(Errc::kernel, fmt::format("sriov_numvfs of {} is 0, but {} is still there", physical.to_string(),
+                                        left.front().to_string()));
+}
+
+}  // namespace
+
+Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical, AdapterTrail& trail) {
+  const auto vfs = vfs_of(host.root, physical);
+  TRY(unbind_vfs(host, journal, vfs));
+  TRY(trail.before_destroy(journal));
+  TRY(disable_vfs(host, journal, physical));
+  TRY(trail.after_destroy(journal));
   for (const auto vf : vfs) {
     if (const auto gone = vfio::forget_bound(host.root, vf); !gone) log::debug("{}", gone.error().text());
   }
-  return {};
+  return trail.forget();
 }
 
-Result<void> take_back(const vfio::Host& host, Bdf physical, bool former_autoprobe) {
-  TRY(remove_vfs(host, nullptr, physical));
+Result<void> take_back(const vfio::Host& host, Bdf physical, AdapterTrail& trail, bool former_autoprobe) {
+  TRY(remove_vfs(host, nullptr, physical, trail));
   const auto pf = TRY(read_physical(host, physical));
   if (pf.autoprobe == former_autoprobe) return {};
   return set_autoprobe(host, physical, former_autoprobe);

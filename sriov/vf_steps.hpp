@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sriov/adapter_trail.hpp"
 #include "sriov/physical_function.hpp"
 #include "vfio/binding_transaction.hpp"
 
@@ -20,11 +21,12 @@ inline constexpr std::string_view kIntentSet{"vf-set"};
                                              const std::vector<std::string>& force);
 
 /// Takes each VF from its driver, one by one, so that one that blocks is known by name and the PF's lock is free
-/// meanwhile; then sets sriov_numvfs to 0. `journal` may be null during repair.
-[[nodiscard]] Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical);
+/// meanwhile; undoes what the PF's adapter did; sets sriov_numvfs to 0. `journal` may be null during repair.
+[[nodiscard]] Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical,
+                                      AdapterTrail& trail);
 
 /// Undoes a creation: no VFs, autoprobe as it was.
-[[nodiscard]] Result<void> take_back(const vfio::Host& host, Bdf physical, bool former_autoprobe);
+[[nodiscard]] Result<void> take_back(const vfio::Host& host, Bdf physical, AdapterTrail& trail, bool former_autoprobe);
 
 /// Undoes a change of attributes from its journal record.
 [[nodiscard]] Result<void> restore_attributes(const vfio::Host& host, VfPort& port, Bdf physical,

@@ -28,6 +28,8 @@ class Journal final {
   [[nodiscard]] static Result<Journal> begin(const SysRoot& root, Bdf function, Record fields);
   /// To be called before the kernel is touched: `step` is what comes next.
   [[nodiscard]] Result<void> step(std::string_view step);
+  /// Changes to the record reach the disk with the next step.
+  [[nodiscard]] Record& fields() { return record_; }
   /// Committed or undone.
   [[nodiscard]] Result<void> close();
 

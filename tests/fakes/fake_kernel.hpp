@@ -102,6 +102,8 @@ class FakeKernel final {
   void fail_probe(const std::string& driver, const std::string& bdf, int error) {
     probe_errors_[{driver, bdf}] = error;
   }
+  /// Plays what this kernel does not know: its answer to a write, after changing the tree.
+  void handle_others(WriteHook others) { others_ = std::move(others); }
   /// The PF driver makes only so many VFs and reports success.
   void limit_vfs(unsigned count) { vf_limit_ = count; }
   /// Restarts the count of writes.
@@ -143,11 +145,11 @@ class FakeKernel final {
     if (file == "drivers_probe") return drivers_probe(value);
     if (file == "bind") return driver_bind(name, value);
     if (file == "unbind") return driver_unbind(name, value);
-    if (!functions_.contains(name)) return ENOENT;
+    if (!functions_.contains(name)) return others_ ? others_(path, value) : ENOENT;
     if (file == "driver_override") return set_override(name, value);
     if (file == "sriov_numvfs") return set_num_vfs(name, value);
     if (file == "sriov_drivers_autoprobe") return set_autoprobe(name, value);
-    return EACCES;
+    return others_ ? others_(path, value) : EACCES;
   }
 
   int set_override(const std::string& bdf, const std::string& value) {
@@ -274,6 +276,7 @@ class FakeKernel final {
   std::map<std::string, std::string> device_ids_;
   std::map<std::pair<std::string, std::string>, int> probe_errors_;
   std::vector<std::string> writes_;
+  WriteHook others_;
   unsigned vf_limit_{1000};
   Fault fault_{};
   int count_{};
