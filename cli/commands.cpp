@@ -33,7 +33,7 @@ constexpr Entry kCommands[] = {
     {"vf", add_vf_create},       {"vf", add_vf_list},
     {"vf", add_vf_show},         {"vf", add_vf_set},
     {"vf", add_vf_destroy},      {kNoGroup, add_reconcile},
-    {"vm", add_vm_run},
+    {kNoGroup, add_doctor},      {"vm", add_vm_run},
 };
 
 }  // namespace

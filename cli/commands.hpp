@@ -10,6 +10,7 @@ void add_device_list(CLI::App& group, Context& context);
 void add_device_show(CLI::App& group, Context& context);
 void add_device_bind(CLI::App& group, Context& context);
 void add_device_release(CLI::App& group, Context& context);
+void add_doctor(CLI::App& root, Context& context);
 void add_group_list(CLI::App& group, Context& context);
 void add_group_show(CLI::App& group, Context& context);
 void add_reconcile(CLI::App& root, Context& context);

@@ -18,8 +18,8 @@ except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-SCHEMAS = {file.name: json.loads(file.read_text())
-           for file in (pathlib.Path(__file__).resolve().parents[2] / "docs/schema").glob("*.json")}
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
+SCHEMAS = {file.name: json.loads(file.read_text()) for file in (DOCS / "schema").glob("*.json")}
 
 
 def resolved(node, document):
@@ -85,6 +85,15 @@ def difference(left, right, path: str = "") -> str:
     return next(difference(a, b, name) for name, a, b in pairs if a != b)
 
 
+def undocumented(report) -> int:
+    """How many checks of pcivm doctor have no section in docs/doctor.md."""
+    sections = (DOCS / "doctor.md").read_text()
+    missing = [item["id"] for item in report["items"] if f"\n### {item['id']}\n" not in sections]
+    for check_id in missing:
+        print(f"FAILED: docs/doctor.md has no section '{check_id}'")
+    return len(missing)
+
+
 def main() -> int:
     pcivm = sys.argv[1]
     failures = 0
@@ -123,6 +132,9 @@ def main() -> int:
         check("step-list.json", "device", "release", "eth2/vf0", "--dry-run", *root)
         check("change-list.json", "device", "bind", "eth2/vf0", *root)
         check("repair-list.json", "reconcile", *root)
+        check("doctor-report.json", "doctor", *root)
+        check("doctor-report.json", "doctor", "eth2/vf0", *root)
+        failures += undocumented(json.loads(said("json", "", "doctor", *root)))
     check("device-list.json", "device", "list")
     check("group-list.json", "group", "list")
     check("error.json", "device", "list", "--root", "/nonexistent")
