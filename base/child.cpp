@@ -16,22 +16,17 @@
 
 namespace pcivm {
 
-namespace {
-
-// poll(2) on the pidfd until the child ends; false = deadline passed. Restarts after signals with the time left.
-Result<bool> wait_ended(FdRef pidfd, std::chrono::milliseconds deadline) {
+Result<bool> readable_within(FdRef fd, std::chrono::milliseconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   for (;;) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-    pollfd entry{.fd = pidfd.number(), .events = POLLIN, .revents = 0};
+    pollfd entry{.fd = fd.number(), .events = POLLIN, .revents = 0};
     const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
     if (ready > 0) return true;
     if (ready == 0) return false;
     if (errno != EINTR) return fail_errno(errno, "poll on a child process");
   }
 }
-
-}  // namespace
 
 Result<int> run_child(const std::function<int()>& work, std::chrono::milliseconds deadline) {
   const pid_t pid = ::fork();
@@ -40,7 +35,7 @@ Result<int> run_child(const std::function<int()>& work, std::chrono::millisecond
 
   const auto pidfd = Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd) return fail_errno(errno, "pidfd_open");
-  const bool ended = TRY(wait_ended(pidfd.ref(), deadline));
+  const bool ended = TRY(readable_within(pidfd.ref(), deadline));
   if (!ended) {
     ::kill(pid, SIGKILL);
     return fail(Errc::timeout,

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 
 namespace pcivm {
@@ -13,5 +14,9 @@ namespace pcivm {
 /// Errc::timeout after `deadline`: the child is sent SIGKILL and left to the kernel, not waited for. Errc::internal
 /// when the child died by a signal. Call it only while this process is single-threaded.
 [[nodiscard]] Result<int> run_child(const std::function<int()>& work, std::chrono::milliseconds deadline);
+
+/// poll(2) until `fd` is readable (of a pidfd: until its process has ended); false = `deadline` passed. Goes on after
+/// signals with the time that is left.
+[[nodiscard]] Result<bool> readable_within(FdRef fd, std::chrono::milliseconds deadline);
 
 }  // namespace pcivm

@@ -7,6 +7,8 @@
 #include "cli/host_change.hpp"
 #include "cli/selector.hpp"
 #include "cli/vf_facts.hpp"
+#include "cli/vf_wish_options.hpp"
+#include "sriov/mac_template.hpp"
 #include "sriov/vf_set.hpp"
 
 namespace pcivm::cli {
@@ -18,6 +20,8 @@ struct CreateArguments {
   std::string count;
   std::string bind{"none"};
   std::vector<std::string> settings{};
+  WishArguments wish{};
+  bool allow_recreate{};
 };
 struct DestroyArguments {
   std::string pf;
@@ -36,20 +40,37 @@ Result<sriov::Settings> settings_of(const std::vector<std::string>& texts) {
   return settings;
 }
 
+// One for each VF; none when no attribute is named.
+Result<std::vector<sriov::VfWish>> wishes_of(const WishArguments& args, unsigned count) {
+  const auto common = TRY(wish_of(args));
+  std::vector<sriov::VfWish> wishes;
+  if (args.mac.empty() && common == sriov::VfWish{}) return wishes;
+  wishes.assign(count, common);
+  if (args.mac.empty()) return wishes;
+  const auto macs = TRY_IN(sriov::macs_of(args.mac, count), std::string{"--mac"});
+  for (std::size_t index = 0; index < macs.size(); ++index) wishes[index].mac = macs[index];
+  return wishes;
+}
+
 Result<sriov::CreateRequest> create_request(Context& context, const CreateArguments& args) {
   const auto count = TRY_IN(parse_decimal<unsigned>(args.count, 65'535), std::string{"number of VFs"});
   auto settings = TRY(settings_of(args.settings));
+  auto wishes = TRY(wishes_of(args.wish, count));
   const auto physical = TRY(select_function(context.root(), args.pf));
   return sriov::CreateRequest{.physical = physical,
                               .count = count,
                               .bind = args.bind == "none" ? std::string{sriov::kBindNone} : args.bind,
                               .force = context.options.force,
-                              .settings = std::move(settings)};
+                              .settings = std::move(settings),
+                              .wishes = std::move(wishes),
+                              .allow_recreate = args.allow_recreate};
 }
 
 Result<int> create_vfs(Context& context, const CreateArguments& args) {
-  const auto request = TRY(create_request(context, args));
+  auto request = TRY(create_request(context, args));
   const auto host = host_of(context);
+  const auto port = vf_port(context);
+  request.port = port.get();
   if (context.options.dry_run) {
     const auto steps = TRY(sriov::preview(host, request));
     return print_steps(context, steps);
@@ -92,6 +113,11 @@ void add_vf_create(CLI::App& group, Context& context) {
   command.add_option("--bind", args.bind, "who gets them: a driver such as vfio-pci, host (their own driver), or none")
       ->type_name("DRIVER")
       ->capture_default_str();
+  command.add_option("--mac", args.wish.mac, "address of each interface, with %02x for the VF's index")
+      ->type_name("PATTERN");
+  add_wish_options(command, args.wish);
+  command.add_flag("--allow-recreate", args.allow_recreate,
+                   "when there is another number of VFs and none is used: make all anew, as they were");
   command.add_option("--set", args.settings, "a setting of an NVMe drive or a GPU for its VFs; repeatable")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);

@@ -37,6 +37,10 @@ void add_attributes(Record& record, const sriov::VfAttributes& attributes) {
   record.add("Trust", known(switch_text(attributes.trust)));
   const auto link = attributes.link_state ? std::string{to_string(*attributes.link_state)} : std::string{};
   record.add("Link state", known(link));
+  record.add("RSS query", known(switch_text(attributes.rss_query)));
+  record.add("Node GUID", known(attributes.node_guid ? attributes.node_guid->to_string() : ""));
+  record.add("Port GUID", known(attributes.port_guid ? attributes.port_guid->to_string() : ""));
+  record.add("Interrupt vectors", known(attributes.msix_count ? fmt::to_string(*attributes.msix_count) : ""));
 }
 
 Result<int> show_vf(Context& context, const ShowArguments& args) {
@@ -51,6 +55,7 @@ Result<int> show_vf(Context& context, const ShowArguments& args) {
     record.add("Driver", driver_text(each.vf.driver));
     if (!each.vf.driver_override.empty()) record.add("Driver override", each.vf.driver_override);
     record.add("IOMMU group", each.vf.iommu_group ? fmt::to_string(*each.vf.iommu_group) : "none");
+    if (!each.vf.missing.empty()) record.add("Attributes", "cannot be read: " + each.vf.missing);
     add_attributes(record, each.vf.attributes);
     const auto users = iommu::to_string(each.device.users);
     record.add("In use", users.empty() ? "no" : users);

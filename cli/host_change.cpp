@@ -41,6 +41,7 @@ Result<vfio::HostLock> begin_change(Context& context, const vfio::Host& host) {
     return fail(Error::make(Errc::denied, "changing the host needs root's privileges").advise("sudo pcivm ..."));
   }
   auto lock = TRY(vfio::HostLock::take(host.root, host.lock_wait, host.note));
+  host.calls.renew();
   const auto port = vf_port(context);
   for (const auto& repair : TRY(sriov::recover(host, lock, port.get()))) {
     host.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state));

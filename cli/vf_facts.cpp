@@ -15,17 +15,20 @@ namespace {
 Json attributes_json(const sriov::VfAttributes& attributes) {
   const auto& vlan = attributes.vlan;
   const auto& rate = attributes.rate;
-  Json json{{"mac", attributes.mac ? Json(attributes.mac->to_string()) : Json(nullptr)},
-            {"vlan", vlan ? Json(vlan->id) : Json(nullptr)},
-            {"qos", vlan ? Json(vlan->qos) : Json(nullptr)},
-            {"proto", vlan ? Json(to_string(vlan->protocol)) : Json(nullptr)},
-            {"trust", or_null(attributes.trust)},
-            {"spoofchk", or_null(attributes.spoofchk)},
-            {"linkState", attributes.link_state ? Json(to_string(*attributes.link_state)) : Json(nullptr)},
-            {"minTxRate", rate ? Json(rate->min) : Json(nullptr)},
-            {"maxTxRate", rate ? Json(rate->max) : Json(nullptr)}};
-  json["msixCount"] = nullptr;  // sriov_vf_msix_count can be written only
-  return json;
+  const auto text = [](const auto& value) { return value ? Json(value->to_string()) : Json(nullptr); };
+  return {{"mac", text(attributes.mac)},
+          {"vlan", vlan ? Json(vlan->id) : Json(nullptr)},
+          {"qos", vlan ? Json(vlan->qos) : Json(nullptr)},
+          {"proto", vlan ? Json(to_string(vlan->protocol)) : Json(nullptr)},
+          {"trust", or_null(attributes.trust)},
+          {"spoofchk", or_null(attributes.spoofchk)},
+          {"linkState", attributes.link_state ? Json(to_string(*attributes.link_state)) : Json(nullptr)},
+          {"minTxRate", rate ? Json(rate->min) : Json(nullptr)},
+          {"maxTxRate", rate ? Json(rate->max) : Json(nullptr)},
+          {"rssQuery", or_null(attributes.rss_query)},
+          {"nodeGuid", text(attributes.node_guid)},
+          {"portGuid", text(attributes.port_guid)},
+          {"msixCount", or_null(attributes.msix_count)}};
 }
 
 }  // namespace
@@ -53,6 +56,7 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physi
 Json to_json(const VfFacts& facts, const iommu::PciNames& names) {
   auto json = to_json(facts.device, names);
   json["attributes"] = attributes_json(facts.vf.attributes);
+  json["attributesMissing"] = facts.vf.missing.empty() ? Json(nullptr) : Json(facts.vf.missing);
   return json;
 }
 
@@ -70,7 +74,11 @@ Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
                               {.title = "TRUST", .wide_only = true},
                               {.title = "SPOOFCHK", .wide_only = true},
                               {.title = "LINK", .wide_only = true},
-                              {.title = "RATE", .wide_only = true}},
+                              {.title = "RATE", .wide_only = true},
+                              {.title = "RSS QUERY", .wide_only = true},
+                              {.title = "MSIX", .wide_only = true, .right = true},
+                              {.title = "NODE GUID", .wide_only = true},
+                              {.title = "PORT GUID", .wide_only = true}},
                   .empty_note = "there are no virtual functions; pcivm vf create makes some"};
   for (const auto& each : vfs) {
     const auto& [vf, device] = each;
@@ -86,7 +94,11 @@ Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
                             {switch_text(attributes.trust)},
                             {switch_text(attributes.spoofchk)},
                             {attributes.link_state ? std::string{to_string(*attributes.link_state)} : ""},
-                            {rate_text(attributes)}});
+                            {rate_text(attributes)},
+                            {switch_text(attributes.rss_query)},
+                            {attributes.msix_count ? fmt::to_string(*attributes.msix_count) : ""},
+                            {attributes.node_guid ? attributes.node_guid->to_string() : ""},
+                            {attributes.port_guid ? attributes.port_guid->to_string() : ""}});
     listing.items.push_back(to_json(each, names));
   }
   return print(context, listing);

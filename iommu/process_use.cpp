@@ -32,6 +32,24 @@ std::string device_in_fdinfo(const SysRoot& root, const std::string& pid, const 
   return {};
 }
 
+// The VM that a process runs: it holds the lock of that name (cli/vm_name_lock.hpp).
+std::string vm_of(const SysRoot& root, const std::string& pid, const std::vector<std::string>& descriptors) {
+  constexpr std::string_view kNames = "/run/pcivm/vm/";
+  for (const auto& number : descriptors) {
+    const auto path = root.link(fmt::format("/proc/{}/fd/{}", pid, number)).value_or("");
+    if (!path.starts_with(kNames) || !path.ends_with("/lock")) continue;
+    return path.substr(kNames.size(), path.rfind('/') - kNames.size());
+  }
+  return {};
+}
+
+// "qemu-system-x86", "pcivm, VM web1"
+std::string command_of(const SysRoot& root, const std::string& pid, const std::vector<std::string>& descriptors) {
+  const auto command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
+  const auto vm = vm_of(root, pid, descriptors);
+  return vm.empty() ? command : fmt::format("{}, VM {}", command, vm);
+}
+
 }  // namespace
 
 std::string ProcessUse::Holder::name() const { return fmt::format("pid {} ({})", pid, command); }
@@ -47,7 +65,7 @@ void ProcessUse::read_process(const SysRoot& root, const std::string& pid) {
     if (path == kUnnamedDevice) {
       if (auto device = device_in_fdinfo(root, pid, number); !device.empty()) path = std::move(device);
     }
-    if (command.empty()) command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
+    if (command.empty()) command = command_of(root, pid, *numbers);
     holders_.push_back({.pid = pid, .command = command, .path = path});
   }
 }

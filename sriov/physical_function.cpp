@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "base/parse.hpp"
+#include "sriov/vf_access.hpp"
 #include "vfio/binding_plan.hpp"
 
 namespace pcivm::sriov {
@@ -28,6 +29,7 @@ std::string hint_for(int error) {
     case ENOMEM:
       return "the platform has no room for their BARs: switch on SR-IOV and above-4G decoding in the firmware, or boot "
              "with pci=realloc";
+    case ENOSPC: return "the PF has no resources left for so many: ask for fewer";
     case EBUSY: return "another program changed the number of VFs at the same time; see pcivm vf list";
     case EAGAIN: return "the PF's driver is busy with a reset; try again";
     case EOPNOTSUPP: return "the PF's driver does not offer this in its present mode; see dmesg";
@@ -89,14 +91,14 @@ std::vector<Bdf> vfs_of(const SysRoot& root, Bdf physical) {
 
 Result<void> set_autoprobe(const vfio::Host& host, Bdf physical, bool on) {
   const auto value = on ? "1" : "0";
-  TRY(host.root.write_within(autoprobe_file(physical), value, host.deadline));
+  TRY(vfio::write_within(host, autoprobe_file(physical), value));
   return expect(host, autoprobe_file(physical), value);
 }
 
 Result<void> set_numvfs(const vfio::Host& host, Bdf physical, unsigned count) {
   const auto value = fmt::to_string(count);
   for (int attempt = 1;; ++attempt) {
-    auto written = host.root.write_within(numvfs_file(physical), value, host.numvfs_deadline);
+    auto written = vfio::write_within(host, numvfs_file(physical), value, host.numvfs_deadline);
     if (written) break;
     const int error = written.error().sys_errno();
     // i40e answers EAGAIN while another operation of its own is pending.
@@ -107,7 +109,12 @@ Result<void> set_numvfs(const vfio::Host& host, Bdf physical, unsigned count) {
     }
     return fail(std::move(written).error().advise(hint_for(error)));
   }
-  return expect(host, numvfs_file(physical), value);
+  auto made = expect(host, numvfs_file(physical), value);
+  if (made || count == 0) return made;
+  return fail(
+      std::move(made).error().advise("the driver made fewer than asked: see dmesg for its own words; some (bnxt_en) "
+                                     "make none while the PF's interface "
+                                     "is down: ip link set ... up"));
 }
 
 Result<Interface> interface_of(const SysRoot& root, Bdf physical) {
@@ -127,9 +134,9 @@ Result<Interface> interface_of(const SysRoot& root, Bdf physical) {
 }
 
 Result<std::vector<VirtualFunction>> list(const vfio::Host& host, Bdf physical, VfPort* port) {
-  std::vector<VfAttributes> attributes;
-  const auto interface = interface_of(host.root, physical);
-  if (port != nullptr && interface) attributes = port->read(interface->index).value_or(std::vector<VfAttributes>{});
+  VfAccess access{host, port, physical};
+  auto attributes = access.read();
+  const auto missing = access.missing() ? access.missing()->text() : std::string{};
   std::vector<VirtualFunction> vfs;
   for (const auto address : vfs_of(host.root, physical)) {
     const auto now = TRY(vfio::situation(host, address));
@@ -139,10 +146,11 @@ Result<std::vector<VirtualFunction>> list(const vfio::Host& host, Bdf physical, 
                        .driver = now.state.driver,
                        .driver_override = now.state.driver_override,
                        .iommu_group = {},
-                       .attributes = {}};
+                       .attributes = {},
+                       .missing = missing};
     const auto group = host.root.link_name(vfio::directory_of(address) + "/iommu_group");
     if (const auto number = parse_decimal<unsigned>(group)) vf.iommu_group = *number;
-    if (vfs.size() < attributes.size()) vf.attributes = attributes[vfs.size()];
+    if (vfs.size() < attributes.size()) vf.attributes = std::move(attributes[vfs.size()]);
     vfs.push_back(std::move(vf));
   }
   return vfs;

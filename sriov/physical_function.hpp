@@ -53,6 +53,7 @@ struct VirtualFunction {
   std::string driver_override;
   std::optional<unsigned> iommu_group;
   VfAttributes attributes;  ///< nothing reported when the PF is no network adapter
+  std::string missing;      ///< why the network's attributes cannot be read; empty = they are
 };
 /// `port` may be null: then no attributes are read.
 [[nodiscard]] Result<std::vector<VirtualFunction>> list(const vfio::Host& host, Bdf physical, VfPort* port);

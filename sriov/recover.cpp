@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <fmt/format.h>
 
+#include "sriov/vf_recreate.hpp"
 #include "sriov/vf_set.hpp"
 #include "sriov/vf_steps.hpp"
 
@@ -43,6 +44,7 @@ Result<std::string> repair(const Tools& tools, Bdf physical, const vfio::Record&
   if (intent == kIntentCreate) return repair_create(tools, physical, record);
   if (intent == kIntentDestroy) return repair_destroy(tools, physical);
   if (intent == kIntentSet) return repair_set(tools, physical, record);
+  if (intent == kIntentRecreate) return repair_recreate(tools.host, tools.port, tools.adapters, physical, record);
   return fail(Errc::invalid, fmt::format("unknown intent '{}' in the journal", intent));
 }
 

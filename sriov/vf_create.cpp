@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <algorithm>
-#include <thread>
+#include <iterator>
 
 #include <fmt/format.h>
 
+#include "sriov/vf_access.hpp"
+#include "sriov/vf_make.hpp"
+#include "sriov/vf_recreate.hpp"
 #include "sriov/vf_set.hpp"
 #include "sriov/vf_steps.hpp"
 #include "vfio/binding_check.hpp"
@@ -40,12 +43,6 @@ Result<void> check_count(const PhysicalFunction& pf, unsigned count) {
     return fail(unfit(pf.address, Errc::invalid, "vf.count",
                       fmt::format("offers at most {} VFs, {} are wanted", pf.total_vfs, count)));
   }
-  if (pf.num_vfs != 0 && pf.num_vfs != count) {
-    return fail(
-        unfit(pf.address, Errc::busy, "vf.exist",
-              fmt::format("has {} VFs already; their number can only be changed by removing all of them", pf.num_vfs))
-            .advise(fmt::format("pcivm vf destroy {}", address)));
-  }
   return {};
 }
 
@@ -75,6 +72,19 @@ Result<void> check_kept_settings(const vfio::Host& host, const CreateRequest& re
                   .advise(fmt::format("settings are given while VFs are made: pcivm vf destroy {}", address)));
 }
 
+Result<void> check_wishes(const vfio::Host& host, const CreateRequest& request) {
+  if (!request.wishes.empty() && request.wishes.size() != request.count) {
+    return fail(Errc::internal, fmt::format("{} wishes for {} VFs", request.wishes.size(), request.count));
+  }
+  const VfAccess access{host, request.port, request.physical};
+  for (const auto& wish : request.wishes) {
+    TRY(check(wish));
+    TRY(check(changes({}, wish)));
+    TRY(access.check(wish));
+  }
+  return {};
+}
+
 struct Checked {
   PhysicalFunction pf;
   AdapterTrail trail;
@@ -86,94 +96,52 @@ Result<Checked> checked(const vfio::Host& host, const CreateRequest& request) {
   TRY(check_driver(pf));
   TRY(check_count(pf, request.count));
   TRY(check_bind(host, request));
+  TRY(check_wishes(host, request));
+  if (pf.num_vfs != 0 && pf.num_vfs != request.count) TRY(check_recreate(host, pf, request));
   const AdapterRequest adapted{
       .host = host, .physical = request.physical, .settings = request.settings, .force = request.force};
   Checked all{.pf = std::move(pf), .trail = TRY(AdapterTrail::begin(adapted, request.adapters))};
-  if (all.pf.num_vfs != 0) {
+  if (all.pf.num_vfs == request.count) {
     TRY(check_kept_settings(host, request));
     return all;
   }
-  all.planned = TRY(all.trail.planned(request.count));
+  if (all.pf.num_vfs == 0) all.planned = TRY(all.trail.planned(request.count));
   return all;
 }
 
-bool all_there(const SysRoot& root, Bdf physical, unsigned count) {
-  const auto vfs = vfs_of(root, physical);
-  return vfs.size() == count && std::ranges::all_of(vfs, [&](Bdf vf) {
-           return root.link_name(vfio::directory_of(vf) + "/physfn") == physical.to_string();
-         });
+vfio::Target target_for(std::string_view bind) {
+  if (bind == kBindHost) return {.driver = {}, .driver_override = {}};
+  return {.driver = std::string{bind}, .driver_override = std::string{bind}};
 }
 
-// On most platforms all are there when the write returns; where no_vf_scan is set (s390) they follow later.
-Result<std::vector<Bdf>> await_vfs(const vfio::Host& host, Bdf physical, unsigned count) {
-  using std::chrono::steady_clock;
-  const auto end = steady_clock::now() + std::min(host.deadline, std::chrono::milliseconds{5'000});
-  while (!all_there(host.root, physical, count)) {
-    if (steady_clock::now() >= end) {
-      return fail(Errc::kernel, fmt::format("{} of {} VFs of {} appeared", vfs_of(host.root, physical).size(), count,
-                                            physical.to_string()));
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds{10});
-  }
-  return vfs_of(host.root, physical);
+std::vector<VfTarget> targets_for(const CreateRequest& request) {
+  std::vector<VfTarget> targets(request.count, {.driver = target_for(request.bind)});
+  for (std::size_t index = 0; index < request.wishes.size(); ++index) targets[index].wish = request.wishes[index];
+  return targets;
 }
-
-struct Run {
-  const vfio::Host& host;
-  const vfio::HostLock& lock;
-  const CreateRequest& request;
-};
 
 // True when it was changed.
-Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, vfio::Journal* journal,
-                     const CreateRequest& request, Bdf vf) {
+Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request, Bdf vf) {
   if (request.bind == kBindNone) return false;
   if (request.bind == kBindHost) {
-    if (journal == nullptr) {
-      const auto change = TRY(vfio::release(host, lock, {.function = vf, .force = request.force}));
-      return change.changed;
-    }
-    TRY(vfio::probe_native(host, *journal, vf, {.driver = {}, .driver_override = {}}));
-    return true;
+    const auto change = TRY(vfio::release(host, lock, {.function = vf, .force = request.force}));
+    return change.changed;
   }
   const vfio::BindRequest bind{.function = vf, .driver = request.bind, .force = request.force, .remember = false};
   const auto change = TRY(vfio::bind(host, lock, bind));
   return change.changed;
 }
 
-// Everything a VF needs before it has a driver, then the driver.
-Result<void> set_up_vf(const Run& run, vfio::Journal& journal, AdapterTrail& trail, unsigned index, Bdf vf) {
-  TRY(trail.provision(journal, index));
-  TRY(journal.step(fmt::format("bind {}", vf.to_string())));
-  TRY(bind_vf(run.host, run.lock, &journal, run.request, vf));
-  return {};
-}
-
-Result<std::vector<Bdf>> create_steps(const Run& run, vfio::Journal& journal, AdapterTrail& trail,
-                                      const PhysicalFunction& pf) {
-  const auto& [host, lock, request] = run;
-  TRY(trail.before_create(journal, request.count));
-  if (pf.autoprobe) {
-    TRY(journal.step("autoprobe 0"));
-    TRY(set_autoprobe(host, pf.address, false));
-  }
-  TRY(journal.step(fmt::format("numvfs {}", request.count)));
-  TRY(set_numvfs(host, pf.address, request.count));
-  auto vfs = TRY(await_vfs(host, pf.address, request.count));
-  for (unsigned index = 0; index < vfs.size(); ++index) TRY(set_up_vf(run, journal, trail, index, vfs[index]));
-  if (pf.autoprobe && !request.keep_autoprobe_off) {
-    TRY(journal.step("autoprobe 1"));
-    TRY(set_autoprobe(host, pf.address, true));
-  }
-  TRY(trail.keep());
-  return vfs;
-}
-
-Result<Created> bind_existing(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
+Result<Created> settle_existing(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
   Created created{.changed = false, .vfs = vfs_of(host.root, request.physical)};
-  for (const auto vf : created.vfs) {
-    const bool changed = TRY(bind_vf(host, lock, nullptr, request, vf));
-    created.changed = created.changed || changed;
+  for (unsigned index = 0; index < created.vfs.size(); ++index) {
+    if (index < request.wishes.size() && request.port != nullptr) {
+      const SetRequest wanted{.physical = request.physical, .index = index, .wish = request.wishes[index]};
+      const auto made = TRY(set(host, lock, *request.port, wanted));
+      created.changed = created.changed || !made.empty();
+    }
+    const bool bound = TRY(bind_vf(host, lock, request, created.vfs[index]));
+    created.changed = created.changed || bound;
   }
   return created;
 }
@@ -191,10 +159,17 @@ Result<vfio::Record> opening(const vfio::Host& host, const PhysicalFunction& pf)
 Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
   auto [pf, trail, planned] = TRY(checked(host, request));
   if (request.bind != kBindNone && request.bind != kBindHost) TRY(vfio::ensure_driver(host.root, request.bind));
-  if (pf.num_vfs == request.count) return bind_existing(host, lock, request);
+  if (pf.num_vfs == request.count) return settle_existing(host, lock, request);
+  if (pf.num_vfs != 0) return Created{.changed = true, .vfs = TRY(recreate(host, pf, request, targets_for(request)))};
   const auto record = TRY(opening(host, pf));
   auto journal = TRY(vfio::Journal::begin(host.root, pf.address, record));
-  auto vfs = create_steps({host, lock, request}, journal, trail, pf);
+  auto vfs = make_vfs({.host = host,
+                       .port = request.port,
+                       .journal = journal,
+                       .trail = trail,
+                       .physical = pf.address,
+                       .autoprobe_after = pf.autoprobe && !request.keep_autoprobe_off},
+                      targets_for(request));
   if (vfs) {
     // The entry goes last: a crash before that takes the VFs back, as if nothing had been asked.
     TRY(journal.close());
@@ -207,22 +182,24 @@ Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const
 
 Result<std::vector<std::string>> preview(const vfio::Host& host, const CreateRequest& request) {
   const auto [pf, trail, planned] = TRY(checked(host, request));
+  const auto targets = targets_for(request);
   std::vector<std::string> lines;
-  for (const auto& [name, value] : planned) lines.push_back(fmt::format("set {} to '{}'", name, value));
-  if (pf.num_vfs == 0) {
-    if (pf.autoprobe) lines.push_back(fmt::format("write '0' to '{}'", autoprobe_file(pf.address)));
-    lines.push_back(fmt::format("write '{}' to '{}'", request.count, numvfs_file(pf.address)));
-    if (!request.settings.empty()) {
-      lines.push_back(fmt::format("set up each of {} VFs: {}", request.count, to_string(request.settings)));
+  if (pf.num_vfs == request.count) {
+    if (request.bind != kBindNone) {
+      lines.push_back(fmt::format("give each of {} VFs to {}", request.count,
+                                  request.bind == kBindHost ? "its host driver" : request.bind));
     }
+    return lines;
   }
-  if (request.bind != kBindNone) {
-    lines.push_back(fmt::format("give each of {} VFs to {}", request.count,
-                                request.bind == kBindHost ? "its host driver" : request.bind));
+  if (pf.num_vfs != 0) return preview_recreate(host, pf, request, targets);
+  for (const auto& [name, value] : planned) lines.push_back(fmt::format("set {} to '{}'", name, value));
+  auto making = describe_making(pf, targets, pf.autoprobe && !request.keep_autoprobe_off);
+  if (!request.settings.empty()) {
+    // Behind autoprobe and sriov_numvfs.
+    making.insert(making.begin() + (pf.autoprobe ? 2 : 1),
+                  fmt::format("set up each of {} VFs: {}", request.count, to_string(request.settings)));
   }
-  if (pf.num_vfs == 0 && pf.autoprobe && !request.keep_autoprobe_off) {
-    lines.push_back(fmt::format("write '1' to '{}'", autoprobe_file(pf.address)));
-  }
+  std::ranges::move(making, std::back_inserter(lines));
   return lines;
 }
 

@@ -22,6 +22,12 @@ Result<std::vector<Holder>> holders_of(const vfio::Host& host, Bdf physical) {
   return holders;
 }
 
+// A function that cannot make VFs has none, as was asked.
+bool without_sriov(const SysRoot& root, Bdf function) {
+  const auto directory = vfio::directory_of(function);
+  return root.exists(directory) && !root.exists(directory + "/physfn") && !root.exists(numvfs_file(function));
+}
+
 // While the VFs are still there, each can go back to its driver; once they are gone, the removal is complete.
 Result<void> give_back(const vfio::Host& host, vfio::Journal& journal, AdapterTrail& trail,
                        const std::vector<Holder>& former) {
@@ -38,6 +44,7 @@ Result<void> give_back(const vfio::Host& host, vfio::Journal& journal, AdapterTr
 }  // namespace
 
 Result<bool> destroy(const vfio::Host& host, const vfio::HostLock& /*lock*/, const DestroyRequest& request) {
+  if (without_sriov(host.root, request.physical)) return false;
   const auto pf = TRY(read_physical(host, request.physical));
   if (pf.num_vfs == 0) return false;
   TRY(refuse_vfs_in_use(host, pf.address, request.force));
@@ -59,8 +66,9 @@ Result<bool> destroy(const vfio::Host& host, const vfio::HostLock& /*lock*/, con
 }
 
 Result<std::vector<std::string>> preview(const vfio::Host& host, const DestroyRequest& request) {
-  const auto pf = TRY(read_physical(host, request.physical));
   std::vector<std::string> lines;
+  if (without_sriov(host.root, request.physical)) return lines;
+  const auto pf = TRY(read_physical(host, request.physical));
   if (pf.num_vfs == 0) return lines;
   TRY(refuse_vfs_in_use(host, pf.address, request.force));
   for (const auto& [vf, state] : TRY(holders_of(host, pf.address))) {

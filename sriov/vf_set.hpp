@@ -24,16 +24,20 @@ struct CreateRequest {
   std::string bind{kBindNone};  ///< kBindNone, kBindHost, or a driver's name
   bool keep_autoprobe_off{};    ///< leave sriov_drivers_autoprobe at 0
   std::vector<std::string> force{};
-  Settings settings{};  ///< for the PF's adapter
+  Settings settings{};           ///< for the PF's adapter
+  std::vector<VfWish> wishes{};  ///< attributes by VF index, set before the VF has a driver; none or `count`
+  bool allow_recreate{};         ///< another number than there is: make all anew
+  VfPort* port{};                ///< the way to attributes; null: none can be kept or set
   std::span<const AdapterKind> adapters{builtin_adapters()};
 };
 struct Created {
   bool changed{};
   std::vector<Bdf> vfs;
 };
-/// Makes `count` VFs of a PF that has none, and gives them to a driver. That many there already: only those with
-/// another driver are bound. Errc::invalid for no or too many VFs, busy while another number exists, kernel without a
-/// PF driver; later Errc::rolled_back, stranded or timeout.
+/// Makes `count` VFs of a PF that has none, sets their attributes and gives them to a driver. That many there already:
+/// only those with another driver are bound, and only attributes that differ are set. Errc::invalid for no or too many
+/// VFs, busy while another number exists (see vf_recreate.hpp), kernel without a PF driver; later Errc::rolled_back,
+/// stranded or timeout.
 [[nodiscard]] Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request);
 
 struct DestroyRequest {

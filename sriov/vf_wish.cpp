@@ -38,6 +38,30 @@ struct Overloaded : Cases... {
 
 }  // namespace
 
+Result<void> check(const VfWish& wish) {
+  constexpr unsigned kHighestVlan{4094};
+  constexpr unsigned kHighestQos{7};
+  if (wish.vlan && *wish.vlan > kHighestVlan) {
+    return fail(Errc::invalid, fmt::format("VLAN {} is not in 0..{}", *wish.vlan, kHighestVlan));
+  }
+  if (wish.qos && *wish.qos > kHighestQos) {
+    return fail(Errc::invalid, fmt::format("QoS {} is not in 0..{}", *wish.qos, kHighestQos));
+  }
+  return {};
+}
+
+Result<void> check(const std::vector<VfChange>& list) {
+  for (const auto& change : list) {
+    if (const auto* vlan = std::get_if<Vlan>(&change); vlan != nullptr && vlan->id == 0 && vlan->qos != 0) {
+      return fail(Error::make(Errc::invalid, fmt::format("QoS {} needs a VLAN", vlan->qos)).advise("give --vlan too"));
+    }
+    if (const auto* rate = std::get_if<Rate>(&change); rate != nullptr && rate->max != 0 && rate->min > rate->max) {
+      return fail(Errc::invalid, fmt::format("minimum rate {} is above the maximum {}", rate->min, rate->max));
+    }
+  }
+  return {};
+}
+
 std::vector<VfChange> changes(const VfAttributes& now, const VfWish& wish) {
   std::vector<VfChange> list;
   if (wish.msix_count) add_if_other(list, now.msix_count, *wish.msix_count, MsixCount{*wish.msix_count});

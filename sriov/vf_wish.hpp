@@ -59,6 +59,9 @@ struct MsixCount {
 using VfChange =
     std::variant<MsixCount, MacAddress, Vlan, Rate, SpoofCheck, LinkState, RssQuery, Trust, NodeGuid, PortGuid>;
 
+/// Errc::invalid for what cannot be, whatever the driver: VLAN 4095, QoS without VLAN, a minimum above the maximum.
+[[nodiscard]] Result<void> check(const VfWish& wish);
+[[nodiscard]] Result<void> check(const std::vector<VfChange>& changes);
 /// What must be sent to get from `now` to `wish`; empty when it is so already. VLAN, QoS and protocol travel together,
 /// and so do both rates: those not wished are taken from `now`.
 [[nodiscard]] std::vector<VfChange> changes(const VfAttributes& now, const VfWish& wish);

@@ -13,6 +13,7 @@
 #include "base/result.hpp"
 #include "base/sysroot.hpp"
 #include "iommu/in_use.hpp"
+#include "vfio/blocking_calls.hpp"
 
 namespace pcivm::vfio {
 
@@ -31,6 +32,8 @@ struct Host {
   std::chrono::milliseconds lock_wait{30'000};
   /// A line for the operator while something takes long, and for what could not be done but does not matter.
   std::function<void(std::string_view)> note{[](std::string_view) {}};
+  /// Carries what may block; its child is renewed when the host lock is taken.
+  mutable BlockingCalls calls{};
 };
 
 /// Errc::busy, naming every holder, when `function` is in use by a kind that is not in `force`.
@@ -39,5 +42,9 @@ struct Host {
 /// The content of a sysfs file whose reader takes a lock that a stuck writer may hold (sriov_numvfs, driver_override):
 /// read in a child. Errc::timeout after the host's deadline.
 [[nodiscard]] Result<std::string> read_within(const Host& host, std::string_view path);
+/// One write(2) that may block: SysRoot::write_within() with the host's deadline, or with another.
+[[nodiscard]] Result<void> write_within(const Host& host, std::string_view path, std::string_view value);
+[[nodiscard]] Result<void> write_within(const Host& host, std::string_view path, std::string_view value,
+                                        std::chrono::milliseconds deadline);
 
 }  // namespace pcivm::vfio

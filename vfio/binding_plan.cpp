@@ -41,7 +41,7 @@ Result<std::string> read_override(const Host& host, Bdf function) {
 Result<void> write(const Host& host, const Step& step) {
   // A zero-length write never reaches the kernel's store function.
   const bool clears = step.kind == StepKind::set_override && step.value.empty();
-  return host.root.write_within(step.path, clears ? "\n" : step.value, host.deadline);
+  return write_within(host, step.path, clears ? "\n" : step.value);
 }
 
 std::string shown(std::string_view driver) { return driver.empty() ? "no driver" : fmt::format("driver {}", driver); }
@@ -68,7 +68,7 @@ Result<void> apply_probe(const Host& host, const Step& step) {
   if (bound.empty()) {
     // drivers_probe reports success when every driver refused; the driver's own bind file tells the errno.
     const auto bind = fmt::format("/sys/bus/pci/drivers/{}/bind", step.wanted);
-    TRY(host.root.write_within(bind, step.value, host.deadline));
+    TRY(write_within(host, bind, step.value));
   }
   return expect_driver(host, step, step.wanted);
 }

@@ -35,6 +35,7 @@ struct Target {
   std::optional<std::string> driver;  ///< "" = no driver; not set = whichever the kernel finds
   std::string driver_override;
   std::optional<bool> autoprobe{};  ///< of the VF's PF, when it must be put back too
+  bool operator==(const Target&) const = default;
 };
 
 enum class StepKind : std::uint8_t { set_override, unbind, probe, set_autoprobe };

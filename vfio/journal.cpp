@@ -44,6 +44,10 @@ Result<Journal> Journal::begin(const SysRoot& root, Bdf function, Record fields)
   return journal;
 }
 
+Journal Journal::reopen(const SysRoot& root, Bdf function, Record record) {
+  return {root, function, std::move(record)};
+}
+
 Result<void> Journal::step(std::string_view step) {
   record_.set("step", step);
   return store(*root_, file_of(kJournal, function_), record_);

@@ -26,6 +26,8 @@ class Journal final {
  public:
   /// Writes the first record: `fields` and the step "begin". Errc::busy when the function has an entry already.
   [[nodiscard]] static Result<Journal> begin(const SysRoot& root, Bdf function, Record fields);
+  /// The entry that a crash left behind, to be gone on with during its repair.
+  [[nodiscard]] static Journal reopen(const SysRoot& root, Bdf function, Record record);
   /// To be called before the kernel is touched: `step` is what comes next.
   [[nodiscard]] Result<void> step(std::string_view step);
   /// Changes to the record reach the disk with the next step.

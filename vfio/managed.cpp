@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/scope_exit.hpp"
 #include "vfio/binding_check.hpp"
 
 namespace pcivm::vfio {
@@ -85,6 +86,9 @@ Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRe
 
 Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireRequest& request) {
   const auto lock = TRY(HostLock::take(host.root, host.lock_wait, host.note));
+  // No child before the lock, and none beside the VM.
+  host.calls.renew();
+  const ScopeExit end{[&host] { host.calls.renew(); }};
   for (const auto& repair : TRY(recover_bindings(host, lock))) {
     host.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state));
   }
@@ -99,6 +103,9 @@ Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireReque
 
 Result<void> give_back(const Host& host, std::span<const ManagedBinding> bindings) {
   const auto lock = TRY(HostLock::take(host.root, host.lock_wait, host.note));
+  // No child before the lock, and none beside the VM.
+  host.calls.renew();
+  const ScopeExit end{[&host] { host.calls.renew(); }};
   return return_all(host, lock, bindings);
 }
 

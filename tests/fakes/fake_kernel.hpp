@@ -26,6 +26,7 @@ struct Fault {
     none,
     refuse,    ///< fails with `error`, nothing happens
     lie,       ///< succeeds, nothing happens
+    hang,      ///< never returns, nothing happens
     kill,      ///< the process dies before it
     kill_late  ///< the process dies right after it took effect
   };
@@ -40,6 +41,8 @@ struct Killed {};
 
 class FakeKernel final {
  public:
+  static constexpr unsigned kOwnMsix{3};
+  static constexpr unsigned kMostMsix{64};
   struct Function {
     std::string native{};  ///< the driver that matches by id; empty = none
     std::string driver{};  ///< bound now
@@ -49,6 +52,8 @@ class FakeKernel final {
     unsigned num_vfs{};
     bool autoprobe{true};
     std::string vf_native{};
+    unsigned total_msix{};  ///< of a PF that shares out interrupt vectors
+    unsigned msix{kOwnMsix};
     bool open{};  ///< by a VFIO user: unbinding blocks
   };
 
@@ -113,6 +118,8 @@ class FakeKernel final {
     writes_.clear();
   }
   [[nodiscard]] int count() const { return count_; }
+  /// How often VFs were removed.
+  [[nodiscard]] int lifetimes() const { return lifetimes_; }
 
   [[nodiscard]] static std::string device_directory(const std::string& bdf) { return "/sys/bus/pci/devices/" + bdf; }
   [[nodiscard]] static std::string vf_name(const std::string& pf, unsigned index) {
@@ -130,6 +137,7 @@ class FakeKernel final {
     if (hit && fault_.kind == Fault::Kind::kill) throw Killed{};
     if (hit && fault_.kind == Fault::Kind::refuse) return fault_.error;
     if (hit && fault_.kind == Fault::Kind::lie) return 0;
+    if (hit && fault_.kind == Fault::Kind::hang) return kWriteBlocks;
     const int error = handle(std::string{path}, std::string{value});
     if (hit && fault_.kind == Fault::Kind::kill_late) throw Killed{};
     return error;
@@ -148,6 +156,7 @@ class FakeKernel final {
     if (!functions_.contains(name)) return others_ ? others_(path, value) : ENOENT;
     if (file == "driver_override") return set_override(name, value);
     if (file == "sriov_numvfs") return set_num_vfs(name, value);
+    if (file == "sriov_vf_msix_count") return set_msix(name, value);
     if (file == "sriov_drivers_autoprobe") return set_autoprobe(name, value);
     return others_ ? others_(path, value) : EACCES;
   }
@@ -208,6 +217,28 @@ class FakeKernel final {
     return 0;
   }
 
+  // sriov_vf_msix_count_store(), and mlx5_set_msix_vec_count()
+  int set_msix(const std::string& bdf, const std::string& value) {
+    const auto count = static_cast<unsigned>(std::stoul(value));
+    const auto& pf = at(at(bdf).physfn);
+    if (pf.total_msix == 0) return EOPNOTSUPP;
+    if (!at(bdf).driver.empty()) return EBUSY;
+    if (count > kMostMsix) return EOVERFLOW;
+    at(bdf).msix = count == 0 ? kOwnMsix : count;
+    show(bdf);
+    return 0;
+  }
+
+  // A configuration space whose only capability is MSI-X.
+  static std::string config_with_msix(unsigned vectors) {
+    std::string image(256, '\0');
+    image[0x06] = 0x10;
+    image[0x34] = 0x40;
+    image[0x40] = 0x11;
+    image[0x42] = static_cast<char>(vectors - 1);
+    return image;
+  }
+
   int set_num_vfs(const std::string& bdf, const std::string& value) {
     auto& pf = at(bdf);
     const auto wanted = static_cast<unsigned>(std::stoul(value));
@@ -243,6 +274,7 @@ class FakeKernel final {
       tree_.remove(fmt::format("{}/virtfn{}", device_directory(bdf), index));
       functions_.erase(name);
     }
+    if (at(bdf).num_vfs != 0) ++lifetimes_;
     at(bdf).num_vfs = 0;
     show(bdf);
     return 0;
@@ -263,6 +295,9 @@ class FakeKernel final {
     const auto node = fmt::format("/dev/vfio/{}", groups_.at(bdf));
     if (function.driver == "vfio-pci") tree_.file(node, "");
     if (function.driver != "vfio-pci") tree_.remove(node);
+    if (!function.physfn.empty()) tree_.file(directory + "/config", config_with_msix(function.msix));
+    if (function.total_msix != 0)
+      tree_.file(directory + "/sriov_vf_total_msix", fmt::format("{}\n", function.total_msix));
     if (function.total_vfs == 0) return;
     tree_.file(directory + "/sriov_totalvfs", fmt::format("{}\n", function.total_vfs));
     tree_.file(directory + "/sriov_numvfs", fmt::format("{}\n", function.num_vfs));
@@ -280,6 +315,7 @@ class FakeKernel final {
   unsigned vf_limit_{1000};
   Fault fault_{};
   int count_{};
+  int lifetimes_{};
 };
 
 }  // namespace pcivm::test

@@ -2,6 +2,7 @@
 // A PF driver's VF attributes in memory, with faults by the number of the change.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "sriov/vf_port.hpp"
@@ -17,9 +18,14 @@ class FakeVfPort final : public sriov::VfPort {
                      .spoofchk = true,
                      .link_state = sriov::LinkState::automatic}) {}
 
-  Result<std::vector<sriov::VfAttributes>> read(int /*interface*/) override { return vfs; }
+  Result<std::vector<sriov::VfAttributes>> read(int /*interface*/) override {
+    forget_former_lives();
+    return vfs;
+  }
   Result<void> set(int /*interface*/, unsigned vf, const sriov::VfChange& change) override {
+    forget_former_lives();
     ++count;
+    on_set(vf);
     sent.push_back(sriov::to_string(change));
     if (count == fail_at) return fail_errno(error, "set " + sriov::to_string(change));
     if (count == kill_at) throw 0;
@@ -34,16 +40,31 @@ class FakeVfPort final : public sriov::VfPort {
   int lie_at{};
   int kill_at{};
   int error{};
+  std::function<void(unsigned vf)> on_set{[](unsigned) {}};
+  /// How often all VFs vanished: with them go their attributes.
+  std::function<int()> lifetime{[] { return 0; }};
 
  private:
+  void forget_former_lives() {
+    if (lifetime() == seen_) return;
+    seen_ = lifetime();
+    vfs.assign(vfs.size(), fresh_);
+  }
+
   static void apply(sriov::VfAttributes& vf, const sriov::VfChange& change) {
     if (const auto* mac = std::get_if<MacAddress>(&change)) vf.mac = *mac;
     if (const auto* vlan = std::get_if<sriov::Vlan>(&change)) vf.vlan = *vlan;
     if (const auto* rate = std::get_if<sriov::Rate>(&change)) vf.rate = *rate;
     if (const auto* check = std::get_if<sriov::SpoofCheck>(&change)) vf.spoofchk = check->on;
     if (const auto* link = std::get_if<sriov::LinkState>(&change)) vf.link_state = *link;
+    if (const auto* query = std::get_if<sriov::RssQuery>(&change)) vf.rss_query = query->on;
+    if (const auto* node = std::get_if<sriov::NodeGuid>(&change)) vf.node_guid = node->guid;
+    if (const auto* port = std::get_if<sriov::PortGuid>(&change)) vf.port_guid = port->guid;
     // Trust is not reported by this driver.
   }
+
+  sriov::VfAttributes fresh_{vfs.front()};
+  int seen_{};
 };
 
 }  // namespace pcivm::test

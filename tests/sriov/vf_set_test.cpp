@@ -3,17 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/fakes/fake_kernel.hpp"
-#include "tests/fakes/fake_vf_port.hpp"
-#include "tests/support/result_matchers.hpp"
-#include "vfio/journal.hpp"
+#include "tests/sriov/vf_rig.hpp"
 
 namespace pcivm::sriov {
 namespace {
 
 using test::FailsWith;
 using test::FakeKernel;
-using test::FakeVfPort;
 using test::Fault;
 using test::IsOk;
 using test::IsOkAnd;
@@ -21,42 +17,9 @@ using test::Killed;
 using testing::Eq;
 using testing::HasSubstr;
 
-const std::string kPf{"0000:01:00.0"};
+using test::kPf;
 
-class VfSet : public testing::Test {
- protected:
-  VfSet() {
-    kernel_.add_pf(kPf, 7);
-    host_.users_of = [this](const SysRoot&, Bdf function) -> Result<std::vector<iommu::InUse>> {
-      const auto found = users_.find(function.to_string());
-      return found == users_.end() ? std::vector<iommu::InUse>{} : found->second;
-    };
-  }
-  static Bdf bdf(const std::string& text) { return Bdf::parse(text).value(); }
-  static std::string vf(unsigned index) { return FakeKernel::vf_name(kPf, index); }
-  vfio::HostLock lock() { return vfio::HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value(); }
-  Result<Created> create(unsigned count, const std::string& bind = "vfio-pci") {
-    return sriov::create(host_, lock(), {.physical = bdf(kPf), .count = count, .bind = bind});
-  }
-  Result<bool> destroy() { return sriov::destroy(host_, lock(), {.physical = bdf(kPf)}); }
-  Result<std::vector<vfio::Repair>> recover() { return sriov::recover(host_, lock(), &port_); }
-  bool journal_empty() { return vfio::left_over(kernel_.root())->empty(); }
-  void expect_untouched(int n = 0) {
-    EXPECT_EQ(kernel_.at(kPf).num_vfs, 0U) << n;
-    EXPECT_TRUE(kernel_.at(kPf).autoprobe) << n;
-    EXPECT_TRUE(journal_empty()) << n;
-  }
-  void expect_all_bound(unsigned count, int n = 0) {
-    ASSERT_EQ(kernel_.at(kPf).num_vfs, count) << n;
-    for (unsigned index = 0; index < count; ++index) EXPECT_EQ(kernel_.at(vf(index)).driver, "vfio-pci") << n;
-    EXPECT_TRUE(journal_empty()) << n;
-  }
-
-  FakeKernel kernel_;
-  std::map<std::string, std::vector<iommu::InUse>> users_;
-  vfio::Host host_{.root = kernel_.root(), .users_of = {}};
-  FakeVfPort port_{2};
-};
+class VfSet : public test::VfRig {};
 
 // ---- creating ----
 
@@ -124,7 +87,7 @@ TEST_F(VfRefusal, AnotherNumberThanExists) {
   kernel_.inject({});
   const auto done = create(3);
   expect_refused(done, Errc::busy, "has 2 VFs already");
-  EXPECT_THAT(done.error().hint(), HasSubstr("vf destroy"));
+  EXPECT_THAT(done.error().hint(), HasSubstr("--allow-recreate"));
 }
 TEST_F(VfRefusal, PfWithoutDriver) {
   kernel_.add_pf(kPf, 8, "");

@@ -191,3 +191,26 @@ peer_run() {
 result() {
     sed -n "s/\r$//; s/^LAB-RESULT $1=//p" <<<"$stdout" | tail -n 1
 }
+
+# native_probes: how often the native driver of an igb's VFs has seen one since boot.
+native_probes() {
+    dmesg | grep -c 'igbvf 0000:.*MAC Address\|igbvf 0000:.*Intel(R)'
+}
+
+# count_processes COMMAND...: as run; how many processes it and its children forked and programs they executed, but for
+# itself, is in $forked and $executed.
+count_processes() {
+    local tracing=/sys/kernel/tracing
+    echo 1 >$tracing/options/event-fork
+    echo >$tracing/trace
+    for event in fork exec; do echo 1 >"$tracing/events/sched/sched_process_$event/enable"; done
+    command="$*"
+    (echo "$BASHPID" >$tracing/set_event_pid && exec "$@") >run.stdout 2>run.stderr
+    code=$?
+    for event in fork exec; do echo 0 >"$tracing/events/sched/sched_process_$event/enable"; done
+    echo >$tracing/set_event_pid
+    echo 0 >$tracing/options/event-fork
+    stdout=$(<run.stdout) stderr=$(<run.stderr)
+    forked=$(grep -c sched_process_fork: $tracing/trace)
+    executed=$(($(grep -c sched_process_exec: $tracing/trace) - 1))
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sriov/vf_access.hpp"
+
+#include <fmt/format.h>
+
+#include "sriov/vf_msix.hpp"
+
+namespace pcivm::sriov {
+
+namespace {
+
+Error no_such_vf(Bdf physical, unsigned index, std::size_t count) {
+  return Error::make(Errc::not_found, fmt::format("{} has no VF {}; it has {}", physical.to_string(), index, count))
+      .coded("vf.not_found")
+      .advise(fmt::format("pcivm vf list {}", physical.to_string()));
+}
+
+}  // namespace
+
+bool wants_network(const VfWish& wish) {
+  auto rest = wish;
+  rest.msix_count.reset();
+  return rest != VfWish{};
+}
+
+VfAccess::VfAccess(const vfio::Host& host, VfPort* port, Bdf physical)
+    : host_{&host}, port_{port}, physical_{physical} {
+  auto found = interface_of(host.root, physical);
+  if (!found) {
+    missing_ = std::move(found).error();
+  } else if (port == nullptr) {
+    missing_ = Error::make(Errc::kernel, "VF attributes are told by the live kernel only");
+  } else {
+    interface_ = *found;
+  }
+}
+
+std::vector<VfAttributes> VfAccess::read() {
+  const auto vfs = vfs_of(host_->root, physical_);
+  std::vector<VfAttributes> all;
+  if (!missing_) {
+    auto reported = port_->read(interface_.index);
+    if (reported) all = std::move(*reported);
+    if (!reported) missing_ = std::move(reported).error();
+  }
+  all.resize(vfs.size());
+  if (msix_pool(host_->root, physical_) == 0) return all;
+  for (std::size_t index = 0; index < vfs.size(); ++index) all[index].msix_count = msix_count(host_->root, vfs[index]);
+  return all;
+}
+
+Result<VfAttributes> VfAccess::read(unsigned index) {
+  auto all = read();
+  if (index < all.size()) return std::move(all[index]);
+  return fail(no_such_vf(physical_, index, all.size()));
+}
+
+Result<void> VfAccess::check(const VfWish& wish) const {
+  if (wish.msix_count && msix_pool(host_->root, physical_) == 0) {
+    return check_msix_count(host_->root, physical_, physical_, 0);
+  }
+  if (missing_ && wants_network(wish)) return fail(*missing_);
+  return {};
+}
+
+Result<void> VfAccess::set(unsigned index, const VfChange& change) {
+  if (const auto* msix = std::get_if<MsixCount>(&change)) {
+    const auto vfs = vfs_of(host_->root, physical_);
+    if (index >= vfs.size()) return fail(no_such_vf(physical_, index, vfs.size()));
+    return set_msix_count(*host_, physical_, vfs[index], msix->count);
+  }
+  if (missing_) return fail(*missing_);
+  return port_->set(interface_.index, index, change);
+}
+
+Result<void> VfAccess::expect(const VfAttributes& now, unsigned index, const VfChange& change) const {
+  if (shows(now, change)) return {};
+  return fail(Errc::kernel, fmt::format("{} of VF {} was accepted, but the driver of {} reports something else",
+                                        to_string(change), index, physical_.to_string()));
+}
+
+}  // namespace pcivm::sriov

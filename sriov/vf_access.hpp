@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// All ways to what a PF enforces on its VFs, as one: rtnetlink through the PF's interface, and sysfs.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "sriov/physical_function.hpp"
+#include "sriov/vf_port.hpp"
+#include "sriov/vf_wish.hpp"
+
+namespace pcivm::sriov {
+
+/// Of one PF, for the time of one command. The host and the port outlive it.
+class VfAccess final {
+ public:
+  /// `port` may be null: on another root than the live host.
+  VfAccess(const vfio::Host& host, VfPort* port, Bdf physical);
+
+  /// By VF index, one entry a VF that is there. Where the network's attributes cannot be read nothing of them is
+  /// reported, and missing() says why.
+  [[nodiscard]] std::vector<VfAttributes> read();
+  [[nodiscard]] Result<VfAttributes> read(unsigned index);
+  [[nodiscard]] const std::optional<Error>& missing() const { return missing_; }
+
+  /// Errc::kernel when there is no way to what `wish` names: no interface here, no pool of interrupt vectors.
+  [[nodiscard]] Result<void> check(const VfWish& wish) const;
+  [[nodiscard]] Result<void> set(unsigned index, const VfChange& change);
+  /// Errc::kernel when `now` reports something else than was accepted.
+  [[nodiscard]] Result<void> expect(const VfAttributes& now, unsigned index, const VfChange& change) const;
+
+ private:
+  const vfio::Host* host_;
+  VfPort* port_;
+  Bdf physical_;
+  Interface interface_{};
+  std::optional<Error> missing_{};
+};
+
+/// Does the wish name anything that goes through the PF's network interface?
+[[nodiscard]] bool wants_network(const VfWish& wish);
+
+}  // namespace pcivm::sriov

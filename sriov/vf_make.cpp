@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "sriov/vf_make.hpp"
+
+#include <algorithm>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "sriov/vf_access.hpp"
+#include "vfio/binding_check.hpp"
+
+namespace pcivm::sriov {
+
+namespace {
+
+bool all_there(const SysRoot& root, Bdf physical, std::size_t count) {
+  const auto vfs = vfs_of(root, physical);
+  return vfs.size() == count && std::ranges::all_of(vfs, [&](Bdf vf) {
+           return root.link_name(vfio::directory_of(vf) + "/physfn") == physical.to_string();
+         });
+}
+
+// On most platforms all are there when the write returns; where no_vf_scan is set (s390) they follow later.
+Result<std::vector<Bdf>> await_vfs(const vfio::Host& host, Bdf physical, std::size_t count) {
+  using std::chrono::steady_clock;
+  const auto end = steady_clock::now() + std::min(host.deadline, std::chrono::milliseconds{5'000});
+  while (!all_there(host.root, physical, count)) {
+    if (steady_clock::now() >= end) {
+      return fail(Errc::kernel, fmt::format("{} of {} VFs of {} appeared", vfs_of(host.root, physical).size(), count,
+                                            physical.to_string()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  }
+  return vfs_of(host.root, physical);
+}
+
+Result<std::vector<Bdf>> enable(const Making& making, std::size_t count) {
+  const auto& [host, port, journal, trail, physical, autoprobe_after] = making;
+  const auto pf = TRY(read_physical(host, physical));
+  if (pf.autoprobe) {
+    TRY(journal.step("autoprobe 0"));
+    TRY(set_autoprobe(host, physical, false));
+  }
+  TRY(journal.step(fmt::format("numvfs {}", count)));
+  TRY(set_numvfs(host, physical, static_cast<unsigned>(count)));
+  return await_vfs(host, physical, count);
+}
+
+// All are sent before they are read back: one reading tells of all VFs.
+Result<void> set_attributes(const Making& making, const std::vector<VfTarget>& targets) {
+  const auto nothing = [](const VfTarget& target) { return target.wish == VfWish{}; };
+  if (std::ranges::all_of(targets, nothing)) return {};
+  VfAccess access{making.host, making.port, making.physical};
+  const auto fresh = access.read();
+  std::vector<std::pair<unsigned, VfChange>> sent;
+  for (unsigned index = 0; index < targets.size(); ++index) {
+    TRY(access.check(targets[index].wish));
+    for (const auto& change : changes(index < fresh.size() ? fresh[index] : VfAttributes{}, targets[index].wish)) {
+      TRY(making.journal.step(fmt::format("{} of VF {}", to_string(change), index)));
+      TRY(access.set(index, change));
+      sent.emplace_back(index, change);
+    }
+  }
+  const auto now = access.read();
+  if (access.missing() && !sent.empty()) return fail(*access.missing());
+  for (const auto& [index, change] : sent) TRY(access.expect(now.at(index), index, change));
+  return {};
+}
+
+bool driverless(const vfio::Target& target) {
+  return target.driver && target.driver->empty() && target.driver_override.empty();
+}
+
+// Nobody can be using a VF that was just made and has no driver, so this needs none of the checks of vfio::bind().
+Result<void> give_driver(const Making& making, Bdf vf, const vfio::Target& target) {
+  if (driverless(target)) return {};
+  TRY(making.journal.step(fmt::format("bind {}", vf.to_string())));
+  if (!target.driver) return vfio::probe_native(making.host, making.journal, vf, target);
+  TRY(vfio::move_to(making.host, making.journal, vf, target));
+  if (vfio::is_vfio_driver(*target.driver)) return vfio::await_vfio_node(making.host, vf);
+  return {};
+}
+
+std::vector<std::string> describe_drivers(const std::vector<VfTarget>& targets) {
+  const auto name = [](const vfio::Target& target) { return target.driver.value_or("its host driver"); };
+  const auto same = [&](const VfTarget& target) { return target.driver == targets.front().driver; };
+  std::vector<std::string> lines;
+  if (std::ranges::all_of(targets, same)) {
+    if (driverless(targets.front().driver)) return lines;
+    return {fmt::format("give each of {} VFs to {}", targets.size(), name(targets.front().driver))};
+  }
+  for (std::size_t index = 0; index < targets.size(); ++index) {
+    const auto& driver = targets[index].driver;
+    if (!driverless(driver)) lines.push_back(fmt::format("give VF {} to {}", index, name(driver)));
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<std::string> describe_making(const PhysicalFunction& pf, const std::vector<VfTarget>& targets,
+                                         bool autoprobe_after) {
+  std::vector<std::string> lines;
+  if (pf.autoprobe) lines.push_back(fmt::format("write '0' to '{}'", autoprobe_file(pf.address)));
+  lines.push_back(fmt::format("write '{}' to '{}'", targets.size(), numvfs_file(pf.address)));
+  for (std::size_t index = 0; index < targets.size(); ++index) {
+    for (const auto& change : changes({}, targets[index].wish)) {
+      lines.push_back(fmt::format("set {} of VF {}", to_string(change), index));
+    }
+  }
+  for (auto& line : describe_drivers(targets)) lines.push_back(std::move(line));
+  if (autoprobe_after) lines.push_back(fmt::format("write '1' to '{}'", autoprobe_file(pf.address)));
+  return lines;
+}
+
+Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarget>& targets) {
+  TRY(making.trail.before_create(making.journal, static_cast<unsigned>(targets.size())));
+  auto vfs = TRY(enable(making, targets.size()));
+  TRY(set_attributes(making, targets));
+  for (unsigned index = 0; index < vfs.size(); ++index) {
+    TRY(making.trail.provision(making.journal, index));
+    TRY_IN(give_driver(making, vfs[index], targets[index].driver), vfs[index].to_string());
+  }
+  if (making.autoprobe_after) {
+    TRY(making.journal.step("autoprobe 1"));
+    TRY(set_autoprobe(making.host, making.physical, true));
+  }
+  TRY(making.trail.keep());
+  return vfs;
+}
+
+}  // namespace pcivm::sriov

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The steps from a PF without VFs to one whose VFs have their attributes and their drivers: for creation, for a change
+// of their number, and for the undo and repair of that.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sriov/adapter_trail.hpp"
+#include "sriov/physical_function.hpp"
+#include "sriov/vf_port.hpp"
+#include "sriov/vf_wish.hpp"
+#include "vfio/binding_transaction.hpp"
+
+namespace pcivm::sriov {
+
+/// What one VF shall be.
+struct VfTarget {
+  VfWish wish{};
+  vfio::Target driver{.driver = "", .driver_override = ""};  ///< no name: the native one, if there is any
+};
+
+struct Making {
+  const vfio::Host& host;
+  VfPort* port;  ///< may be null when no wish needs it
+  vfio::Journal& journal;
+  AdapterTrail& trail;
+  Bdf physical;
+  bool autoprobe_after{true};
+};
+
+/// One VF a target. With autoprobe off no native driver sees them; attributes come before drivers. Stops at the first
+/// failure, undoing nothing. Fewer VFs than asked, and attributes that were accepted but are not so, are Errc::kernel.
+[[nodiscard]] Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarget>& targets);
+
+/// The same as lines for --dry-run.
+[[nodiscard]] std::vector<std::string> describe_making(const PhysicalFunction& pf, const std::vector<VfTarget>& targets,
+                                                       bool autoprobe_after);
+
+}  // namespace pcivm::sriov
