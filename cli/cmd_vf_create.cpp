@@ -6,6 +6,7 @@
 #include "cli/commands.hpp"
 #include "cli/host_change.hpp"
 #include "cli/selector.hpp"
+#include "cli/vf_eswitch_options.hpp"
 #include "cli/vf_facts.hpp"
 #include "cli/vf_wish_options.hpp"
 #include "sriov/mac_template.hpp"
@@ -21,6 +22,7 @@ struct CreateArguments {
   std::string bind{"none"};
   std::vector<std::string> settings{};
   WishArguments wish{};
+  EswitchOptions eswitch{};
   bool allow_recreate{};
 };
 struct DestroyArguments {
@@ -56,6 +58,7 @@ Result<sriov::CreateRequest> create_request(Context& context, const CreateArgume
   const auto count = TRY_IN(parse_decimal<unsigned>(args.count, 65'535), std::string{"number of VFs"});
   auto settings = TRY(settings_of(args.settings));
   auto wishes = TRY(wishes_of(args.wish, count));
+  auto eswitch = TRY(eswitch_of(args.eswitch));
   const auto physical = TRY(select_function(context.root(), args.pf));
   return sriov::CreateRequest{.physical = physical,
                               .count = count,
@@ -63,7 +66,8 @@ Result<sriov::CreateRequest> create_request(Context& context, const CreateArgume
                               .force = context.options.force,
                               .settings = std::move(settings),
                               .wishes = std::move(wishes),
-                              .allow_recreate = args.allow_recreate};
+                              .allow_recreate = args.allow_recreate,
+                              .eswitch = std::move(eswitch)};
 }
 
 Result<int> create_vfs(Context& context, const CreateArguments& args) {
@@ -116,6 +120,7 @@ void add_vf_create(CLI::App& group, Context& context) {
   command.add_option("--mac", args.wish.mac, "address of each interface, with %02x for the VF's index")
       ->type_name("PATTERN");
   add_wish_options(command, args.wish);
+  add_eswitch_options(command, args.eswitch, "--eswitch");
   command.add_flag("--allow-recreate", args.allow_recreate,
                    "when there is another number of VFs and none is used: make all anew, as they were");
   command.add_option("--set", args.settings, "a setting of an NVMe drive or a GPU for its VFs; repeatable")

@@ -40,6 +40,10 @@ void add_attributes(Record& record, const sriov::VfAttributes& attributes) {
   record.add("RSS query", known(switch_text(attributes.rss_query)));
   record.add("Node GUID", known(attributes.node_guid ? attributes.node_guid->to_string() : ""));
   record.add("Port GUID", known(attributes.port_guid ? attributes.port_guid->to_string() : ""));
+  if (attributes.roce) record.add("RoCE", switch_text(attributes.roce));
+  if (attributes.migratable) record.add("Migratable", switch_text(attributes.migratable));
+  if (attributes.rate_parent)
+    record.add("Rate parent", attributes.rate_parent->empty() ? "none" : *attributes.rate_parent);
   record.add("Interrupt vectors", known(attributes.msix_count ? fmt::to_string(*attributes.msix_count) : ""));
 }
 

@@ -60,6 +60,7 @@ void add_vf_set(CLI::App& group, Context& context) {
   command.add_option("--mac", args.wish.mac, "address of its interface; none takes it back")->type_name("MAC");
   add_wish_options(command, args.wish);
   add_guid_options(command, args.wish);
+  add_function_options(command, args.wish);
 }
 
 }  // namespace pcivm::cli

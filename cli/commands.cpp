@@ -32,8 +32,9 @@ constexpr Entry kCommands[] = {
     {"group", add_group_list},   {"group", add_group_show},
     {"vf", add_vf_create},       {"vf", add_vf_list},
     {"vf", add_vf_show},         {"vf", add_vf_set},
-    {"vf", add_vf_destroy},      {kNoGroup, add_reconcile},
-    {kNoGroup, add_doctor},      {"vm", add_vm_run},
+    {"vf", add_vf_destroy},      {"vf", add_vf_eswitch},
+    {kNoGroup, add_reconcile},   {kNoGroup, add_doctor},
+    {"vm", add_vm_run},
 };
 
 }  // namespace

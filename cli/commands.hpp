@@ -16,6 +16,7 @@ void add_group_show(CLI::App& group, Context& context);
 void add_reconcile(CLI::App& root, Context& context);
 void add_vf_create(CLI::App& group, Context& context);
 void add_vf_destroy(CLI::App& group, Context& context);
+void add_vf_eswitch(CLI::App& group, Context& context);
 void add_vf_list(CLI::App& group, Context& context);
 void add_vf_set(CLI::App& group, Context& context);
 void add_vf_show(CLI::App& group, Context& context);

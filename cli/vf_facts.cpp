@@ -2,6 +2,7 @@
 #include "cli/vf_facts.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -28,6 +29,9 @@ Json attributes_json(const sriov::VfAttributes& attributes) {
           {"rssQuery", or_null(attributes.rss_query)},
           {"nodeGuid", text(attributes.node_guid)},
           {"portGuid", text(attributes.port_guid)},
+          {"roce", or_null(attributes.roce)},
+          {"migratable", or_null(attributes.migratable)},
+          {"rateParent", or_null(attributes.rate_parent)},
           {"msixCount", or_null(attributes.msix_count)}};
 }
 
@@ -43,11 +47,18 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physi
   } else {
     physicals = TRY(sriov::physical_functions(context.root()));
   }
+  // Who uses what is read once for the whole host: it takes as long for one function.
+  std::map<Bdf, DeviceFacts> devices;
+  for (auto& each : TRY(all_device_facts(context.root()))) {
+    const auto address = each.function.address;
+    devices.emplace(address, std::move(each));
+  }
   std::vector<VfFacts> all;
   for (const auto pf : physicals) {
     for (auto& vf : TRY(sriov::list(host, pf, port.get()))) {
-      auto device = TRY(device_facts(context.root(), vf.address));
-      all.push_back({.vf = std::move(vf), .device = std::move(device)});
+      const auto device = devices.find(vf.address);
+      if (device == devices.end()) continue;  // it vanished meanwhile
+      all.push_back({.vf = std::move(vf), .device = std::move(device->second)});
     }
   }
   return all;
@@ -61,6 +72,7 @@ Json to_json(const VfFacts& facts, const iommu::PciNames& names) {
 }
 
 Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
+  // The names of devices are in none of the columns, and reading them all takes a while.
   const auto names = iommu::PciNames::open();
   Listing listing{.kind = "VFList",
                   .columns = {{.title = "ADDRESS"},
@@ -99,7 +111,7 @@ Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
                             {attributes.msix_count ? fmt::to_string(*attributes.msix_count) : ""},
                             {attributes.node_guid ? attributes.node_guid->to_string() : ""},
                             {attributes.port_guid ? attributes.port_guid->to_string() : ""}});
-    listing.items.push_back(to_json(each, names));
+    if (context.structured()) listing.items.push_back(to_json(each, names));
   }
   return print(context, listing);
 }

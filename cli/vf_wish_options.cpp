@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/parse.hpp"
+#include "cli/choice.hpp"
 
 namespace pcivm::cli {
 
@@ -18,17 +19,6 @@ const std::map<std::string, sriov::VlanProtocol> kProtocols{{"802.1q", sriov::Vl
 const std::map<std::string, sriov::LinkState> kLinkStates{{"auto", sriov::LinkState::automatic},
                                                           {"enable", sriov::LinkState::enable},
                                                           {"disable", sriov::LinkState::disable}};
-
-template <class Value>
-Result<std::optional<Value>> chosen(const std::string& text, const std::map<std::string, Value>& values,
-                                    std::string_view option) {
-  if (text.empty()) return std::optional<Value>{};
-  const auto found = values.find(text);
-  if (found != values.end()) return std::optional{found->second};
-  std::string names;
-  for (const auto& [name, value] : values) names += (names.empty() ? "" : ", ") + name;
-  return fail(Errc::invalid, fmt::format("{}: '{}' is none of {}", option, text, names));
-}
 
 template <class Value>
 Result<std::optional<Value>> number(const std::string& text, std::string_view option) {
@@ -56,6 +46,9 @@ Result<sriov::VfWish> wish_of(const WishArguments& args) {
   wish.rss_query = TRY(chosen(args.rss_query, kSwitches, "--rss-query"));
   wish.node_guid = TRY(guid(args.node_guid, "--node-guid"));
   wish.port_guid = TRY(guid(args.port_guid, "--port-guid"));
+  wish.roce = TRY(chosen(args.roce, kSwitches, "--roce"));
+  wish.migratable = TRY(chosen(args.migratable, kSwitches, "--migratable"));
+  if (!args.rate_parent.empty()) wish.rate_parent = args.rate_parent == "none" ? "" : args.rate_parent;
   wish.msix_count = TRY(number<std::uint32_t>(args.msix, "--msix"));
   return wish;
 }
@@ -77,6 +70,13 @@ void add_wish_options(CLI::App& command, WishArguments& args) {
 void add_guid_options(CLI::App& command, WishArguments& args) {
   command.add_option("--node-guid", args.node_guid, "InfiniBand node, 8 octets")->type_name("GUID");
   command.add_option("--port-guid", args.port_guid, "InfiniBand port, 8 octets")->type_name("GUID");
+}
+
+void add_function_options(CLI::App& command, WishArguments& args) {
+  command.add_option("--roce", args.roce, "switchdev: may it do RDMA over Ethernet?")->type_name("on|off");
+  command.add_option("--migratable", args.migratable, "switchdev: can its state be moved?")->type_name("on|off");
+  command.add_option("--rate-parent", args.rate_parent, "switchdev: devlink rate node above it, or none")
+      ->type_name("NODE");
 }
 
 }  // namespace pcivm::cli

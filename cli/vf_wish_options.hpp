@@ -25,11 +25,16 @@ struct WishArguments {
   std::string node_guid;
   std::string port_guid;
   std::string msix;
+  std::string roce;
+  std::string migratable;
+  std::string rate_parent;
 };
 
 /// All but --mac, which is one address or a pattern, and the GUIDs, which only one VF can have.
 void add_wish_options(CLI::App& command, WishArguments& args);
 void add_guid_options(CLI::App& command, WishArguments& args);
+/// Of a PF in switchdev mode.
+void add_function_options(CLI::App& command, WishArguments& args);
 
 /// All but --mac. Errc::invalid names the option.
 [[nodiscard]] Result<sriov::VfWish> wish_of(const WishArguments& args);

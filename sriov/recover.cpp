@@ -19,6 +19,7 @@ Result<std::string> repair_create(const Tools& tools, Bdf physical, const vfio::
   TRY(refuse_vfs_in_use(tools.host, physical, {}));
   auto trail = TRY(AdapterTrail::resume(tools.host, tools.adapters, physical, record));
   TRY(take_back(tools.host, physical, trail, record.get("autoprobe") != "0"));
+  TRY(restore_eswitch(tools.port, physical, record));
   return "without virtual functions, as before their creation";
 }
 
@@ -44,6 +45,10 @@ Result<std::string> repair(const Tools& tools, Bdf physical, const vfio::Record&
   if (intent == kIntentCreate) return repair_create(tools, physical, record);
   if (intent == kIntentDestroy) return repair_destroy(tools, physical);
   if (intent == kIntentSet) return repair_set(tools, physical, record);
+  if (intent == kIntentEswitch) {
+    TRY(restore_eswitch(tools.port, physical, record));
+    return "with its eswitch as before";
+  }
   if (intent == kIntentRecreate) return repair_recreate(tools.host, tools.port, tools.adapters, physical, record);
   return fail(Errc::invalid, fmt::format("unknown intent '{}' in the journal", intent));
 }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "sriov/vf_access.hpp"
 
+#include <net/if.h>
+
 #include <fmt/format.h>
 
+#include "base/parse.hpp"
 #include "sriov/vf_msix.hpp"
+#include "vfio/binding_plan.hpp"
 
 namespace pcivm::sriov {
 
@@ -23,6 +27,16 @@ bool wants_network(const VfWish& wish) {
   return rest != VfWish{};
 }
 
+std::optional<bool> interface_up(const SysRoot& root, Bdf physical) {
+  const auto interface = interface_of(root, physical);
+  if (!interface) return std::nullopt;
+  const auto text = root.read(fmt::format("{}/net/{}/flags", vfio::directory_of(physical), interface->name));
+  if (!text) return std::nullopt;
+  const auto flags = parse_hex_prefixed<unsigned>(*text);
+  if (!flags) return std::nullopt;
+  return (*flags & IFF_UP) != 0;
+}
+
 VfAccess::VfAccess(const vfio::Host& host, VfPort* port, Bdf physical)
     : host_{&host}, port_{port}, physical_{physical} {
   auto found = interface_of(host.root, physical);
@@ -32,6 +46,7 @@ VfAccess::VfAccess(const vfio::Host& host, VfPort* port, Bdf physical)
     missing_ = Error::make(Errc::kernel, "VF attributes are told by the live kernel only");
   } else {
     interface_ = *found;
+    functions_ = PortFunctions::of(*port, physical);
   }
 }
 
@@ -44,6 +59,7 @@ std::vector<VfAttributes> VfAccess::read() {
     if (!reported) missing_ = std::move(reported).error();
   }
   all.resize(vfs.size());
+  if (functions_ && functions_->refresh()) functions_->tell(all);
   if (msix_pool(host_->root, physical_) == 0) return all;
   for (std::size_t index = 0; index < vfs.size(); ++index) all[index].msix_count = msix_count(host_->root, vfs[index]);
   return all;
@@ -60,6 +76,13 @@ Result<void> VfAccess::check(const VfWish& wish) const {
     return check_msix_count(host_->root, physical_, physical_, 0);
   }
   if (missing_ && wants_network(wish)) return fail(*missing_);
+  if (!functions_ && (wish.roce || wish.migratable || wish.rate_parent)) {
+    return fail(Error::make(Errc::kernel, fmt::format("{} is not in switchdev mode, and only there its VFs have RoCE, "
+                                                      "migratable and rate nodes",
+                                                      physical_.to_string()))
+                    .coded("pf.not_switchdev")
+                    .advise(fmt::format("pcivm vf eswitch {}", physical_.to_string())));
+  }
   return {};
 }
 
@@ -70,6 +93,7 @@ Result<void> VfAccess::set(unsigned index, const VfChange& change) {
     return set_msix_count(*host_, physical_, vfs[index], msix->count);
   }
   if (missing_) return fail(*missing_);
+  if (functions_ && functions_->takes(index, change)) return functions_->set(index, change);
   return port_->set(interface_.index, index, change);
 }
 

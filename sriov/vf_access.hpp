@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// All ways to what a PF enforces on its VFs, as one: rtnetlink through the PF's interface, and sysfs.
+// All ways to what a PF enforces on its VFs, as one: rtnetlink through the PF's interface, devlink, and sysfs.
 #pragma once
 
 #include <optional>
 #include <vector>
 
 #include "sriov/physical_function.hpp"
+#include "sriov/port_function.hpp"
 #include "sriov/vf_port.hpp"
 #include "sriov/vf_wish.hpp"
 
@@ -35,9 +36,13 @@ class VfAccess final {
   Bdf physical_;
   Interface interface_{};
   std::optional<Error> missing_{};
+  std::optional<PortFunctions> functions_{};  // in switchdev mode
 };
 
 /// Does the wish name anything that goes through the PF's network interface?
 [[nodiscard]] bool wants_network(const VfWish& wish);
+
+/// Is the PF's interface up (IFF_UP)? Nothing when it has none here.
+[[nodiscard]] std::optional<bool> interface_up(const SysRoot& root, Bdf physical);
 
 }  // namespace pcivm::sriov

@@ -62,6 +62,12 @@ Result<void> parse_one(std::string_view key, std::string_view value, VfAttribute
     into.node_guid = TRY(Guid::parse(value));
   } else if (key == "port") {
     into.port_guid = TRY(Guid::parse(value));
+  } else if (key == "roce") {
+    into.roce = value == "1";
+  } else if (key == "migratable") {
+    into.migratable = value == "1";
+  } else if (key == "parent") {
+    into.rate_parent = value;
   } else if (key == "msix") {
     into.msix_count = TRY(parse_decimal<std::uint32_t>(value));
   } else {
@@ -119,6 +125,9 @@ std::string serialize(const VfAttributes& attributes) {
   if (attributes.rss_query) add("rss", *attributes.rss_query ? "1" : "0");
   if (attributes.node_guid) add("node", attributes.node_guid->to_string());
   if (attributes.port_guid) add("port", attributes.port_guid->to_string());
+  if (attributes.roce) add("roce", *attributes.roce ? "1" : "0");
+  if (attributes.migratable) add("migratable", *attributes.migratable ? "1" : "0");
+  if (attributes.rate_parent) add("parent", *attributes.rate_parent);
   if (attributes.msix_count) add("msix", fmt::to_string(*attributes.msix_count));
   return text;
 }

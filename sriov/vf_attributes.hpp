@@ -51,6 +51,9 @@ struct VfAttributes {
   std::optional<Guid> port_guid{};
   /// Interrupt vectors, of a PF that shares out a pool of them (sriov_vf_total_msix is not 0).
   std::optional<std::uint32_t> msix_count{};
+  std::optional<bool> roce{};                ///< in switchdev mode
+  std::optional<bool> migratable{};          ///< in switchdev mode
+  std::optional<std::string> rate_parent{};  ///< in switchdev mode: the rate node above; empty = none
   bool operator==(const VfAttributes&) const = default;
 };
 

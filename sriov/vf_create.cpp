@@ -85,6 +85,25 @@ Result<void> check_wishes(const vfio::Host& host, const CreateRequest& request) 
   return {};
 }
 
+Result<void> check_eswitch(const PhysicalFunction& pf, const CreateRequest& request) {
+  if (request.eswitch == Eswitch{}) return {};
+  if (request.port == nullptr) return fail(Errc::kernel, "an eswitch can be set on the live host only");
+  TRY(read_eswitch(*request.port, pf.address));
+  if (pf.num_vfs == 0) return {};
+  return fail(unfit(pf.address, Errc::busy, "vf.exist",
+                    fmt::format("has {} VFs; --eswitch goes with the creation of the first ones", pf.num_vfs))
+                  .advise(fmt::format("pcivm vf eswitch {}", pf.address.to_string())));
+}
+
+// bnxt_en reports success and makes none (bnxt_sriov.c).
+Result<void> check_up(const vfio::Host& host, const PhysicalFunction& pf) {
+  if (!pf_driver(pf.driver).makes_none_while_down) return {};
+  if (interface_up(host.root, pf.address) != false) return {};
+  return fail(unfit(pf.address, Errc::kernel, "pf.down",
+                    fmt::format("makes no VFs while its interface is down (driver {})", pf.driver))
+                  .advise("ip link set INTERFACE up"));
+}
+
 struct Checked {
   PhysicalFunction pf;
   AdapterTrail trail;
@@ -97,6 +116,8 @@ Result<Checked> checked(const vfio::Host& host, const CreateRequest& request) {
   TRY(check_count(pf, request.count));
   TRY(check_bind(host, request));
   TRY(check_wishes(host, request));
+  TRY(check_eswitch(pf, request));
+  if (pf.num_vfs == 0) TRY(check_up(host, pf));
   if (pf.num_vfs != 0 && pf.num_vfs != request.count) TRY(check_recreate(host, pf, request));
   const AdapterRequest adapted{
       .host = host, .physical = request.physical, .settings = request.settings, .force = request.force};
@@ -146,11 +167,15 @@ Result<Created> settle_existing(const vfio::Host& host, const vfio::HostLock& lo
   return created;
 }
 
-Result<vfio::Record> opening(const vfio::Host& host, const PhysicalFunction& pf) {
+Result<vfio::Record> opening(const vfio::Host& host, const PhysicalFunction& pf, const CreateRequest& request) {
   vfio::Record record;
   record.set("intent", kIntentCreate);
   record.set("identity", TRY(vfio::identity_of(host.root, pf.address)));
   record.set("autoprobe", pf.autoprobe ? "1" : "0");
+  if (request.eswitch != Eswitch{}) {
+    const auto former = TRY(read_eswitch(*request.port, pf.address));
+    record.set("eswitch", serialize(former));
+  }
   return record;
 }
 
@@ -161,22 +186,24 @@ Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const
   if (request.bind != kBindNone && request.bind != kBindHost) TRY(vfio::ensure_driver(host.root, request.bind));
   if (pf.num_vfs == request.count) return settle_existing(host, lock, request);
   if (pf.num_vfs != 0) return Created{.changed = true, .vfs = TRY(recreate(host, pf, request, targets_for(request)))};
-  const auto record = TRY(opening(host, pf));
+  const auto record = TRY(opening(host, pf, request));
   auto journal = TRY(vfio::Journal::begin(host.root, pf.address, record));
   auto vfs = make_vfs({.host = host,
                        .port = request.port,
                        .journal = journal,
                        .trail = trail,
                        .physical = pf.address,
-                       .autoprobe_after = pf.autoprobe && !request.keep_autoprobe_off},
+                       .autoprobe_after = pf.autoprobe && !request.keep_autoprobe_off,
+                       .eswitch = request.eswitch},
                       targets_for(request));
   if (vfs) {
     // The entry goes last: a crash before that takes the VFs back, as if nothing had been asked.
     TRY(journal.close());
     return Created{.changed = true, .vfs = std::move(*vfs)};
   }
-  return fail(end_failed(journal, request.physical, std::move(vfs).error(), [&] {
-                return take_back(host, request.physical, trail, pf.autoprobe);
+  return fail(end_failed(journal, request.physical, std::move(vfs).error(), [&]() -> Result<void> {
+                TRY(take_back(host, request.physical, trail, pf.autoprobe));
+                return restore_eswitch(request.port, request.physical, record);
               }).within(fmt::format("create {} VFs of {}", request.count, pf.address.to_string())));
 }
 
@@ -193,6 +220,7 @@ Result<std::vector<std::string>> preview(const vfio::Host& host, const CreateReq
   }
   if (pf.num_vfs != 0) return preview_recreate(host, pf, request, targets);
   for (const auto& [name, value] : planned) lines.push_back(fmt::format("set {} to '{}'", name, value));
+  if (request.eswitch != Eswitch{}) lines.push_back("set the eswitch to " + to_string(request.eswitch));
   auto making = describe_making(pf, targets, pf.autoprobe && !request.keep_autoprobe_off);
   if (!request.settings.empty()) {
     // Behind autoprobe and sriov_numvfs.

@@ -2,6 +2,7 @@
 #include "sriov/vf_make.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <thread>
 
 #include <fmt/format.h>
@@ -35,7 +36,7 @@ Result<std::vector<Bdf>> await_vfs(const vfio::Host& host, Bdf physical, std::si
 }
 
 Result<std::vector<Bdf>> enable(const Making& making, std::size_t count) {
-  const auto& [host, port, journal, trail, physical, autoprobe_after] = making;
+  const auto& [host, port, journal, trail, physical, autoprobe_after, eswitch] = making;
   const auto pf = TRY(read_physical(host, physical));
   if (pf.autoprobe) {
     TRY(journal.step("autoprobe 0"));
@@ -44,6 +45,31 @@ Result<std::vector<Bdf>> enable(const Making& making, std::size_t count) {
   TRY(journal.step(fmt::format("numvfs {}", count)));
   TRY(set_numvfs(host, physical, static_cast<unsigned>(count)));
   return await_vfs(host, physical, count);
+}
+
+Result<void> set_eswitch(const Making& making, EswitchOrder now, std::size_t count) {
+  if (making.eswitch == Eswitch{}) return {};
+  const auto pf = TRY(read_physical(making.host, making.physical));
+  if (pf_driver(pf.driver).eswitch == now) {
+    TRY(making.journal.step("eswitch " + to_string(making.eswitch)));
+    TRY(apply_eswitch(*making.port, making.physical, making.eswitch));
+  }
+  const bool complete = now == EswitchOrder::with_unbound_vfs && making.eswitch.mode == EswitchMode::switchdev;
+  if (complete) return await_representors(making.host, *making.port, making.physical, count);
+  return {};
+}
+
+// Some drivers (igb) take their link down for a moment when they make or remove VFs, and refuse a rate meanwhile.
+Result<void> set_patiently(const vfio::Host& host, Bdf physical, VfAccess& access, unsigned index,
+                           const VfChange& change) {
+  using std::chrono::steady_clock;
+  const auto end = steady_clock::now() + std::min(host.deadline, std::chrono::milliseconds{10'000});
+  for (;;) {
+    auto done = access.set(index, change);
+    const bool may_pass = !done && std::holds_alternative<Rate>(change) && done.error().sys_errno() == EINVAL;
+    if (!may_pass || steady_clock::now() >= end || interface_up(host.root, physical) != true) return done;
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  }
 }
 
 // All are sent before they are read back: one reading tells of all VFs.
@@ -57,7 +83,7 @@ Result<void> set_attributes(const Making& making, const std::vector<VfTarget>& t
     TRY(access.check(targets[index].wish));
     for (const auto& change : changes(index < fresh.size() ? fresh[index] : VfAttributes{}, targets[index].wish)) {
       TRY(making.journal.step(fmt::format("{} of VF {}", to_string(change), index)));
-      TRY(access.set(index, change));
+      TRY(set_patiently(making.host, making.physical, access, index, change));
       sent.emplace_back(index, change);
     }
   }
@@ -115,7 +141,9 @@ std::vector<std::string> describe_making(const PhysicalFunction& pf, const std::
 
 Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarget>& targets) {
   TRY(making.trail.before_create(making.journal, static_cast<unsigned>(targets.size())));
+  TRY(set_eswitch(making, EswitchOrder::before_vfs, targets.size()));
   auto vfs = TRY(enable(making, targets.size()));
+  TRY(set_eswitch(making, EswitchOrder::with_unbound_vfs, targets.size()));
   TRY(set_attributes(making, targets));
   for (unsigned index = 0; index < vfs.size(); ++index) {
     TRY(making.trail.provision(making.journal, index));

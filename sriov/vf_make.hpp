@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sriov/adapter_trail.hpp"
+#include "sriov/eswitch.hpp"
 #include "sriov/physical_function.hpp"
 #include "sriov/vf_port.hpp"
 #include "sriov/vf_wish.hpp"
@@ -27,6 +28,7 @@ struct Making {
   AdapterTrail& trail;
   Bdf physical;
   bool autoprobe_after{true};
+  Eswitch eswitch{};  ///< set where the PF's driver wants it
 };
 
 /// One VF a target. With autoprobe off no native driver sees them; attributes come before drivers. Stops at the first

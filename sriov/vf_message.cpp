@@ -78,7 +78,10 @@ struct Putter {
     put_guid(message, IFLA_VF_IB_PORT_GUID, vf, port.guid);
     return true;
   }
-  bool operator()(const MsixCount& /*msix*/) const { return false; }
+  template <class Other>
+  bool operator()(const Other& /*change*/) const {
+    return false;
+  }
 };
 
 Message link_message(int type, std::uint32_t sequence, int interface, int flags) {

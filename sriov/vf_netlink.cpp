@@ -3,7 +3,9 @@
 
 #include <linux/netlink.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -40,6 +42,36 @@ Result<void> NetlinkVfPort::set(int interface, unsigned vf, const VfChange& chan
   // igb, ixgbe: a rate is a share of the link's speed.
   if (reply.error == EINVAL) error = std::move(error).advise("some drivers take this only while the PF's link is up");
   return fail(std::move(error));
+}
+
+Result<void> NetlinkVfPort::open_devlink() {
+  if (generic_) return {};
+  auto socket = TRY(NetlinkSocket::open(NETLINK_GENERIC));
+  const auto read = [&](std::span<const std::byte> datagram) -> Result<bool> {
+    const auto found = TRY(decode_family(datagram, sequence_));
+    if (found) family_ = *found;
+    const auto reply = TRY(decode_devlink(datagram, sequence_));
+    return reply.complete;
+  };
+  TRY(socket.ask(encode_family_request(++sequence_), read));
+  generic_.emplace(std::move(socket));
+  return {};
+}
+
+Result<std::vector<DevlinkMessage>> NetlinkVfPort::devlink(const DevlinkMessage& request) {
+  TRY(open_devlink());
+  if (family_ == 0) return fail_errno(EOPNOTSUPP, "devlink");
+  DevlinkReply whole;
+  const auto read = [&](std::span<const std::byte> datagram) -> Result<bool> {
+    auto reply = TRY(decode_devlink(datagram, sequence_));
+    std::ranges::move(reply.objects, std::back_inserter(whole.objects));
+    whole.error = reply.error;
+    whole.message = std::move(reply.message);
+    return reply.complete;
+  };
+  TRY(generic_->ask(encode(request, family_, ++sequence_), read));
+  if (whole.error == 0) return std::move(whole.objects);
+  return fail_errno(whole.error, whole.message.empty() ? std::string{"devlink"} : "devlink: " + whole.message);
 }
 
 }  // namespace pcivm::sriov

@@ -2,7 +2,9 @@
 // VF attributes by rtnetlink; the messages are in vf_message.hpp.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.hpp"
@@ -18,13 +20,18 @@ class NetlinkVfPort final : public VfPort {
   [[nodiscard]] static Result<std::unique_ptr<NetlinkVfPort>> open();
   [[nodiscard]] Result<std::vector<VfAttributes>> read(int interface) override;
   [[nodiscard]] Result<void> set(int interface, unsigned vf, const VfChange& change) override;
+  [[nodiscard]] Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& request) override;
 
  private:
   explicit NetlinkVfPort(NetlinkSocket socket) : socket_{std::move(socket)} {}
   Result<NetlinkReply> ask(std::span<const std::byte> request, bool wants_link);
 
+  Result<void> open_devlink();
+
   NetlinkSocket socket_;
   std::uint32_t sequence_{};
+  std::optional<NetlinkSocket> generic_{};  // opened when devlink is first asked
+  std::uint16_t family_{};                  // 0 = this kernel has no devlink
 };
 
 }  // namespace pcivm::sriov

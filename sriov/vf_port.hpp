@@ -2,9 +2,11 @@
 // The way to a PF driver's VF attributes: one interface, so that transactions are tested without a network adapter.
 #pragma once
 
+#include <cerrno>
 #include <vector>
 
 #include "base/result.hpp"
+#include "sriov/devlink_message.hpp"
 #include "sriov/vf_wish.hpp"
 
 namespace pcivm::sriov {
@@ -18,6 +20,10 @@ class VfPort {
   /// By VF index. `interface` is the PF's interface index.
   [[nodiscard]] virtual Result<std::vector<VfAttributes>> read(int interface) = 0;
   [[nodiscard]] virtual Result<void> set(int interface, unsigned vf, const VfChange& change) = 0;
+  /// One request to devlink, and the objects that answer it. Errc::kernel with EOPNOTSUPP where there is no devlink.
+  [[nodiscard]] virtual Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& /*request*/) {
+    return fail_errno(EOPNOTSUPP, "devlink");
+  }
 };
 
 }  // namespace pcivm::sriov

@@ -58,6 +58,9 @@ VfWish merged(VfWish former, const VfWish& wanted) {
   take(former.node_guid, wanted.node_guid);
   take(former.port_guid, wanted.port_guid);
   take(former.msix_count, wanted.msix_count);
+  take(former.roce, wanted.roce);
+  take(former.migratable, wanted.migratable);
+  take(former.rate_parent, wanted.rate_parent);
   return former;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sriov/eswitch.hpp"
 #include "sriov/pf_adapter.hpp"
 #include "sriov/physical_function.hpp"
 #include "sriov/vf_port.hpp"
@@ -28,6 +29,7 @@ struct CreateRequest {
   std::vector<VfWish> wishes{};  ///< attributes by VF index, set before the VF has a driver; none or `count`
   bool allow_recreate{};         ///< another number than there is: make all anew
   VfPort* port{};                ///< the way to attributes; null: none can be kept or set
+  Eswitch eswitch{};             ///< of a PF without VFs; goes back when the creation fails, not on removal
   std::span<const AdapterKind> adapters{builtin_adapters()};
 };
 struct Created {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "sriov/eswitch.hpp"
 
 namespace pcivm::sriov {
 
@@ -67,6 +68,12 @@ Result<void> take_back(const vfio::Host& host, Bdf physical, AdapterTrail& trail
   const auto pf = TRY(read_physical(host, physical));
   if (pf.autoprobe == former_autoprobe) return {};
   return set_autoprobe(host, physical, former_autoprobe);
+}
+
+Result<void> restore_eswitch(VfPort* port, Bdf physical, const vfio::Record& record) {
+  if (!record.has("eswitch")) return {};
+  if (port == nullptr) return fail(Errc::kernel, "devlink cannot be reached");
+  return apply_eswitch(*port, physical, parse_eswitch(record.get("eswitch")));
 }
 
 Error end_failed(vfio::Journal& journal, Bdf physical, Error cause, const std::function<Result<void>()>& back) {

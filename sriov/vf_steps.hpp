@@ -32,6 +32,9 @@ inline constexpr std::string_view kIntentSet{"vf-set"};
 [[nodiscard]] Result<void> restore_attributes(const vfio::Host& host, VfPort& port, Bdf physical,
                                               const vfio::Record& record);
 
+/// Sets the eswitch back to what the record says, if it says anything.
+[[nodiscard]] Result<void> restore_eswitch(VfPort* port, Bdf physical, const vfio::Record& record);
+
 /// "0000:01:00.0 is blocked in the kernel ..." for a timeout, else conclude().
 [[nodiscard]] Error end_failed(vfio::Journal& journal, Bdf physical, Error cause,
                                const std::function<Result<void>()>& back);

@@ -47,6 +47,9 @@ Result<void> check(const VfWish& wish) {
   if (wish.qos && *wish.qos > kHighestQos) {
     return fail(Errc::invalid, fmt::format("QoS {} is not in 0..{}", *wish.qos, kHighestQos));
   }
+  if (wish.rate_parent && wish.rate_parent->find_first_of(";=\n") != std::string::npos) {
+    return fail(Errc::invalid, fmt::format("'{}' cannot be a rate node's name", *wish.rate_parent));
+  }
   return {};
 }
 
@@ -79,6 +82,9 @@ std::vector<VfChange> changes(const VfAttributes& now, const VfWish& wish) {
   if (wish.rss_query) add_if_other(list, now.rss_query, *wish.rss_query, RssQuery{*wish.rss_query});
   if (wish.trust) add_if_other(list, now.trust, *wish.trust, Trust{*wish.trust});
   if (wish.node_guid) add_if_other(list, now.node_guid, *wish.node_guid, NodeGuid{*wish.node_guid});
+  if (wish.roce) add_if_other(list, now.roce, *wish.roce, Roce{*wish.roce});
+  if (wish.migratable) add_if_other(list, now.migratable, *wish.migratable, Migratable{*wish.migratable});
+  if (wish.rate_parent) add_if_other(list, now.rate_parent, *wish.rate_parent, RateParent{*wish.rate_parent});
   if (wish.port_guid) add_if_other(list, now.port_guid, *wish.port_guid, PortGuid{*wish.port_guid});
   return list;
 }
@@ -95,7 +101,10 @@ VfWish as_wish(const VfAttributes& former) {
               .rss_query = former.rss_query,
               .node_guid = former.node_guid,
               .port_guid = former.port_guid,
-              .msix_count = former.msix_count};
+              .msix_count = former.msix_count,
+              .roce = former.roce,
+              .migratable = former.migratable,
+              .rate_parent = former.rate_parent};
   if (former.vlan) {
     wish.vlan = former.vlan->id;
     wish.qos = former.vlan->qos;
@@ -120,6 +129,9 @@ bool shows(const VfAttributes& now, const VfChange& change) {
                         [&](const Trust& trust) { return fits(now.trust, trust.on); },
                         [&](const NodeGuid& node) { return fits(now.node_guid, node.guid); },
                         [&](const PortGuid& port) { return fits(now.port_guid, port.guid); },
+                        [&](const Roce& roce) { return fits(now.roce, roce.on); },
+                        [&](const Migratable& move) { return fits(now.migratable, move.on); },
+                        [&](const RateParent& parent) { return fits(now.rate_parent, parent.node); },
                         // 0 asks for the device's own number, whichever that is.
                         [&](const MsixCount& msix) { return msix.count == 0 || fits(now.msix_count, msix.count); },
                     },
@@ -141,6 +153,11 @@ std::string to_string(const VfChange& change) {
           [&](const Trust& trust) { return fmt::format("trust {}", on(trust.on)); },
           [](const NodeGuid& node) { return fmt::format("node GUID {}", node.guid.to_string()); },
           [](const PortGuid& port) { return fmt::format("port GUID {}", port.guid.to_string()); },
+          [&](const Roce& roce) { return fmt::format("RoCE {}", on(roce.on)); },
+          [&](const Migratable& move) { return fmt::format("migratable {}", on(move.on)); },
+          [](const RateParent& parent) {
+            return fmt::format("rate parent {}", parent.node.empty() ? "none" : parent.node);
+          },
           [](const MsixCount& msix) { return fmt::format("{} interrupt vectors", msix.count); },
       },
       change);

@@ -27,6 +27,9 @@ struct VfWish {
   std::optional<Guid> node_guid{};
   std::optional<Guid> port_guid{};
   std::optional<std::uint32_t> msix_count{};  ///< 0 = as many as the device gives by itself
+  std::optional<bool> roce{};
+  std::optional<bool> migratable{};
+  std::optional<std::string> rate_parent{};  ///< empty = none
   bool operator==(const VfWish&) const = default;
 };
 
@@ -50,14 +53,26 @@ struct PortGuid {
   Guid guid{};
   bool operator==(const PortGuid&) const = default;
 };
+struct Roce {
+  bool on{};
+  bool operator==(const Roce&) const = default;
+};
+struct Migratable {
+  bool on{};
+  bool operator==(const Migratable&) const = default;
+};
+struct RateParent {
+  std::string node;
+  bool operator==(const RateParent&) const = default;
+};
 struct MsixCount {
   std::uint32_t count{};
   bool operator==(const MsixCount&) const = default;
 };
 /// One message to the kernel: it applies the attributes of a netlink message one after the other, stops at the first
 /// error and after a node GUID (rtnetlink.c, do_setvfinfo), so a message never carries two.
-using VfChange =
-    std::variant<MsixCount, MacAddress, Vlan, Rate, SpoofCheck, LinkState, RssQuery, Trust, NodeGuid, PortGuid>;
+using VfChange = std::variant<MsixCount, MacAddress, Vlan, Rate, SpoofCheck, LinkState, RssQuery, Trust, NodeGuid,
+                              PortGuid, Roce, Migratable, RateParent>;
 
 /// Errc::invalid for what cannot be, whatever the driver: VLAN 4095, QoS without VLAN, a minimum above the maximum.
 [[nodiscard]] Result<void> check(const VfWish& wish);

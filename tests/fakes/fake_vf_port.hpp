@@ -33,6 +33,12 @@ class FakeVfPort final : public sriov::VfPort {
     return {};
   }
 
+  Result<std::vector<sriov::DevlinkMessage>> devlink(const sriov::DevlinkMessage& request) override {
+    return devlink_port ? devlink_port(request) : sriov::VfPort::devlink(request);
+  }
+
+  /// Plays devlink; empty = there is none.
+  std::function<Result<std::vector<sriov::DevlinkMessage>>(const sriov::DevlinkMessage&)> devlink_port{};
   std::vector<sriov::VfAttributes> vfs;
   std::vector<std::string> sent{};
   int count{};

@@ -211,6 +211,7 @@ count_processes() {
     echo >$tracing/set_event_pid
     echo 0 >$tracing/options/event-fork
     stdout=$(<run.stdout) stderr=$(<run.stderr)
-    forked=$(grep -c sched_process_fork: $tracing/trace)
-    executed=$(($(grep -c sched_process_exec: $tracing/trace) - 1))
+    # What comes before its own exec is this shell's.
+    forked=$(sed '0,/sched_process_exec:/d' $tracing/trace | grep -c sched_process_fork:)
+    executed=$(sed '0,/sched_process_exec:/d' $tracing/trace | grep -c sched_process_exec:)
 }
