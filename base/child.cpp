@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -16,15 +17,29 @@
 
 namespace pcivm {
 
+namespace {
+
+constexpr std::chrono::milliseconds kTick{100};
+
+// Of the one ChildWaitObserver; empty without one.
+std::function<void()>& observer() {
+  static std::function<void()> tick;
+  return tick;
+}
+
+}  // namespace
+
 Result<bool> readable_within(FdRef fd, std::chrono::milliseconds deadline) {
   const auto end = std::chrono::steady_clock::now() + deadline;
   for (;;) {
+    if (observer()) observer()();
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    const auto slice = observer() ? std::min(left, kTick) : left;
     pollfd entry{.fd = fd.number(), .events = POLLIN, .revents = 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+    const int ready = ::poll(&entry, 1, static_cast<int>(std::max<std::int64_t>(slice.count(), 0)));
     if (ready > 0) return true;
-    if (ready == 0) return false;
-    if (errno != EINTR) return fail_errno(errno, "poll on a child process");
+    if (ready == 0 && slice == left) return false;
+    if (ready < 0 && errno != EINTR) return fail_errno(errno, "poll on a child process");
   }
 }
 
@@ -48,5 +63,8 @@ Result<int> run_child(const std::function<int()>& work, std::chrono::millisecond
   if (!WIFEXITED(status)) return fail(Errc::internal, fmt::format("child process died by signal {}", WTERMSIG(status)));
   return WEXITSTATUS(status);
 }
+
+ChildWaitObserver::ChildWaitObserver(std::function<void()> tick) { observer() = std::move(tick); }
+ChildWaitObserver::~ChildWaitObserver() { observer() = nullptr; }
 
 }  // namespace pcivm

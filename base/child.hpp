@@ -19,4 +19,14 @@ namespace pcivm {
 /// signals with the time that is left.
 [[nodiscard]] Result<bool> readable_within(FdRef fd, std::chrono::milliseconds deadline);
 
+/// While it lives, `tick` is called in this process whenever readable_within() starts and every tenth of a second
+/// that it waits; for telling the operator. Process-wide and one at a time, as run_child() is for one thread only.
+class ChildWaitObserver final {
+ public:
+  explicit ChildWaitObserver(std::function<void()> tick);
+  ChildWaitObserver(const ChildWaitObserver&) = delete;
+  ChildWaitObserver& operator=(const ChildWaitObserver&) = delete;
+  ~ChildWaitObserver();
+};
+
 }  // namespace pcivm

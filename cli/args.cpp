@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "base/child.hpp"
 #include "base/log.hpp"
 #include "cli/commands.hpp"
 #include "cli/exit_code.hpp"
@@ -110,7 +111,10 @@ log::Level log_level(const GlobalOptions& options) {
 Result<int> act(Context& context) {
   log::set_level(log_level(context.options));
   context.open_root(TRY(SysRoot::open(context.options.root)));
-  return context.action(context);
+  const ChildWaitObserver observer{[&context] { context.progress.tick(); }};
+  auto code = context.action(context);
+  context.progress.stop();
+  return code;
 }
 
 int run_command(const CLI::App& root, Context& context) {

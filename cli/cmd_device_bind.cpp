@@ -82,6 +82,7 @@ Result<int> bind_devices(Context& context, const Arguments& args) {
   {
     const auto lock = TRY(begin_change(context, host));
     for (const auto& request : requests) {
+      context.doing(fmt::format("binding {} to {}", request.function.to_string(), request.driver));
       const auto change = vfio::bind(host, lock, request);
       if (!change) return fail(take_back(host, lock, changes, change.error()));
       changes.push_back({request.function, *change});
@@ -106,6 +107,7 @@ Result<int> release_devices(Context& context, const Arguments& args) {
   std::vector<Changed> changes;
   const auto lock = TRY(begin_change(context, host));
   for (const auto& request : requests) {
+    context.doing(fmt::format("releasing {}", request.function.to_string()));
     const auto change = TRY(vfio::release(host, lock, request));
     changes.push_back({request.function, change});
   }

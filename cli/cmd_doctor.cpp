@@ -89,7 +89,7 @@ void put_finding(Context& context, const Finding& finding, std::size_t id_width)
   context.put(block);
 }
 
-void put_summary(const Context& context, const std::vector<Finding>& findings, bool all) {
+void put_summary(Context& context, const std::vector<Finding>& findings, bool all) {
   std::vector<std::string> counts;
   for (const auto level : kLevels) {
     const auto count = std::ranges::count(findings, level, &Finding::level);

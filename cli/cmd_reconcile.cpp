@@ -29,6 +29,7 @@ Result<int> reconcile(Context& context) {
   // Not begin_change(), which would repair in passing what is to be listed here.
   const auto lock = TRY(vfio::HostLock::take(host.root, host.lock_wait, host.note));
   host.calls.renew();
+  context.doing("repairing what was left unfinished");
   const auto port = vf_port(context);
   Listing listing{.kind = "RepairList",
                   .columns = {{.title = "ADDRESS"}, {.title = "STATE", .may_cut = true}},

@@ -81,6 +81,7 @@ Result<int> create_vfs(Context& context, const CreateArguments& args) {
   }
   {
     const auto lock = TRY(begin_change(context, host));
+    context.doing(fmt::format("making {} VFs of {}", request.count, request.physical.to_string()));
     const auto created = TRY(sriov::create(host, lock, request));
     context.note(created.changed
                      ? fmt::format("{} has {} VFs", request.physical.to_string(), created.vfs.size())
@@ -101,6 +102,7 @@ Result<int> destroy_vfs(Context& context, const DestroyArguments& args) {
                                      physical.to_string())));
   }
   const auto lock = TRY(begin_change(context, host));
+  context.doing(fmt::format("removing the VFs of {}", physical.to_string()));
   const bool changed = TRY(sriov::destroy(host, lock, request));
   context.note(fmt::format("{} {}", physical.to_string(), changed ? "has no VFs any more" : "has no VFs"));
   return 0;

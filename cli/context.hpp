@@ -16,6 +16,7 @@
 
 #include "base/result.hpp"
 #include "base/sysroot.hpp"
+#include "cli/progress.hpp"
 
 namespace pcivm::cli {
 
@@ -43,7 +44,7 @@ struct Context;
 using Action = std::function<Result<int>(Context&)>;
 
 struct Context {
-  Context(std::FILE* data, std::FILE* messages) : out{data}, err{messages} {}
+  Context(std::FILE* data, std::FILE* messages) : out{data}, err{messages}, progress{messages} {}
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
   ~Context() = default;
@@ -51,7 +52,8 @@ struct Context {
   std::FILE* out;  ///< data only
   std::FILE* err;  ///< everything else
   GlobalOptions options;
-  Action action;  ///< of the command that was named; set while the arguments are read
+  Progress progress;  ///< ended before anything else is printed on `err`
+  Action action;      ///< of the command that was named; set while the arguments are read
 
   /// The host, or the tree of --root. Open by the time an action runs.
   [[nodiscard]] SysRoot& root() { return root_.value(); }
@@ -72,7 +74,10 @@ struct Context {
   /// Writes out what is buffered.
   void flush();
   /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet.
-  void note(std::string_view text) const;
+  void note(std::string_view text);
+  /// What may take long from here on ("making 7 VFs of 0000:01:00.0"): shown as progress when stderr is a terminal;
+  /// not with --quiet, nor with --verbose, which tells more.
+  void doing(std::string what);
   /// True when -o wants objects with keys (Listing::items, Record::object), not rows for people.
   [[nodiscard]] bool structured() const { return options.output == Output::json || options.output == Output::yaml; }
   [[nodiscard]] bool colored() const;

@@ -77,7 +77,8 @@ Error usage_error(const CLI::App& where, const CLI::ParseError& problem) {
   return Error::make(Errc::invalid, as_error_text(problem.what())).advise(fmt::format("{} --help", full_name(where)));
 }
 
-int report(const Context& context, const Error& error) {
+int report(Context& context, const Error& error) {
+  context.progress.stop();
   const int code = exit_code(error.kind());
   if (context.structured()) {
     Json details = Json::object();

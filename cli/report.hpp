@@ -7,7 +7,7 @@
 namespace pcivm::cli {
 
 /// Prints `error` and returns the exit code that goes with it.
-int report(const Context& context, const Error& error);
+int report(Context& context, const Error& error);
 
 /// What CLI11 complained about, as an Error of kind invalid; `where` is the innermost command that was recognised.
 /// A mistyped command or option gets the nearest one as its hint.

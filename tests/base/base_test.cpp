@@ -155,6 +155,20 @@ TEST(Child, TimesOutOnWorkThatBlocks) {
               FailsWith(Errc::timeout));
 }
 
+TEST(Child, IsObservedWhileItIsWaitedFor) {
+  const auto nap = [] { return ::usleep(350'000); };
+  int ticks = 0;
+  {
+    const ChildWaitObserver observer{[&ticks] { ++ticks; }};
+    EXPECT_THAT(run_child(nap, std::chrono::seconds{5}), IsOkAnd(Eq(0)));
+    EXPECT_THAT(run_child([] { return ::pause(); }, std::chrono::milliseconds{150}), FailsWith(Errc::timeout));
+  }
+  const int seen = ticks;
+  EXPECT_GE(seen, 4);
+  EXPECT_THAT(run_child(nap, std::chrono::seconds{5}), IsOkAnd(Eq(0)));
+  EXPECT_EQ(ticks, seen);
+}
+
 TEST(Fd, ShortPreadIsAnError) {
   const auto memfd = make_memfd("t", 8).value();
   std::array<std::byte, 4> buffer{};
