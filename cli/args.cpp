@@ -9,8 +9,10 @@
 #include "base/child.hpp"
 #include "base/log.hpp"
 #include "cli/commands.hpp"
+#include "cli/complete.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/report.hpp"
+#include "cli/tree.hpp"
 
 namespace pcivm::cli {
 
@@ -55,7 +57,7 @@ void add_host_options(CLI::App& root, GlobalOptions& options) {
   root.add_option("--force", options.force, "override one refused check, by its name (repeatable)")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->type_name("REASON");
+      ->type_name("CHECK");
   root.add_option("--root", options.root, "read /sys, /proc, /etc and /run below DIR")
       ->type_name("DIR")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -132,9 +134,25 @@ int run_command(const CLI::App& root, Context& context) {
                              .advise(fmt::format("pcivm {} --help", where.get_name())));
 }
 
+/// What the completion scripts and the build of the man pages ask, beside the tree of commands: it must take words that
+/// are no valid command line.
+bool answer_tools(const CLI::App& root, std::span<char* const> arguments, Context& context) {
+  const std::string_view asked = arguments.size() > 1 ? arguments[1] : "";
+  if (asked == "__complete") {
+    const std::vector<std::string> words(arguments.begin() + 2, arguments.end());
+    context.put(to_text(complete(root, words)));
+  } else if (asked == "__tree") {
+    context.put(to_text(tree_of(root)) + "\n");
+  } else {
+    return false;
+  }
+  return true;
+}
+
 int parse_and_run(std::span<char* const> arguments, Context& context) {
   CLI::App root{"Gives PCI devices to virtual machines."};
   build(root, context);
+  if (answer_tools(root, arguments, context)) return kExitDone;
   try {
     root.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::CallForVersion& version) {

@@ -126,7 +126,7 @@ void add_device_bind(CLI::App& group, Context& context) {
   auto& command = add_command(group, context, "bind", "give functions to a driver for virtual machines",
                               [&args](Context& here) { return bind_devices(here, args); });
   add_devices(command, args);
-  command.add_option("--driver", args.driver, "the driver")->type_name("NAME")->capture_default_str();
+  command.add_option("--driver", args.driver, "the driver")->type_name("DRIVER")->capture_default_str();
 }
 
 void add_device_release(CLI::App& group, Context& context) {
@@ -134,7 +134,7 @@ void add_device_release(CLI::App& group, Context& context) {
   auto& command = add_command(group, context, "release", "give functions back to the driver that had them",
                               [&args](Context& here) { return release_devices(here, args); });
   add_devices(command, args);
-  command.add_option("--driver", args.driver, "another driver than the former one, or none")->type_name("NAME");
+  command.add_option("--driver", args.driver, "another driver than the former one, or none")->type_name("DRIVER|none");
 }
 
 }  // namespace pcivm::cli

@@ -117,7 +117,7 @@ void add_vf_create(CLI::App& group, Context& context) {
   command.add_option("pf", args.pf, "the physical function: address or interface")->required()->type_name("PF");
   command.add_option("count", args.count, "how many")->required()->type_name("N");
   command.add_option("--bind", args.bind, "who gets them: a driver such as vfio-pci, host (their own driver), or none")
-      ->type_name("DRIVER")
+      ->type_name("DRIVER|host|none")
       ->capture_default_str();
   command.add_option("--mac", args.wish.mac, "address of each interface, with %02x for the VF's index")
       ->type_name("PATTERN");

@@ -118,21 +118,26 @@ void add_vm_run(CLI::App& group, Context& context) {
   auto& request = context.keep<VmRequest>();
   auto& command = add_command(group, context, "run", "start a virtual machine and stay with it until it ends",
                               [&request](Context& here) { return run_vm(here, request); });
-  command.add_option("name", request.name, "1 to 63 of a-z, 0-9 and -")->required();
-  command.add_option("--kernel", request.kernel, "Linux bzImage, or uncompressed vmlinux with CONFIG_PVH")->required();
-  command.add_option("--initrd", request.initrd, "initial file system");
-  command.add_option("--cmdline", request.cmdline, "the kernel's command line");
-  command.add_option("--memory", request.memory, "RAM: 512M, 4G")->capture_default_str();
-  command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 8")->capture_default_str();
+  command.add_option("name", request.name, "1 to 63 of a-z, 0-9 and -")->required()->type_name("NAME");
+  command.add_option("--kernel", request.kernel, "Linux bzImage, or uncompressed vmlinux with CONFIG_PVH")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--initrd", request.initrd, "initial file system")->type_name("FILE");
+  command.add_option("--cmdline", request.cmdline, "the kernel's command line")->type_name("TEXT");
+  command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
+  command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 8")->type_name("N")->capture_default_str();
   command.add_option("--device", request.devices, fmt::format("a PCI function to own: {}", kDeviceHelp))
+      ->type_name("DEVICE")
       ->allow_extra_args(false);
   command.add_option("--console", request.console, "serial: on stdin and stdout; off")
-      ->check(CLI::IsMember({"serial", "off"}))
+      ->check(CLI::IsMember({"serial", "off"}).description(""))
+      ->type_name("serial|off")
       ->capture_default_str();
   command.add_option("--on-reboot", request.on_reboot, "restart the guest, or exit")
-      ->check(CLI::IsMember({"restart", "exit"}))
+      ->check(CLI::IsMember({"restart", "exit"}).description(""))
+      ->type_name("restart|exit")
       ->capture_default_str();
-  command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON");
+  command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }
 
 }  // namespace pcivm::cli
