@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/report.hpp"
 
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/nearest.hpp"
+#include "cli/complete.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/render.hpp"
 
@@ -38,12 +40,24 @@ std::string full_name(const CLI::App& app) {
   return parent == nullptr ? app.get_name() : full_name(*parent) + " " + app.get_name();
 }
 
-/// First word that no command took, or empty.
-std::string unexpected_word(const CLI::App& where) {
+/// First word that no command took; CLI11 also leaves the "--" that ends options.
+std::optional<std::string> unexpected_word(const CLI::App& where) {
   for (const auto* app = &where; app != nullptr; app = app->get_parent()) {
-    if (const auto words = app->remaining(); !words.empty()) return words.front();
+    for (auto& word : app->remaining()) {
+      if (word != "--") return std::move(word);
+    }
   }
-  return {};
+  return std::nullopt;
+}
+
+/// "'pcivm vf create' needs PF"
+Error missing(const CLI::App& where, const std::string& otherwise) {
+  const auto absent = where.get_options([](const CLI::Option* each) { return each->get_required() && each->empty(); });
+  const auto& first = absent.empty() ? std::string{} : absent.front()->get_name();
+  if (first.empty()) return Error::make(Errc::invalid, otherwise);
+  const auto type = type_of(*absent.front());
+  return Error::make(Errc::invalid, fmt::format("'{}' needs {}", full_name(where),
+                                                absent.front()->get_positional() ? type : first + " " + type));
 }
 
 Error unexpected(const CLI::App& where, const std::string& word) {
@@ -59,8 +73,21 @@ Error unexpected(const CLI::App& where, const std::string& word) {
                                         : fmt::format("did you mean '{} {}'", full_name(where), suggestion));
 }
 
+/// Arguments and what devices call themselves may hold anything: a terminal must not obey it, nor be flooded.
+std::string printable(std::string_view text) {
+  constexpr std::size_t kEnough = 2000;
+  std::string safe;
+  for (const char c : text.substr(0, kEnough)) {
+    const auto byte = static_cast<unsigned char>(c);
+    safe += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string{c};
+  }
+  return text.size() > kEnough ? safe + "..." : safe;
+}
+
 /// fmt::print would throw when stderr is closed.
-void say(const Context& context, const std::string& line) { std::fputs((line + "\n").c_str(), context.err); }
+void say(const Context& context, std::string_view lead, std::string_view text) {
+  std::fputs(fmt::format("{}: {}\n", lead, printable(text)).c_str(), context.err);
+}
 
 std::string as_error_text(std::string text) {
   while (text.ends_with('.') || text.ends_with('\n')) text.pop_back();
@@ -73,8 +100,11 @@ std::string as_error_text(std::string text) {
 }  // namespace
 
 Error usage_error(const CLI::App& where, const CLI::ParseError& problem) {
-  if (const auto word = unexpected_word(where); !word.empty()) return unexpected(where, word);
-  return Error::make(Errc::invalid, as_error_text(problem.what())).advise(fmt::format("{} --help", full_name(where)));
+  if (const auto word = unexpected_word(where)) return unexpected(where, *word);
+  const auto text = as_error_text(problem.what());
+  const bool absent = dynamic_cast<const CLI::RequiredError*>(&problem) != nullptr;
+  return (absent ? missing(where, text) : Error::make(Errc::invalid, text))
+      .advise(fmt::format("{} --help", full_name(where)));
 }
 
 int report(Context& context, const Error& error) {
@@ -92,8 +122,8 @@ int report(Context& context, const Error& error) {
     std::fputs(document_text(context, document).c_str(), context.err);
     return code;
   }
-  say(context, fmt::format("pcivm: {}", error.text()));
-  if (!error.hint().empty()) say(context, fmt::format("hint: {}", error.hint()));
+  say(context, "pcivm", error.text());
+  if (!error.hint().empty()) say(context, "hint", error.hint());
   return code;
 }
 
