@@ -26,8 +26,9 @@ Result<Plan> checked(const vfio::Host& host, VfPort& port, const SetRequest& req
   plan.changes = changes(plan.now, request.wish);
   TRY(check(plan.changes));
   if (!request.wish.msix_count) return plan;
-  const auto vf = vfs_of(host.root, request.physical).at(request.index);
-  TRY(check_msix_count(host.root, request.physical, vf, *request.wish.msix_count));
+  const auto vfs = vfs_of(host.root, request.physical);
+  if (request.index >= vfs.size()) return fail(Errc::kernel, fmt::format("VF {} vanished meanwhile", request.index));
+  TRY(check_msix_count(host.root, request.physical, vfs[request.index], *request.wish.msix_count));
   return plan;
 }
 

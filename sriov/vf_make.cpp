@@ -89,7 +89,10 @@ Result<void> set_attributes(const Making& making, const std::vector<VfTarget>& t
   }
   const auto now = access.read();
   if (access.missing() && !sent.empty()) return fail(*access.missing());
-  for (const auto& [index, change] : sent) TRY(access.expect(now.at(index), index, change));
+  for (const auto& [index, change] : sent) {
+    if (index >= now.size()) return fail(Errc::kernel, fmt::format("VF {} vanished meanwhile", index));
+    TRY(access.expect(now[index], index, change));
+  }
   return {};
 }
 

@@ -20,11 +20,13 @@ struct VfState {
 };
 
 Result<std::vector<VfState>> snapshot(const vfio::Host& host, VfPort* port, Bdf physical) {
-  const auto attributes = VfAccess{host, port, physical}.read();
+  auto attributes = VfAccess{host, port, physical}.read();
+  const auto vfs = vfs_of(host.root, physical);
+  attributes.resize(vfs.size());
   std::vector<VfState> states;
-  for (const auto vf : vfs_of(host.root, physical)) {
+  for (const auto vf : vfs) {
     const auto now = TRY(vfio::situation(host, vf));
-    states.push_back({.address = vf, .attributes = attributes.at(states.size()), .driver = now.state});
+    states.push_back({.address = vf, .attributes = attributes[states.size()], .driver = now.state});
   }
   return states;
 }

@@ -111,6 +111,16 @@ class FakeKernel final {
   void handle_others(WriteHook others) { others_ = std::move(others); }
   /// The PF driver makes only so many VFs and reports success.
   void limit_vfs(unsigned count) { vf_limit_ = count; }
+  /// VFs that are made from now on have no virtfn links until link_vfs(), as where no_vf_scan is set (s390).
+  void make_links_late() { late_links_ = true; }
+  void link_vfs(const std::string& pf) {
+    for (unsigned index = 0; index < at(pf).num_vfs; ++index) link_vf(pf, index);
+  }
+  /// Surprise removal.
+  void unplug(const std::string& bdf) {
+    tree_.remove(device_directory(bdf));
+    functions_.erase(bdf);
+  }
   /// Restarts the count of writes.
   void inject(Fault fault) {
     fault_ = fault;
@@ -251,11 +261,15 @@ class FakeKernel final {
     return 0;
   }
 
+  void link_vf(const std::string& pf, unsigned index) {
+    tree_.link(fmt::format("{}/virtfn{}", device_directory(pf), index), "../" + vf_name(pf, index));
+  }
+
   void create_vfs(const std::string& bdf, unsigned count) {
     for (unsigned index = 0; index < count; ++index) {
       const auto name = vf_name(bdf, index);
       add(name, {.native = at(bdf).vf_native, .driver = {}, .physfn = bdf}, 10 + static_cast<int>(index), "0x10ca");
-      tree_.link(fmt::format("{}/virtfn{}", device_directory(bdf), index), "../" + name);
+      if (!late_links_) link_vf(bdf, index);
       (void)drivers_probe(name);
     }
     at(bdf).num_vfs = count;
@@ -316,6 +330,7 @@ class FakeKernel final {
   Fault fault_{};
   int count_{};
   int lifetimes_{};
+  bool late_links_{};
 };
 
 }  // namespace pcivm::test

@@ -181,6 +181,13 @@ TEST_F(InUseTest, TheHolderOfTheCharacterDeviceIsNamed) {
   EXPECT_THAT(users(kDrive), ElementsAre(Use("vfio", "pid 812 (vmm)")));
 }
 
+TEST_F(InUseTest, AVirtualMachineIsNamed) {
+  pci.bind(kDrive, "vfio-pci");
+  process("812", "pcivm", "7", "/run/pcivm/vm/web1/lock");
+  process("812", "pcivm", "21", "/dev/vfio/7");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("vfio", "pid 812 (pcivm, VM web1)")));
+}
+
 TEST_F(InUseTest, ADeviceWithoutItsGroupDescriptorIsHeldAgainstAllUnlessTheKernelNamesIt) {
   pci.bind(kDrive, "vfio-pci");
   process("812", "vmm", "21", "anon_inode:[vfio-device]");

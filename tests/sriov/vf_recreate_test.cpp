@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
 #include <tuple>
 
 #include "sriov/mac_template.hpp"
@@ -123,6 +125,57 @@ TEST_F(VfMake, AWriteThatHangsIsGivenUpAndOthersGoOn) {
     expect_untouched(n);
   }
   EXPECT_EQ(hangs, 7);
+}
+
+// F3: what the driver's answer means is said, and nothing is left.
+TEST_F(VfMake, SaysWhyTheDriverMakesNone) {
+  const std::pair<int, const char*> cases[] = {{ENOENT, "cannot make virtual functions"},
+                                               {ENOMEM, "above-4G"},
+                                               {ENOSPC, "ask for fewer"},
+                                               {EBUSY, "at the same time"},
+                                               {EOPNOTSUPP, "present mode"}};
+  for (const auto& [error, hint] : cases) {
+    kernel_.inject({.kind = Fault::Kind::refuse, .at = 2, .error = error});
+    const auto done = make(request(2));
+    EXPECT_THAT(done, FailsWith(Errc::rolled_back));
+    EXPECT_THAT(done.error().hint(), HasSubstr(hint));
+    expect_untouched(error);
+  }
+  kernel_.inject({});
+  kernel_.limit_vfs(0);
+  EXPECT_THAT(make(request(2)).error().hint(), HasSubstr("while the PF's interface is down"));
+  expect_untouched();
+}
+
+TEST_F(VfMake, GivesUpADriverThatStaysBusyWithItself) {
+  kernel_.inject({.kind = Fault::Kind::refuse, .at = 2, .error = EAGAIN, .persistent = true});
+  EXPECT_THAT(make(request(2)), FailsWith(Errc::stranded, HasSubstr("EAGAIN")));
+  EXPECT_EQ(kernel_.at(kPf).num_vfs, 0U);
+  kernel_.inject({});
+  ASSERT_THAT(recover(), IsOk());
+  expect_untouched();
+}
+
+// F7: on some platforms the VFs' links follow after the write has returned.
+TEST_F(VfMake, WaitsForVfsThatAppearLate) {
+  kernel_.make_links_late();
+  const std::jthread later{[this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds{80});
+    kernel_.link_vfs(kPf);
+  }};
+  ASSERT_THAT(make(request(2)), IsOk());
+  expect_all_bound(2);
+}
+
+// F6: the PF goes away between two steps.
+TEST_F(VfMake, APfThatVanishesIsForgotten) {
+  port_.on_set = [this](unsigned) { kernel_.unplug(kPf); };
+  EXPECT_THAT(make(request(2)), FailsWith(Errc::stranded));
+  EXPECT_FALSE(journal_empty());
+  const auto repairs = recover();
+  ASSERT_THAT(repairs, IsOk());
+  EXPECT_EQ(repairs->front().state, "gone");
+  EXPECT_TRUE(journal_empty());
 }
 
 TEST_F(VfMake, SharesOutInterruptVectorsBeforeAnyDriver) {
