@@ -10,6 +10,8 @@
 #include "cli/selector.hpp"
 #include "vfio/binding.hpp"
 #include "vfio/binding_check.hpp"
+#include "vfio/binding_scope.hpp"
+#include "vfio/variant_driver.hpp"
 
 namespace pcivm::cli {
 
@@ -17,12 +19,8 @@ namespace {
 
 struct Arguments {
   std::vector<std::string> devices;
+  vfio::Scope scope;
   std::string driver;
-};
-
-struct Changed {
-  Bdf function;
-  vfio::Change change;
 };
 
 Result<std::vector<Bdf>> select_all(Context& context, const std::vector<std::string>& names) {
@@ -34,11 +32,14 @@ Result<std::vector<Bdf>> select_all(Context& context, const std::vector<std::str
   return functions;
 }
 
-Result<int> print_changes(Context& context, const std::vector<Changed>& changes) {
+template <class Request>
+Result<int> print_changes(Context& context, const std::vector<Request>& requests,
+                          const std::vector<vfio::Change>& changes) {
   Listing listing{.kind = "ChangeList",
                   .columns = {{.title = "ADDRESS"}, {.title = "DRIVER"}, {.title = "BEFORE"}, {.title = "CHANGED"}}};
-  for (const auto& [function, change] : changes) {
-    const auto address = function.to_string();
+  for (std::size_t index = 0; index < requests.size(); ++index) {
+    const auto& change = changes[index];
+    const auto address = requests[index].function.to_string();
     listing.rows.push_back({{address}, {change.after.driver}, {change.before.driver}, {change.changed ? "yes" : "no"}});
     listing.items.push_back({{"address", address},
                              {"changed", change.changed},
@@ -50,72 +51,55 @@ Result<int> print_changes(Context& context, const std::vector<Changed>& changes)
   return print(context, listing);
 }
 
-template <class Request>
-Result<int> print_preview(Context& context, const vfio::Host& host, const std::vector<Request>& requests) {
-  std::vector<std::string> steps;
-  for (const auto& request : requests) {
-    const auto more = TRY(vfio::preview(host, request));
-    steps.insert(steps.end(), more.begin(), more.end());
+Result<std::vector<vfio::BindRequest>> bind_requests(Context& context, const Arguments& args) {
+  std::vector<vfio::BindRequest> requests;
+  const auto named = TRY(select_all(context, args.devices));
+  for (const auto function : TRY(vfio::widen(context.root(), named, args.scope))) {
+    const bool automatic = args.driver == "auto";
+    requests.push_back({.function = function,
+                        .driver = automatic ? TRY(vfio::variant_driver(context.root(), function)) : args.driver,
+                        .force = context.options.force});
   }
-  return print_steps(context, steps);
-}
-
-// All or none: those already given away go back when a later one fails.
-Error take_back(const vfio::Host& host, const vfio::HostLock& lock, const std::vector<Changed>& done, Error cause) {
-  for (const auto& [function, change] : done) {
-    if (!change.changed) continue;
-    const auto back = vfio::release(host, lock, {.function = function, .driver = change.before.driver});
-    if (!back) return std::move(cause).within(back.error().text()).as(Errc::stranded);
-  }
-  return cause;
+  return requests;
 }
 
 Result<int> bind_devices(Context& context, const Arguments& args) {
   const auto host = host_of(context);
-  std::vector<vfio::BindRequest> requests;
-  for (const auto function : TRY(select_all(context, args.devices))) {
-    requests.push_back({.function = function, .driver = args.driver, .force = context.options.force});
-  }
-  if (context.options.dry_run) return print_preview(context, host, requests);
-  std::vector<Bdf> functions;
-  std::vector<Changed> changes;
+  const auto requests = TRY(bind_requests(context, args));
+  if (context.options.dry_run) return print_steps(context, TRY(vfio::preview(host, requests)));
+  std::vector<vfio::Change> changes;
   {
     const auto lock = TRY(begin_change(context, host));
-    for (const auto& request : requests) {
-      context.doing(fmt::format("binding {} to {}", request.function.to_string(), request.driver));
-      const auto change = vfio::bind(host, lock, request);
-      if (!change) return fail(take_back(host, lock, changes, change.error()));
-      changes.push_back({request.function, *change});
-      functions.push_back(request.function);
-    }
+    context.doing(fmt::format("binding {} functions", requests.size()));
+    changes = TRY(vfio::bind_all(host, lock, requests));
   }
+  std::vector<Bdf> functions;
+  for (const auto& request : requests) functions.push_back(request.function);
   // Not an obstacle to binding, which must be possible one by one, but to using what was bound.
   const auto usable = vfio::check_groups(context.root(), functions);
   if (!usable) context.note(fmt::format("not usable yet: {}; {}", usable.error().text(), usable.error().hint()));
-  return print_changes(context, changes);
+  return print_changes(context, requests, changes);
 }
 
 Result<int> release_devices(Context& context, const Arguments& args) {
   const auto host = host_of(context);
   std::vector<vfio::ReleaseRequest> requests;
-  for (const auto function : TRY(select_all(context, args.devices))) {
+  const auto named = TRY(select_all(context, args.devices));
+  for (const auto function : TRY(vfio::widen(context.root(), named, args.scope))) {
     vfio::ReleaseRequest request{.function = function, .force = context.options.force};
     if (!args.driver.empty()) request.driver = args.driver == "none" ? std::string{} : args.driver;
     requests.push_back(std::move(request));
   }
-  if (context.options.dry_run) return print_preview(context, host, requests);
-  std::vector<Changed> changes;
+  if (context.options.dry_run) return print_steps(context, TRY(vfio::preview(host, requests)));
   const auto lock = TRY(begin_change(context, host));
-  for (const auto& request : requests) {
-    context.doing(fmt::format("releasing {}", request.function.to_string()));
-    const auto change = TRY(vfio::release(host, lock, request));
-    changes.push_back({request.function, change});
-  }
-  return print_changes(context, changes);
+  context.doing(fmt::format("releasing {} functions", requests.size()));
+  return print_changes(context, requests, TRY(vfio::release_all(host, lock, requests)));
 }
 
 void add_devices(CLI::App& command, Arguments& args) {
   command.add_option("device", args.devices, kDeviceHelp)->required()->type_name("DEVICE");
+  command.add_flag("--group", args.scope.group, "all functions of the IOMMU group but bridges, together or not at all");
+  command.add_flag("--vfs", args.scope.vfs, "the virtual functions of DEVICE instead of itself");
 }
 
 }  // namespace
@@ -126,7 +110,11 @@ void add_device_bind(CLI::App& group, Context& context) {
   auto& command = add_command(group, context, "bind", "give functions to a driver for virtual machines",
                               [&args](Context& here) { return bind_devices(here, args); });
   add_devices(command, args);
-  command.add_option("--driver", args.driver, "the driver")->type_name("DRIVER")->capture_default_str();
+  command
+      .add_option("--driver", args.driver,
+                  "the driver; auto is the VFIO driver that the kernel has for this very device, else vfio-pci")
+      ->type_name("DRIVER")
+      ->capture_default_str();
 }
 
 void add_device_release(CLI::App& group, Context& context) {

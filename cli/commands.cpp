@@ -32,6 +32,7 @@ constexpr Entry kCommands[] = {
     {"device", add_device_show},
     {"device", add_device_bind},
     {"device", add_device_release},
+    {"device", add_device_reset},
     {"group", add_group_list},
     {"group", add_group_show},
     {"vf", add_vf_create},

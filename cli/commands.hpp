@@ -11,6 +11,7 @@ void add_device_list(CLI::App& group, Context& context);
 void add_device_show(CLI::App& group, Context& context);
 void add_device_bind(CLI::App& group, Context& context);
 void add_device_release(CLI::App& group, Context& context);
+void add_device_reset(CLI::App& group, Context& context);
 void add_doctor(CLI::App& root, Context& context);
 void add_group_list(CLI::App& group, Context& context);
 void add_group_show(CLI::App& group, Context& context);

@@ -17,6 +17,7 @@ namespace pcivm::cli {
 
 vfio::Host host_of(Context& context) {
   vfio::Host host{.root = context.root()};
+  if (context.root().live()) host.ioctls = &system_ioctl();
   if (context.options.timeout) {
     host.deadline = *context.options.timeout;
     host.numvfs_deadline = *context.options.timeout;

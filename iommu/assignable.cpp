@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "iommu/group.hpp"
+#include "iommu/quarantine.hpp"
 
 namespace pcivm::iommu {
 
@@ -45,6 +46,14 @@ void check_host(const HostCaps& host, std::vector<Reason>& reasons) {
                        .text = "the IOMMU does not remap interrupts: a guest could raise any interrupt of the host",
                        .fix = "enable x2APIC or interrupt remapping in the firmware setup"});
   }
+}
+
+void check_quarantine(const SysRoot& root, const Function& function, std::vector<Reason>& reasons) {
+  const auto found = quarantine_of(root, function.address);
+  if (!found) return;
+  reasons.push_back({.code = "quarantined",
+                     .text = fmt::format("in quarantine since {}: {}", found->since, found->reason),
+                     .fix = fmt::format("pcivm device reset {}", function.address.to_string())});
 }
 
 Result<void> check_group(const SysRoot& root, const HostCaps& host, const Function& function,
@@ -89,6 +98,7 @@ Result<Assignable> assignable(const SysRoot& root, const HostCaps& host, const F
     answer.reasons.push_back({.code = "bridge", .text = "it is a bridge", .fix = {}});
     return answer;
   }
+  check_quarantine(root, function, answer.reasons);
   TRY(check_group(root, host, function, answer.reasons));
   check_host(host, answer.reasons);
   check_use(users, answer.reasons);

@@ -13,7 +13,8 @@
 namespace pcivm::iommu {
 
 /// `code` is stable and is what --force names:
-///   bridge, no-iommu, no-iommu-group, group-not-viable, in-use, vfs-enabled, no-reset, no-interrupt-remapping, no-vfio
+///   bridge, no-iommu, no-iommu-group, group-not-viable, in-use, vfs-enabled, no-reset, no-interrupt-remapping,
+///   no-vfio, quarantined
 struct Reason {
   std::string code{};
   std::string text{};

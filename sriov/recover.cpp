@@ -63,7 +63,7 @@ Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::Ho
     // Bindings that could not be repaired are in the list already.
     if (!entry.record) continue;
     const auto intent = entry.record->get("intent");
-    if (intent == vfio::kIntentBind || intent == vfio::kIntentRelease) continue;
+    if (vfio::is_bindings_own(intent)) continue;
     auto state = repair(tools, entry.function, *entry.record);
     if (state) {
       TRY(vfio::forget_entry(host.root, entry.function));

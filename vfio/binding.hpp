@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct BindRequest {
   std::vector<std::string> force{};  ///< kinds of use that are no obstacle
   std::optional<Owner> managed{};    ///< set: for this process's VM, to be returned when it ends
   bool remember{true};               ///< keep a record of the former driver for release()
+  Settings settings{};               ///< to set beside the driver; release() puts the former values back
 };
 
 struct ReleaseRequest {
@@ -35,16 +37,24 @@ struct Change {
   DriverState after;
 };
 
-/// Binds `function` to `driver`. Already there is success without change. Before anything is touched: Errc::not_found,
-/// refused, busy, kernel (no such driver). Later: Errc::rolled_back, stranded or timeout.
+/// Binds each function to its driver, all or none, in one transaction (plan_all). Already there is success without
+/// change. Groups that no native driver is in afterwards are asked from the kernel: they must be viable. Before
+/// anything is touched: Errc::not_found, refused, busy, kernel (no such driver). Later: Errc::rolled_back, stranded or
+/// timeout.
+[[nodiscard]] Result<std::vector<Change>> bind_all(const Host& host, const HostLock& lock,
+                                                   std::span<const BindRequest> requests);
+/// The case of one function.
 [[nodiscard]] Result<Change> bind(const Host& host, const HostLock& lock, const BindRequest& request);
 
-/// Gives `function` back. Not given away is success without change. Fails as bind().
+/// Gives each function back, all or none. Not given away is success without change. Fails as bind_all().
+[[nodiscard]] Result<std::vector<Change>> release_all(const Host& host, const HostLock& lock,
+                                                      std::span<const ReleaseRequest> requests);
+/// The case of one function.
 [[nodiscard]] Result<Change> release(const Host& host, const HostLock& lock, const ReleaseRequest& request);
 
-/// What bind() or release() would write, after the same checks; empty when there is nothing to do.
-[[nodiscard]] Result<std::vector<std::string>> preview(const Host& host, const BindRequest& request);
-[[nodiscard]] Result<std::vector<std::string>> preview(const Host& host, const ReleaseRequest& request);
+/// What bind_all() or release_all() would write, after the same checks; empty when there is nothing to do.
+[[nodiscard]] Result<std::vector<std::string>> preview(const Host& host, std::span<const BindRequest> requests);
+[[nodiscard]] Result<std::vector<std::string>> preview(const Host& host, std::span<const ReleaseRequest> requests);
 
 /// What was done about one transaction that did not end.
 struct Repair {
@@ -52,8 +62,10 @@ struct Repair {
   std::string state;               ///< "returned to igbvf", "bound to vfio-pci", "gone", "replaced", "left: <why>"
   std::optional<Error> problem{};  ///< the entry is still there
 };
-/// Repairs bind and release entries that a crash left behind; others are not touched. An interrupted bind is undone,
-/// unless all but its last step was done; an interrupted release is completed.
+/// True for the intents that recover_bindings() repairs: bind, release, reset.
+[[nodiscard]] bool is_bindings_own(std::string_view intent);
+/// Repairs those entries when a crash left them behind; others are not touched. An interrupted bind is undone for
+/// all its functions, unless all but its last step was done for all of them; an interrupted release is completed.
 [[nodiscard]] Result<std::vector<Repair>> recover_bindings(const Host& host, const HostLock& lock);
 
 }  // namespace pcivm::vfio

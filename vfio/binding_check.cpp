@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -16,12 +15,14 @@
 #include "iommu/inventory.hpp"
 #include "vfio/binding_plan.hpp"
 #include "vfio/modules.hpp"
+#include "vfio/quarantine.hpp"
 
 namespace pcivm::vfio {
 
 namespace {
 
 constexpr std::uint32_t kBridgeClass{0x06};
+constexpr std::uint8_t kNoAnswer{0x7f};  // all ones without the multi-function bit
 
 // vfio_pci_dev_in_denylist() of Linux 6.12: Intel QAT, DSA and IAX, whose register space lets a guest hang the host.
 constexpr std::array<std::string_view, 8> kDenied{"0x19e2", "0x19e3", "0x37c8", "0x37c9",
@@ -39,20 +40,6 @@ Result<std::uint8_t> header_type(const SysRoot& root, Bdf function) {
   return static_cast<std::uint8_t>(std::to_integer<unsigned>(value[0]) & 0x7fU);
 }
 
-Result<void> check_endpoint(const SysRoot& root, Bdf function) {
-  const auto text = TRY(root.read(directory_of(function) + "/class"));
-  const auto code = TRY(parse_hex_prefixed<std::uint32_t>(text));
-  const auto type = TRY(header_type(root, function));
-  if (type != PCI_HEADER_TYPE_NORMAL || code >> 16U == kBridgeClass) {
-    return fail(
-        refusal(function,
-                fmt::format("is a bridge (class {}, header type {}); only endpoints can be given away", text, type),
-                "device.bridge")
-            .advise("name a device below it: pcivm device list"));
-  }
-  return {};
-}
-
 Result<void> check_denylist(const SysRoot& root, Bdf function) {
   const auto vendor = TRY(root.read(directory_of(function) + "/vendor"));
   const auto device = TRY(root.read(directory_of(function) + "/device"));
@@ -62,6 +49,34 @@ Result<void> check_denylist(const SysRoot& root, Bdf function) {
   return fail(refusal(function, fmt::format("({}:{}) is on the kernel's denylist of vfio-pci", vendor, device),
                       "device.denylisted")
                   .advise("vfio-pci.disable_denylist=1 lifts it, at the risk that a guest hangs the host"));
+}
+
+Result<void> check_group(const SysRoot& root, Bdf function) {
+  if (!root.link_name(directory_of(function) + "/iommu_group").empty()) return {};
+  return fail(refusal(function, "has no IOMMU group: nothing would confine its DMA", "device.no_iommu")
+                  .advise("switch on VT-d or AMD-Vi in the firmware and boot with intel_iommu=on (Intel); then "
+                          "/sys/kernel/iommu_groups is not empty"));
+}
+
+}  // namespace
+
+Result<void> check_endpoint(const SysRoot& root, Bdf function) {
+  const auto text = TRY(root.read(directory_of(function) + "/class"));
+  const auto code = TRY(parse_hex_prefixed<std::uint32_t>(text));
+  const auto type = TRY(header_type(root, function));
+  if (type == kNoAnswer) {
+    return fail(Error::make(Errc::kernel, fmt::format("{} does not answer (header type 0x7f)", function.to_string()))
+                    .coded(kSilentDevice)
+                    .advise(fmt::format("pcivm device reset {}", function.to_string())));
+  }
+  if (type != PCI_HEADER_TYPE_NORMAL || code >> 16U == kBridgeClass) {
+    return fail(
+        refusal(function,
+                fmt::format("is a bridge (class {}, header type {}); only endpoints can be given away", text, type),
+                "device.bridge")
+            .advise("name a device below it: pcivm device list"));
+  }
+  return {};
 }
 
 Result<void> check_no_vfs(const Host& host, Bdf function) {
@@ -75,15 +90,6 @@ Result<void> check_no_vfs(const Host& host, Bdf function) {
                   .advise(fmt::format("pcivm vf destroy {}", function.to_string())));
 }
 
-Result<void> check_group(const SysRoot& root, Bdf function) {
-  if (!root.link_name(directory_of(function) + "/iommu_group").empty()) return {};
-  return fail(refusal(function, "has no IOMMU group: nothing would confine its DMA", "device.no_iommu")
-                  .advise("switch on VT-d or AMD-Vi in the firmware and boot with intel_iommu=on (Intel); then "
-                          "/sys/kernel/iommu_groups is not empty"));
-}
-
-}  // namespace
-
 Result<void> check_driver_name(std::string_view driver) {
   const auto fits = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_'; };
   if (!driver.empty() && driver.size() < 64 && std::ranges::all_of(driver, fits)) return {};
@@ -91,12 +97,17 @@ Result<void> check_driver_name(std::string_view driver) {
                   .advise("letters, digits, '-' and '_', as below /sys/bus/pci/drivers"));
 }
 
-Result<void> check_bindable(const Host& host, Bdf function, std::string_view driver,
+Result<void> check_bindable(const Host& host, Bdf function, const Target& target,
                             const std::vector<std::string>& force) {
+  const bool to_vfio = is_vfio_driver(target.driver.value_or(""));
+  if (to_vfio) TRY(refuse_quarantined(host, function, force));
   TRY(check_endpoint(host.root, function));
-  if (is_vfio_driver(driver)) {
+  if (to_vfio) {
     TRY(check_denylist(host.root, function));
     TRY(check_group(host.root, function));
+    const auto chosen = target.settings.find("reset_method");
+    const auto first = chosen == target.settings.end() ? std::string{} : chosen->second;
+    TRY(refuse_unproven_reset(host, function, first.substr(0, first.find(' ')), force));
   }
   TRY(check_no_vfs(host, function));
   return refuse_in_use(host, function, force);
@@ -142,22 +153,6 @@ Result<void> ensure_driver(const SysRoot& root, std::string_view driver) {
     TRY(load_module(root, "vfio_iommu_type1"));
   }
   return {};
-}
-
-Result<void> await_vfio_node(const Host& host, Bdf function) {
-  using std::chrono::steady_clock;
-  const auto group = host.root.link_name(directory_of(function) + "/iommu_group");
-  const auto node = fmt::format("/dev/vfio/{}", group);
-  const auto end = steady_clock::now() + std::min(host.deadline, std::chrono::milliseconds{2'000});
-  for (;;) {
-    if (host.root.exists(node) || host.root.exists(directory_of(function) + "/vfio-dev")) return {};
-    if (steady_clock::now() >= end) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds{10});
-  }
-  return fail(
-      Error::make(Errc::kernel, fmt::format("{} is bound, but '{}' does not appear", function.to_string(), node))
-          .coded("vfio.no_node")
-          .advise("is /dev a devtmpfs, and is the vfio module loaded?"));
 }
 
 }  // namespace pcivm::vfio

@@ -10,13 +10,22 @@
 #include "base/bdf.hpp"
 #include "base/result.hpp"
 #include "vfio/binding_host.hpp"
+#include "vfio/binding_plan.hpp"
 
 namespace pcivm::vfio {
 
 /// Refuses bridges, functions that vfio-pci denies (drivers/vfio/pci/vfio_pci.c), PFs with VFs, functions without an
-/// IOMMU group, and, unless their kind is in `force`, functions in use. The checks for VFIO apply to its drivers only.
-[[nodiscard]] Result<void> check_bindable(const Host& host, Bdf function, std::string_view driver,
+/// IOMMU group, and, unless `force` names the check, functions in use, in quarantine or without a proven reset. The
+/// checks for VFIO apply to its drivers only.
+[[nodiscard]] Result<void> check_bindable(const Host& host, Bdf function, const Target& target,
                                           const std::vector<std::string>& force);
+
+inline constexpr std::string_view kSilentDevice{"device.silent"};
+/// Errc::refused when the function is a bridge or has no endpoint's header; Errc::kernel coded kSilentDevice when it
+/// does not answer at all.
+[[nodiscard]] Result<void> check_endpoint(const SysRoot& root, Bdf function);
+/// Errc::busy when the function is a PF with VFs.
+[[nodiscard]] Result<void> check_no_vfs(const Host& host, Bdf function);
 
 /// Errc::refused, naming them, when a group of `functions` has other members whose native drivers keep user space from
 /// owning it: opening any member would fail with EPERM.
@@ -27,8 +36,5 @@ namespace pcivm::vfio {
 
 /// Loads what `driver` needs. Errc::kernel when it cannot be had.
 [[nodiscard]] Result<void> ensure_driver(const SysRoot& root, std::string_view driver);
-
-/// Waits until the node by which user space opens the function is there: /dev/vfio/GROUP, or the cdev.
-[[nodiscard]] Result<void> await_vfio_node(const Host& host, Bdf function);
 
 }  // namespace pcivm::vfio

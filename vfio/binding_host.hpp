@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/bdf.hpp"
+#include "base/ioctl.hpp"
 #include "base/result.hpp"
 #include "base/sysroot.hpp"
 #include "iommu/in_use.hpp"
@@ -24,6 +25,8 @@ using UsersOf = std::function<Result<std::vector<iommu::InUse>>(const SysRoot&, 
 struct Host {
   const SysRoot& root;
   UsersOf users_of{iommu::users_of};
+  /// For asking the kernel about groups; null: they are not asked (another root than the live host).
+  IoctlPort* ioctls{nullptr};
   /// For one kernel call that may block (unbind, probe).
   std::chrono::milliseconds deadline{30'000};
   /// For sriov_numvfs, in which the PF driver makes all VFs: a minute was seen for 63 of them.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vfio/binding_plan.hpp"
 
+#include <algorithm>
+#include <array>
+#include <ranges>
+
 #include <fmt/format.h>
 
 namespace pcivm::vfio {
@@ -21,6 +25,26 @@ Step unbind(Bdf function, const std::string& driver) {
 }
 Step probe(Bdf function, const std::string& wanted) {
   return {StepKind::probe, function, "/sys/bus/pci/drivers_probe", function.to_string(), wanted};
+}
+
+Step set_value(Bdf function, const std::string& file, const std::string& value) {
+  return {StepKind::set_value, function, fmt::format("{}/{}", directory_of(function), file), value, {}};
+}
+
+// vfio-pci allows runtime suspend when it binds and forbids it when it unbinds (vfio_pci_core.c), and native drivers do
+// as they like: what is to hold must be written after the probe.
+bool set_by_probing(std::string_view file) { return file == "power/control"; }
+
+bool touches_driver(const Step& step) { return step.kind == StepKind::unbind || step.kind == StepKind::probe; }
+
+void set_values(const Situation& now, const Target& target, std::vector<Step>& steps, bool after_probing) {
+  const bool probed = std::ranges::any_of(steps, touches_driver);
+  for (const auto& [file, value] : target.settings) {
+    if (set_by_probing(file) != after_probing) continue;
+    const auto found = now.settings.find(file);
+    const bool holds = found != now.settings.end() && found->second == value;
+    if (!holds || (after_probing && probed)) steps.push_back(set_value(now.function, file, value));
+  }
 }
 
 // Probing whatever matches: a VF whose PF has autoprobe off is only probed while it is on, or by override
@@ -83,6 +107,7 @@ std::string describe(const Step& step) { return fmt::format("write '{}' to '{}'"
 
 std::vector<Step> plan(const Situation& now, const Target& target) {
   std::vector<Step> steps;
+  set_values(now, target, steps, false);
   const auto& function = now.function;
   const bool stays = target.driver && *target.driver == now.state.driver;
   const bool named = target.driver && !target.driver->empty();
@@ -99,7 +124,24 @@ std::vector<Step> plan(const Situation& now, const Target& target) {
   if (target.autoprobe && now.physfn && *target.autoprobe != now.autoprobe) {
     steps.push_back(set_autoprobe(now, *target.autoprobe));
   }
+  set_values(now, target, steps, true);
   return steps;
+}
+
+std::vector<Step> plan_all(std::span<const Move> moves) {
+  std::array<std::vector<Step>, 3> phases;
+  for (const auto& move : moves) {
+    auto steps = plan(move.now, move.target);
+    const auto driver = std::ranges::find_if(steps, touches_driver);
+    const bool unbinds = driver != steps.end() && driver->kind == StepKind::unbind;
+    std::move(steps.begin(), driver, std::back_inserter(phases[0]));
+    if (unbinds) phases[1].push_back(*driver);
+    std::move(driver + (unbinds ? 1 : 0), steps.end(), std::back_inserter(phases[2]));
+  }
+  std::ranges::reverse(phases[1]);
+  std::vector<Step> all;
+  for (auto& phase : phases) std::ranges::move(phase, std::back_inserter(all));
+  return all;
 }
 
 Result<Situation> situation(const Host& host, Bdf function) {
@@ -119,6 +161,20 @@ Result<Situation> situation(const Host& host, Bdf function) {
     now.autoprobe = !autoprobe || *autoprobe != "0";
   }
   return now;
+}
+
+Result<Settings> read_settings(const Host& host, Bdf function, const Settings& wanted) {
+  Settings found;
+  for (const auto& [file, value] : wanted) {
+    const auto path = fmt::format("{}/{}", directory_of(function), file);
+    if (!host.root.exists(path)) {
+      return fail(
+          Error::make(Errc::refused, fmt::format("{} has no '{}' to set to '{}'", function.to_string(), file, value))
+              .coded("device.no_setting"));
+    }
+    found[file] = TRY(read_within(host, path));
+  }
+  return found;
 }
 
 Result<std::string> identity_of(const SysRoot& root, Bdf function) {
@@ -142,6 +198,7 @@ Result<std::string> identity_of(const SysRoot& root, Bdf function) {
 Result<void> apply(const Host& host, const Step& step) {
   switch (step.kind) {
     case StepKind::set_override:
+    case StepKind::set_value:
     case StepKind::set_autoprobe: TRY(write(host, step)); return expect_value(host, step);
     case StepKind::unbind: TRY(write(host, step)); return expect_driver(host, step, "");
     case StepKind::probe: return apply_probe(host, step);

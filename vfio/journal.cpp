@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vfio/journal.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::string_view kJournal{"/run/pcivm/journal"};
 constexpr std::string_view kBound{"/run/pcivm/bound"};
+constexpr std::string_view kSetting{"setting."};
 
 std::string file_of(std::string_view directory, Bdf function) {
   return fmt::format("{}/{}", directory, function.to_string());
@@ -65,6 +67,25 @@ Result<std::vector<LeftOver>> left_over(const SysRoot& root) {
 
 Result<void> forget_entry(const SysRoot& root, Bdf function) { return erase(root, file_of(kJournal, function)); }
 
+void put_settings(Record& record, const Settings& settings) {
+  for (const auto& [file, value] : settings) {
+    auto key = fmt::format("{}{}", kSetting, file);
+    std::ranges::replace(key, '/', '.');
+    record.set(key, value);
+  }
+}
+
+Settings settings_in(const Record& record) {
+  Settings settings;
+  for (const auto& [key, value] : record.fields()) {
+    if (!key.starts_with(kSetting)) continue;
+    auto file = key.substr(kSetting.size());
+    std::ranges::replace(file, '.', '/');
+    settings[file] = value;
+  }
+  return settings;
+}
+
 Result<Owner> Owner::of(const SysRoot& root, int pid) {
   const auto stat = TRY(root.read(fmt::format("/proc/{}/stat", pid)));
   // Field 2 is the command in brackets and may hold anything, so counting starts behind its last bracket.
@@ -86,7 +107,8 @@ Result<Bound> load_bound(const SysRoot& root, Bdf function) {
                .identity = record.get("identity"),
                .former = {.driver = record.get("former_driver"), .driver_override = record.get("former_override")},
                .managed = record.get("managed") == "1",
-               .owner = {.pid = pid ? static_cast<int>(*pid) : 0, .start = record.get("owner_start")}};
+               .owner = {.pid = pid ? static_cast<int>(*pid) : 0, .start = record.get("owner_start")},
+               .former_settings = settings_in(record)};
 }
 
 Result<void> store_bound(const SysRoot& root, const Bound& bound) {
@@ -97,6 +119,7 @@ Result<void> store_bound(const SysRoot& root, const Bound& bound) {
   record.set("managed", bound.managed ? "1" : "0");
   record.set("owner_pid", fmt::to_string(bound.owner.pid));
   record.set("owner_start", bound.owner.start);
+  put_settings(record, bound.former_settings);
   return store(root, file_of(kBound, bound.function), record);
 }
 

@@ -50,6 +50,10 @@ struct LeftOver {
 [[nodiscard]] Result<std::vector<LeftOver>> left_over(const SysRoot& root);
 [[nodiscard]] Result<void> forget_entry(const SysRoot& root, Bdf function);
 
+/// Settings inside a record, for the journal and for Bound alike.
+void put_settings(Record& record, const Settings& settings);
+[[nodiscard]] Settings settings_in(const Record& record);
+
 /// A process, told from a later one with the same number by its start time (/proc/PID/stat, field 22).
 struct Owner {
   int pid{};
@@ -65,8 +69,9 @@ struct Bound {
   Bdf function;
   std::string identity;
   DriverState former;
-  bool managed{};  ///< bound for one VM, to be returned when that ends; otherwise by `pcivm device bind`
-  Owner owner;     ///< of a managed one
+  bool managed{};              ///< bound for one VM, to be returned when that ends; otherwise by `pcivm device bind`
+  Owner owner;                 ///< of a managed one
+  Settings former_settings{};  ///< of those that the bind changed
 };
 /// Errc::not_found when there is none; a damaged one is Errc::invalid.
 [[nodiscard]] Result<Bound> load_bound(const SysRoot& root, Bdf function);

@@ -18,6 +18,7 @@ class Record final {
   /// Empty when there is no such key.
   [[nodiscard]] std::string get(std::string_view key) const;
   [[nodiscard]] bool has(std::string_view key) const;
+  [[nodiscard]] const std::map<std::string, std::string, std::less<>>& fields() const { return fields_; }
 
   [[nodiscard]] std::string serialize() const;
   /// Accepts exactly what serialize() makes; anything cut short or changed is Errc::invalid.

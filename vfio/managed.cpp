@@ -37,18 +37,6 @@ Result<ManagedBinding> adopt(const Host& host, Bdf function, const std::string& 
                         .former = inherited ? bound->former : DriverState{}};
 }
 
-Result<ManagedBinding> acquire_one(const Host& host, const HostLock& lock, const AcquireRequest& request, Bdf function,
-                                   const Owner& self) {
-  const auto now = TRY(situation(host, function));
-  const auto identity = TRY(identity_of(host.root, function));
-  TRY(refuse_foreign(host, function, self));
-  if (now.state.driver == request.driver) return adopt(host, function, identity, self, request.force);
-  const BindRequest bind_request{
-      .function = function, .driver = request.driver, .force = request.force, .managed = self};
-  const auto change = TRY(bind(host, lock, bind_request));
-  return ManagedBinding{.function = function, .identity = identity, .must_return = true, .former = change.before};
-}
-
 Result<void> return_one(const Host& host, const HostLock& lock, const ManagedBinding& binding) {
   if (!binding.must_return) return {};
   const auto identity = identity_of(host.root, binding.function);
@@ -76,8 +64,23 @@ Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRe
   const auto self = TRY(Owner::of(host.root, ::getpid()));
   for (const auto function : request.functions) TRY(situation(host, function));
   TRY(check_groups(host.root, request.functions));
+  std::vector<BindRequest> wanted;
   for (const auto function : request.functions) {
-    bindings.push_back(TRY(acquire_one(host, lock, request, function, self)));
+    const auto now = TRY(situation(host, function));
+    TRY(refuse_foreign(host, function, self));
+    if (is_vfio_driver(now.state.driver)) {
+      const auto identity = TRY(identity_of(host.root, function));
+      bindings.push_back(TRY(adopt(host, function, identity, self, request.force)));
+    } else {
+      wanted.push_back({.function = function, .driver = request.driver, .force = request.force, .managed = self});
+    }
+  }
+  const auto changes = TRY(bind_all(host, lock, wanted));
+  for (std::size_t index = 0; index < wanted.size(); ++index) {
+    bindings.push_back({.function = wanted[index].function,
+                        .identity = TRY(identity_of(host.root, wanted[index].function)),
+                        .must_return = true,
+                        .former = changes[index].before});
   }
   return {};
 }

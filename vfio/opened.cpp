@@ -129,7 +129,7 @@ Result<std::uint32_t> group_of(const SysRoot& root, Bdf address) {
     const auto& driver = function.driver;
     return fail(
         Error::make(Errc::refused, fmt::format("its driver is {}, wanted vfio-pci", driver.empty() ? "none" : driver))
-            .advise(fmt::format("pcivm device bind {} vfio-pci", address.to_string())));
+            .advise(fmt::format("pcivm device bind {}", address.to_string())));
   }
   return *function.iommu_group;
 }
@@ -165,6 +165,12 @@ std::vector<IovaRange> OpenedVfio::reserved() const {
   const auto [from, to] = std::ranges::unique(all);
   all.erase(from, to);
   return all;
+}
+
+Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint32_t number) {
+  const auto group = TRY(iommu::read_group(root, number));
+  const auto node = TRY(open_node(root, number));
+  return check_viable(port, node.ref(), group);
 }
 
 Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses) {

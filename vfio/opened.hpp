@@ -49,4 +49,7 @@ struct OpenedVfio {
 /// invalid: a function given twice.
 [[nodiscard]] Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses);
 
+/// Opens the group's node, asks whether it is viable and closes it. Fails as open_devices().
+[[nodiscard]] Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint32_t number);
+
 }  // namespace pcivm::vfio

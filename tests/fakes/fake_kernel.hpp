@@ -4,6 +4,7 @@
 // the number of the write.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <functional>
 #include <map>
@@ -83,6 +84,7 @@ class FakeKernel final {
     tree_.file(directory + "/subsystem_device", "0xa04c\n");
     tree_.file(directory + "/class", "0x020000\n");
     tree_.file(directory + "/config", std::string(64, '\0'));
+    tree_.file(directory + "/reset_method", "flr\n");
     if (group >= 0) {
       tree_.link(directory + "/iommu_group", fmt::format("../../../../kernel/iommu_groups/{}", group));
       tree_.link(fmt::format("/sys/kernel/iommu_groups/{}/devices/{}", group, bdf),
@@ -130,6 +132,12 @@ class FakeKernel final {
   [[nodiscard]] int count() const { return count_; }
   /// How often VFs were removed.
   [[nodiscard]] int lifetimes() const { return lifetimes_; }
+  /// Called when a driver was bound to a function.
+  void on_bound(std::function<void(const std::string& bdf)> hook) { on_bound_ = std::move(hook); }
+  /// Answers a write of 1 to a function's "reset".
+  void on_reset(std::function<int()> hook) { on_reset_ = std::move(hook); }
+  /// After a change of at(): makes the tree say so.
+  void refresh(const std::string& bdf) { show(bdf); }
 
   [[nodiscard]] static std::string device_directory(const std::string& bdf) { return "/sys/bus/pci/devices/" + bdf; }
   [[nodiscard]] static std::string vf_name(const std::string& pf, unsigned index) {
@@ -163,12 +171,22 @@ class FakeKernel final {
     if (file == "drivers_probe") return drivers_probe(value);
     if (file == "bind") return driver_bind(name, value);
     if (file == "unbind") return driver_unbind(name, value);
+    if (path.ends_with("/power/control") || file == "reset_method" || file == "d3cold_allowed") {
+      return set_value(path, value);
+    }
     if (!functions_.contains(name)) return others_ ? others_(path, value) : ENOENT;
+    if (file == "reset") return on_reset_ ? on_reset_() : 0;
     if (file == "driver_override") return set_override(name, value);
     if (file == "sriov_numvfs") return set_num_vfs(name, value);
     if (file == "sriov_vf_msix_count") return set_msix(name, value);
     if (file == "sriov_drivers_autoprobe") return set_autoprobe(name, value);
     return others_ ? others_(path, value) : EACCES;
+  }
+
+  int set_value(const std::string& path, const std::string& value) {
+    if (!root_.exists(path)) return ENOENT;
+    tree_.file(path, value + "\n");
+    return 0;
   }
 
   int set_override(const std::string& bdf, const std::string& value) {
@@ -193,6 +211,7 @@ class FakeKernel final {
     if (driver == "vfio-pci" && at(bdf).num_vfs > 0) return EBUSY;
     at(bdf).driver = driver;
     show(bdf);
+    if (on_bound_) on_bound_(bdf);
     return 0;
   }
 
@@ -303,12 +322,16 @@ class FakeKernel final {
     tree_.remove(directory + "/driver");
     if (!function.driver.empty()) tree_.link(directory + "/driver", "../../drivers/" + function.driver);
     const auto id = device_ids_.at(bdf).substr(2);
+    const auto code = root_.read(directory + "/class").value().substr(3);
     tree_.file(directory + "/uevent",
-               fmt::format("{}PCI_CLASS=20000\nPCI_ID=8086:{}\nPCI_SUBSYS_ID=8086:A04C\nPCI_SLOT_NAME={}\n",
-                           function.driver.empty() ? "" : "DRIVER=" + function.driver + "\n", id, bdf));
+               fmt::format("{}PCI_CLASS={}\nPCI_ID=8086:{}\nPCI_SUBSYS_ID=8086:A04C\nPCI_SLOT_NAME={}\n",
+                           function.driver.empty() ? "" : "DRIVER=" + function.driver + "\n", code, id, bdf));
     const auto node = fmt::format("/dev/vfio/{}", groups_.at(bdf));
-    if (function.driver == "vfio-pci") tree_.file(node, "");
-    if (function.driver != "vfio-pci") tree_.remove(node);
+    const bool owned = std::ranges::any_of(functions_, [&](const auto& other) {
+      return groups_.at(other.first) == groups_.at(bdf) && other.second.driver == "vfio-pci";
+    });
+    if (owned) tree_.file(node, "");
+    if (!owned) tree_.remove(node);
     if (!function.physfn.empty()) tree_.file(directory + "/config", config_with_msix(function.msix));
     if (function.total_msix != 0)
       tree_.file(directory + "/sriov_vf_total_msix", fmt::format("{}\n", function.total_msix));
@@ -326,6 +349,8 @@ class FakeKernel final {
   std::map<std::pair<std::string, std::string>, int> probe_errors_;
   std::vector<std::string> writes_;
   WriteHook others_;
+  std::function<void(const std::string&)> on_bound_;
+  std::function<int()> on_reset_;
   unsigned vf_limit_{1000};
   Fault fault_{};
   int count_{};

@@ -476,7 +476,8 @@ TEST_F(Binding, AnEntryOfAVanishedOrReplacedFunctionIsDropped) {
 
 TEST_F(Binding, PreviewListsTheWritesAndMakesNone) {
   kernel_.inject({});
-  const auto lines = preview(host_, BindRequest{.function = bdf(kNic)});
+  const std::vector requests{BindRequest{.function = bdf(kNic)}};
+  const auto lines = preview(host_, requests);
   ASSERT_THAT(lines, IsOk());
   ASSERT_EQ(lines->size(), 3U);
   EXPECT_EQ(lines->at(1), "write '0000:02:00.0' to '/sys/bus/pci/drivers/e1000e/unbind'");
