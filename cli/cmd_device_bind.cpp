@@ -21,6 +21,9 @@ struct Arguments {
   std::vector<std::string> devices;
   vfio::Scope scope;
   std::string driver;
+  std::string reset_method;  // these three: empty = left as it is
+  std::string d3cold;
+  std::string power;
 };
 
 Result<std::vector<Bdf>> select_all(Context& context, const std::vector<std::string>& names) {
@@ -51,6 +54,18 @@ Result<int> print_changes(Context& context, const std::vector<Request>& requests
   return print(context, listing);
 }
 
+vfio::Settings settings_of(const Arguments& args) {
+  vfio::Settings settings;
+  if (!args.reset_method.empty()) {
+    auto methods = args.reset_method;
+    std::ranges::replace(methods, ',', ' ');  // as the kernel's file has them
+    settings["reset_method"] = methods;
+  }
+  if (!args.d3cold.empty()) settings["d3cold_allowed"] = args.d3cold == "on" ? "1" : "0";
+  if (!args.power.empty()) settings["power/control"] = args.power;
+  return settings;
+}
+
 Result<std::vector<vfio::BindRequest>> bind_requests(Context& context, const Arguments& args) {
   std::vector<vfio::BindRequest> requests;
   const auto named = TRY(select_all(context, args.devices));
@@ -58,7 +73,8 @@ Result<std::vector<vfio::BindRequest>> bind_requests(Context& context, const Arg
     const bool automatic = args.driver == "auto";
     requests.push_back({.function = function,
                         .driver = automatic ? TRY(vfio::variant_driver(context.root(), function)) : args.driver,
-                        .force = context.options.force});
+                        .force = context.options.force,
+                        .settings = settings_of(args)});
   }
   return requests;
 }
@@ -115,6 +131,20 @@ void add_device_bind(CLI::App& group, Context& context) {
                   "the driver; auto is the VFIO driver that the kernel has for this very device, else vfio-pci")
       ->type_name("DRIVER")
       ->capture_default_str();
+  command
+      .add_option("--reset-method", args.reset_method,
+                  "reset by these methods only, in this order (flr,pm,bus); put back at release")
+      ->type_name("METHODS");
+  command.add_option("--d3cold", args.d3cold, "may the function lose its power when idle; put back at release")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->type_name("on|off");
+  command
+      .add_option(
+          "--power", args.power,
+          "on keeps this function in D0 when idle, auto lets vfio-pci suspend it (its parameter disable_idle_d3 "
+          "is for all functions of the host); put back at release")
+      ->check(CLI::IsMember({"on", "auto"}))
+      ->type_name("on|auto");
 }
 
 void add_device_release(CLI::App& group, Context& context) {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // pcivm device reset DEVICE...
-#include <fmt/format.h>
-
 #include "cli/commands.hpp"
 #include "cli/host_change.hpp"
 #include "cli/render.hpp"
@@ -40,17 +38,14 @@ Result<int> reset_devices(Context& context, const Arguments& args) {
   const auto requests = TRY(requests_of(context, args));
   if (context.options.dry_run) return preview_resets(context, host, requests);
   const auto lock = TRY(begin_change(context, host));
-  Listing listing{.kind = "ResetList",
-                  .columns = {{.title = "ADDRESS"}, {.title = "METHOD"}, {.title = "MILLISECONDS", .right = true}}};
+  Listing listing{.kind = "ResetList", .columns = {{.title = "ADDRESS"}, {.title = "METHOD"}, {.title = "STATE"}}};
   for (const auto& request : requests) {
     const auto outcome = TRY(vfio::reset_function(host, lock, request));
     const auto address = request.function.to_string();
-    if (outcome.left_quarantine) context.note(fmt::format("{} is out of quarantine", address));
-    listing.rows.push_back({{address}, {outcome.method}, {fmt::to_string(outcome.took.count())}});
-    listing.items.push_back({{"address", address},
-                             {"leftQuarantine", outcome.left_quarantine},
-                             {"method", outcome.method},
-                             {"milliseconds", outcome.took.count()}});
+    const auto* state = outcome.left_quarantine ? "answers, out of quarantine" : "answers";
+    listing.rows.push_back({{address}, {outcome.method}, {state, Mark::good}});
+    listing.items.push_back(
+        {{"address", address}, {"leftQuarantine", outcome.left_quarantine}, {"method", outcome.method}});
   }
   return print(context, listing);
 }

@@ -14,7 +14,12 @@ namespace {
 constexpr auto* kEnableIommu = "enable VT-d or AMD-Vi in the firmware setup; on Intel also boot with intel_iommu=on";
 
 std::string fix_for(const InUse& user) {
-  if (user.kind == "vfio" || user.kind == "drm" || user.kind == "open") return "end that process";
+  if (user.kind == "vfio" || user.kind == "drm" || user.kind == "open" || user.kind == "rdma")
+    return "end that process";
+  if (user.kind == "boot") return "the host needs it for its next boot: take it out of /etc/fstab first";
+  if (user.kind == "hibernate") return "boot with another resume= or noresume";
+  if (user.kind == "kdump") return "name another target in /etc/kdump.conf";
+  if (user.kind == "console") return "boot with another console=, or without the firmware's framebuffer";
   if (user.kind == "mount") return "unmount it";
   if (user.kind == "holder" || user.kind == "claimed") return "stop the volume, array or pool on it";
   if (user.kind == "netns") return "bring its interface back to this network namespace";

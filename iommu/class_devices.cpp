@@ -15,6 +15,12 @@ std::string_view directory_of(DeviceClass kind) {
     case DeviceClass::net: return "/sys/class/net";
     case DeviceClass::block: return "/sys/class/block";
     case DeviceClass::drm: return "/sys/class/drm";
+    case DeviceClass::graphics: return "/sys/class/graphics";
+    case DeviceClass::nvme: return "/sys/class/nvme";
+    case DeviceClass::nvme_generic: return "/sys/class/nvme-generic";
+    case DeviceClass::sound: return "/sys/class/sound";
+    case DeviceClass::infiniband_verbs: return "/sys/class/infiniband_verbs";
+    case DeviceClass::tty: return "/sys/class/tty";
   }
   return {};
 }

@@ -14,7 +14,17 @@
 
 namespace pcivm::iommu {
 
-enum class DeviceClass : std::uint8_t { net, block, drm };
+enum class DeviceClass : std::uint8_t {
+  net,
+  block,
+  drm,
+  graphics,          ///< framebuffers, fb0
+  nvme,              ///< controllers, whose nodes take admin commands
+  nvme_generic,      ///< ng0n1
+  sound,             ///< controlC0, pcmC0D0p
+  infiniband_verbs,  ///< uverbs0
+  tty,               ///< serial ports
+};
 
 /// Names by function, sorted. Of block devices only whole ones; of an NVMe namespace with multipath the head, which is
 /// what gets mounted. Of DRM devices the nodes, not the connectors. Empty when the class does not exist.

@@ -13,6 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "iommu/boot_use.hpp"
+
 namespace pcivm::iommu {
 
 namespace {
@@ -118,7 +120,32 @@ Result<std::vector<Origin>> origins_of(const SysRoot& root) {
       if (!block.empty()) add_origin(origins, {.kind = "swap", .name = "swap", .block = block});
     }));
   }
+  for (const auto& need : boot_needs(root)) {
+    const bool numbers = !need.device.starts_with('/') && need.device.find(':') != std::string::npos;
+    const auto block = numbers ? root.link_name("/sys/dev/block/" + need.device) : block_of_path(root, need.device);
+    const bool mounted = std::ranges::any_of(
+        origins, [&](const Origin& one) { return one.block == block && (one.kind == "mount" || one.kind == "swap"); });
+    // Mounted says more, but a swap area that is also the place of hibernation is two things.
+    if (block.empty() || (mounted && need.kind == "boot")) continue;
+    add_origin(origins, {.kind = need.kind, .name = need.name, .block = block});
+  }
   return origins;
+}
+
+/// The cache devices of the set that "bcache0" belongs to; its "slaves" name the backing device only.
+std::vector<std::string> bcache_caches(const SysRoot& root, const std::string& path) {
+  constexpr std::string_view kLink{"cache"};
+  std::vector<std::string> caches;
+  const auto set = path + "/bcache/cache";
+  for (const std::string_view entry : root.list(set).value_or(std::vector<std::string>{})) {
+    if (!entry.starts_with(kLink) || entry == kLink) continue;
+    // .../block/nvme0n1/bcache
+    auto target = root.link(fmt::format("{}/{}", set, entry)).value_or("");
+    if (!target.ends_with("/bcache")) continue;
+    target.resize(target.rfind('/'));
+    caches.push_back(target.substr(target.rfind('/') + 1));
+  }
+  return caches;
 }
 
 /// The devices that `name` is made of, one level down; empty for a whole disk.
@@ -134,7 +161,11 @@ std::vector<std::string> below(const SysRoot& root, const std::string& name) {
     const auto backing = block_of_path(root, *file);
     return backing.empty() ? std::vector<std::string>{} : std::vector{backing};
   }
-  return root.list(path + "/slaves").value_or(std::vector<std::string>{});
+  auto slaves = root.list(path + "/slaves").value_or(std::vector<std::string>{});
+  if (name.starts_with("bcache")) {
+    for (auto& cache : bcache_caches(root, path)) slaves.push_back(std::move(cache));
+  }
+  return slaves;
 }
 
 void follow(const SysRoot& root, const std::string& kind, const std::string& chain, const std::string& name, int depth,

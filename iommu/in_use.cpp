@@ -7,10 +7,12 @@
 #include <fmt/format.h>
 
 #include "iommu/class_devices.hpp"
+#include "iommu/console_use.hpp"
 #include "iommu/disk_use.hpp"
 #include "iommu/group.hpp"
 #include "iommu/inventory.hpp"
 #include "iommu/netdev_use.hpp"
+#include "iommu/netns_use.hpp"
 #include "iommu/owner_use.hpp"
 #include "iommu/process_use.hpp"
 
@@ -28,9 +30,13 @@ struct Host {
   Names netdevs;
   Names disks;
   Names drm_nodes;
+  Names framebuffers;
+  Names serial_ports;
+  std::vector<std::pair<std::string_view, Names>> nodes;  ///< other character devices: directory in /dev, names
   std::map<std::string, std::vector<InUse>> disk_users;
   NetworkUse network;
   ProcessUse processes;
+  ConsoleUse consoles;
   bool ask_kernel{false};  ///< may open disks for an instant
 
   static Result<Host> read(const SysRoot& root) {
@@ -38,9 +44,17 @@ struct Host {
                 .netdevs = class_devices(root, DeviceClass::net),
                 .disks = class_devices(root, DeviceClass::block),
                 .drm_nodes = class_devices(root, DeviceClass::drm),
+                .framebuffers = class_devices(root, DeviceClass::graphics),
+                .serial_ports = class_devices(root, DeviceClass::tty),
+                .nodes = {{"", class_devices(root, DeviceClass::nvme)},
+                          {"", class_devices(root, DeviceClass::nvme_generic)},
+                          {"", class_devices(root, DeviceClass::tty)},
+                          {"snd/", class_devices(root, DeviceClass::sound)},
+                          {"infiniband/", class_devices(root, DeviceClass::infiniband_verbs)}},
                 .disk_users = TRY(iommu::disk_users(root)),
                 .network = NetworkUse::read(root),
-                .processes = ProcessUse::read(root)};
+                .processes = ProcessUse::read(root),
+                .consoles = ConsoleUse::read(root)};
   }
 };
 
@@ -80,9 +94,10 @@ bool interface_elsewhere(const Host& host, const Function& function) {
 void add_network_users(const Host& host, const Function& function, std::vector<InUse>& users) {
   for (const auto& netdev : names_of(host.netdevs, function.address)) append(users, host.network.of(host.root, netdev));
   if (interface_elsewhere(host, function)) {
+    const auto place = host.ask_kernel ? interface_in_namespace(host.root, function.address) : std::nullopt;
     users.push_back({.kind = "netns",
-                     .detail = fmt::format("driver {} is bound and its interface is not in this network namespace",
-                                           function.driver)});
+                     .detail = place.value_or(fmt::format(
+                         "driver {} is bound and its interface is not in this network namespace", function.driver))});
   }
 }
 
@@ -92,7 +107,19 @@ void add_graphics_users(const Host& host, const Function& function, std::vector<
   if (console && !leaves_dma_to_user(function.driver)) {
     users.push_back({.kind = "boot-vga", .detail = "the firmware's console is on it"});
   }
+  append(users, host.consoles.of(function.address, names_of(host.framebuffers, function.address),
+                                 names_of(host.serial_ports, function.address)));
   for (const auto& node : names_of(host.drm_nodes, function.address)) append(users, host.processes.drm(node));
+}
+
+void add_node_users(const Host& host, const Function& function, std::vector<InUse>& users) {
+  for (const auto& [directory, names] : host.nodes) {
+    for (const auto& name : names_of(names, function.address)) {
+      // An RDMA application holds its device by the verbs node alone.
+      const auto* kind = directory == "infiniband/" ? "rdma" : "open";
+      append(users, host.processes.node(kind, fmt::format("/dev/{}{}", directory, name)));
+    }
+  }
 }
 
 std::vector<InUse> users_in(const Host& host, const Function& function) {
@@ -100,6 +127,7 @@ std::vector<InUse> users_in(const Host& host, const Function& function) {
   add_disk_users(host, function, users);
   add_network_users(host, function, users);
   add_graphics_users(host, function, users);
+  add_node_users(host, function, users);
   append(users, other_owners(host.root, function.address));
   if (function.is_vf()) return users;
   for (const auto address : virtual_functions(host.root, function.address).value_or(std::vector<Bdf>{})) {

@@ -16,8 +16,12 @@ namespace pcivm::iommu {
 ///   vfio       a process holds its VFIO group or device
 ///   mount      a mounted file system is on it, through partitions, dm, md and loop devices
 ///   swap       a swap device is on it, through the same
+///   boot       /, /usr, /boot or the EFI system partition of /etc/fstab is on it, though not mounted now
+///   hibernate  the host would resume from it
+///   kdump      a dump of the host's kernel would go to it
 ///   holder     a dm, md or bcache device is on it, though nothing of that is mounted
-///   open       a process holds its disk open
+///   open       a process holds its disk, NVMe controller, sound or serial node open
+///   rdma       a process holds its RDMA node open
 ///   claimed    the kernel holds its disk exclusively, and none of the above says for what (ZFS, another namespace)
 ///   route      a default route leaves through it, also over a bridge, bond or VLAN
 ///   ssh        the SSH session that runs this command comes in through it
@@ -26,6 +30,7 @@ namespace pcivm::iommu {
 ///   upper      its network interface carries a VLAN, macvlan or the like
 ///   netns      its network interface was moved to another network namespace
 ///   boot-vga   the firmware's console is on it
+///   console    terminals, kernel messages or the firmware's framebuffer are on it
 ///   drm        a process holds its graphics node
 ///   driverctl  driverctl is configured to set its driver
 ///   libvirt    a running libvirt domain has it

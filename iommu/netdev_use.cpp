@@ -4,13 +4,14 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "base/parse.hpp"
-#include "iommu/ip_routes.hpp"
+#include "iommu/kernel_routes.hpp"
 
 namespace pcivm::iommu {
 
@@ -38,12 +39,23 @@ std::string parent_of(const SysRoot& root, const std::string& pid) {
   return {};
 }
 
-/// Address of the SSH client. sudo drops SSH_CONNECTION from the environment, so the parents are asked too.
-std::string ssh_peer(const SysRoot& root) {
+struct SshSession {
+  std::string peer;   ///< address of the client; empty = no session
+  std::string local;  ///< address of this host that it came to
+};
+
+/// SSH_CONNECTION is "client port server port". sudo drops it from the environment, so the parents are asked too.
+SshSession ssh_session(const SysRoot& root) {
   std::string pid{"self"};
   for (int i = 0; i < kMaxParents && !pid.empty() && pid != "0"; ++i) {
     const auto connection = environment_of(root, pid, "SSH_CONNECTION");
-    if (!connection.empty()) return connection.substr(0, connection.find(' '));
+    if (!connection.empty()) {
+      std::istringstream words{connection};
+      SshSession session;
+      std::string port;
+      words >> session.peer >> port >> session.local;
+      return session;
+    }
     pid = parent_of(root, pid);
   }
   return {};
@@ -86,14 +98,29 @@ NetworkUse NetworkUse::read(const SysRoot& root) {
     const auto* text = route.ipv4 ? "default route" : "default route (IPv6)";
     if (std::ranges::find(reasons, text, &Reason::text) == reasons.end()) reasons.push_back({"route", text});
   }
-  const auto peer = ssh_peer(root);
-  if (const auto address = parse_ip(peer)) {
-    if (const auto netdev = netdev_towards(table, *address)) {
-      use.leaving_[*netdev].push_back({"ssh", fmt::format("this SSH session from {}", peer)});
-    }
+  for (const auto& [netdev, number] : root.live() ? default_routes_of_all_tables() : std::vector<TableDefault>{}) {
+    constexpr unsigned kMain{254};
+    if (number != kMain) use.leaving_[netdev].push_back({"route", fmt::format("default route of table {}", number)});
   }
   use.addresses_ = addresses(root);
+  use.add_ssh(root, table);
   return use;
+}
+
+// Packets of the session leave by the route to its peer and come in where its local address is; with policy routing
+// these may be two interfaces.
+void NetworkUse::add_ssh(const SysRoot& root, const std::vector<Route>& table) {
+  const auto session = ssh_session(root);
+  std::set<std::string> netdevs;
+  if (const auto address = parse_ip(session.peer)) {
+    if (const auto netdev = netdev_towards(table, *address)) netdevs.insert(*netdev);
+  }
+  for (const auto& [netdev, owned] : addresses_) {
+    if (std::ranges::find(owned, session.local) != owned.end()) netdevs.insert(netdev);
+  }
+  for (const auto& netdev : netdevs) {
+    leaving_[netdev].push_back({"ssh", fmt::format("this SSH session from {}", session.peer)});
+  }
 }
 
 std::vector<InUse> NetworkUse::of(const SysRoot& root, const std::string& netdev) const {
@@ -110,7 +137,10 @@ std::vector<InUse> NetworkUse::of(const SysRoot& root, const std::string& netdev
     users.push_back({"address", fmt::format("{} is up with {}", netdev, fmt::join(own->second, ", "))});
   }
   const auto master = root.link_name(path_of(netdev) + "/master");
-  if (!master.empty()) users.push_back({"bridge", fmt::format("{} is a port of {}", netdev, master)});
+  if (!master.empty()) {
+    const auto* about = master == "ovs-system" ? " (Open vSwitch)" : "";
+    users.push_back({"bridge", fmt::format("{} is a port of {}{}", netdev, master, about)});
+  }
   for (const auto& upper : uppers_of(root, netdev)) {
     if (upper != master) users.push_back({"upper", fmt::format("{} carries {}", netdev, upper)});
   }

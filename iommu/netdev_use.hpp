@@ -9,6 +9,7 @@
 
 #include "base/sysroot.hpp"
 #include "iommu/in_use.hpp"
+#include "iommu/ip_routes.hpp"
 
 namespace pcivm::iommu {
 
@@ -25,6 +26,8 @@ class NetworkUse final {
     std::string kind;  ///< "route" or "ssh"
     std::string text;
   };
+  void add_ssh(const SysRoot& root, const std::vector<Route>& table);
+
   std::map<std::string, std::vector<Reason>> leaving_;         ///< by the interface that the route names
   std::map<std::string, std::vector<std::string>> addresses_;  ///< by interface
 };

@@ -44,10 +44,29 @@ bool domain_has(std::string_view xml, Bdf address) {
   return false;
 }
 
+/// libvirt keeps the network state of a VF that it gave away in a file named by the PF's interface and the VF's number,
+/// "eth2_vf3" (src/util/virnetdev.c), and removes it when it has put the state back.
+bool in_hostdev_manager(const SysRoot& root, Bdf address) {
+  const auto physical = root.link_name(fmt::format("/sys/bus/pci/devices/{}/physfn", address.to_string()));
+  if (physical.empty()) return false;
+  const auto names = root.list("/run/libvirt/hostdevmgr").value_or(std::vector<std::string>{});
+  for (const auto& name : names) {
+    const auto mark = name.rfind("_vf");
+    if (mark == std::string::npos) continue;
+    const auto interface = fmt::format("/sys/bus/pci/devices/{}/net/{}", physical, name.substr(0, mark));
+    const auto link = fmt::format("/sys/bus/pci/devices/{}/virtfn{}", physical, name.substr(mark + 3));
+    if (root.exists(interface) && root.link_name(link) == address.to_string()) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<InUse> other_owners(const SysRoot& root, Bdf address) {
   std::vector<InUse> users;
+  if (in_hostdev_manager(root, address)) {
+    users.push_back({.kind = "libvirt", .detail = "/run/libvirt/hostdevmgr holds its network state"});
+  }
   const auto override_file = fmt::format("/etc/driverctl.d/{}", address.to_string());
   if (const auto driver = root.read(override_file)) {
     users.push_back({.kind = "driverctl", .detail = fmt::format("{} says '{}'", override_file, *driver)});

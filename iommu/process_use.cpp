@@ -43,30 +43,45 @@ std::string vm_of(const SysRoot& root, const std::string& pid, const std::vector
   return {};
 }
 
-// "qemu-system-x86", "pcivm, VM web1"
-std::string command_of(const SysRoot& root, const std::string& pid, const std::vector<std::string>& descriptors) {
-  const auto command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
-  const auto vm = vm_of(root, pid, descriptors);
-  return vm.empty() ? command : fmt::format("{}, VM {}", command, vm);
+// "pcivm device bind": the words up to the first option.
+std::string words_of(const SysRoot& root, std::string_view pid) {
+  std::istringstream words{root.read(fmt::format("/proc/{}/cmdline", pid)).value_or("")};
+  std::string line{"pcivm"};
+  std::string word;
+  std::getline(words, word, '\0');  // the program, by whatever path
+  while (std::getline(words, word, '\0') && !word.starts_with('-')) line += " " + word;
+  return line;
 }
 
 }  // namespace
 
-std::string ProcessUse::Holder::name() const { return fmt::format("pid {} ({})", pid, command); }
+std::string process_name(const SysRoot& root, const std::string& pid) {
+  auto command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
+  const auto descriptors = root.list(fmt::format("/proc/{}/fd", pid)).value_or(std::vector<std::string>{});
+  const auto vm = vm_of(root, pid, descriptors);
+  if (!vm.empty()) {
+    command += ", VM " + vm;
+  } else if (command == "pcivm") {
+    command = words_of(root, pid);
+  }
+  return fmt::format("pid {} ({})", pid, command);
+}
 
 void ProcessUse::read_process(const SysRoot& root, const std::string& pid) {
   const auto directory = fmt::format("/proc/{}/fd", pid);
   const auto numbers = root.list(directory);
   if (!numbers) return;  // ended, or of another user
   std::string command;
+  std::string name;
   for (const auto& number : *numbers) {
     auto path = root.link(fmt::format("{}/{}", directory, number)).value_or("");
     if (!path.starts_with("/dev/") && path != kUnnamedDevice) continue;
     if (path == kUnnamedDevice) {
       if (auto device = device_in_fdinfo(root, pid, number); !device.empty()) path = std::move(device);
     }
-    if (command.empty()) command = command_of(root, pid, *numbers);
-    holders_.push_back({.pid = pid, .command = command, .path = path});
+    if (command.empty()) command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
+    if (name.empty()) name = process_name(root, pid);
+    holders_.push_back({.pid = pid, .command = command, .name = name, .path = path});
   }
 }
 
@@ -102,18 +117,21 @@ std::vector<InUse> ProcessUse::vfio(const SysRoot& root, const Function& functio
   };
   for (const auto& holder : holders_) {
     if (!holds(holder)) continue;
-    InUse user{.kind = "vfio", .detail = holder.name()};
+    InUse user{.kind = "vfio", .detail = holder.name};
     if (holder.path == kUnnamedDevice) user.detail += " holds a VFIO device, perhaps this one";
     if (std::ranges::find(users, user) == users.end()) users.push_back(std::move(user));
   }
   return users;
 }
 
-std::vector<InUse> ProcessUse::drm(const std::string& node) const {
+std::vector<InUse> ProcessUse::drm(const std::string& node) const { return this->node("drm", "/dev/dri/" + node); }
+
+std::vector<InUse> ProcessUse::node(const std::string& kind, const std::string& path) const {
   std::vector<InUse> users;
   for (const auto& holder : holders_) {
-    InUse user{.kind = "drm", .detail = fmt::format("{} -> /dev/dri/{}", holder.name(), node)};
-    if (holder.path == "/dev/dri/" + node && std::ranges::find(users, user) == users.end()) users.push_back(user);
+    if (holder.path != path) continue;
+    InUse user{.kind = kind, .detail = fmt::format("{} -> {}", holder.name, path)};
+    if (std::ranges::find(users, user) == users.end()) users.push_back(std::move(user));
   }
   return users;
 }
@@ -126,7 +144,7 @@ std::vector<InUse> ProcessUse::disk(const SysRoot& root, const std::string& disk
     const bool partition = root.exists(fmt::format("/sys/class/block/{}/{}/partition", disk, name));
     if (holder.path != "/dev/" + disk && !(partition && holder.path == "/dev/" + name)) continue;
     const auto chain = partition ? fmt::format("{} -> {}", name, disk) : disk;
-    InUse user{.kind = "open", .detail = fmt::format("{} -> {}", holder.name(), chain)};
+    InUse user{.kind = "open", .detail = fmt::format("{} -> {}", holder.name, chain)};
     if (std::ranges::find(users, user) == users.end()) users.push_back(std::move(user));
   }
   return users;

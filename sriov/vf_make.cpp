@@ -9,6 +9,7 @@
 
 #include "sriov/vf_access.hpp"
 #include "vfio/binding_check.hpp"
+#include "vfio/binding_verify.hpp"
 
 namespace pcivm::sriov {
 

@@ -7,6 +7,7 @@
 #include "vfio/binding_due.hpp"
 #include "vfio/binding_transaction.hpp"
 #include "vfio/binding_verify.hpp"
+#include "vfio/netdev_loss.hpp"
 
 namespace pcivm::vfio {
 
@@ -75,6 +76,14 @@ Result<void> remember(const Host& host, const BindRequest& request, const Due& d
   return store_bound(host.root, bound);
 }
 
+void tell_losses(const Host& host, std::span<const Due> dues) {
+  for (const auto& due : dues) {
+    const auto& [now, target] = due.move;
+    if (now.state.driver == *target.driver) continue;
+    if (const auto loss = netdev_loss(host.root, now.function)) host.note(*loss);
+  }
+}
+
 Result<void> carry_out(const Host& host, Transaction& transaction, Requests requests, std::span<const Due> dues) {
   TRY(transaction.carry_out());
   std::vector<Bdf> given;
@@ -83,6 +92,7 @@ Result<void> carry_out(const Host& host, Transaction& transaction, Requests requ
     given.push_back(due.move.now.function);
     TRY(await_vfio_node(host, given.back()));
     TRY(check_answers(host, given.back()));
+    TRY(check_power(host, given.back(), due.move.target.settings));
   }
   TRY(check_viable(host, given));
   // The memory comes before the end of the transaction: after a crash in between, the bind counts as done.
@@ -98,6 +108,7 @@ Result<std::vector<Change>> bind_all(const Host& host, const HostLock& /*lock*/,
   const auto dues = TRY(due_binds(host, requests, changes));
   if (dues.empty()) return changes;
   for (const auto& due : dues) TRY(ensure_driver(host.root, *due.move.target.driver));
+  tell_losses(host, dues);
   auto transaction = TRY(begin(host, dues));
   if (auto done = carry_out(host, transaction, requests, dues); !done) {
     put_records_back(host, dues);
@@ -117,6 +128,7 @@ Result<Change> bind(const Host& host, const HostLock& lock, const BindRequest& r
 Result<std::vector<std::string>> preview(const Host& host, Requests requests) {
   std::vector<Change> changes;
   const auto dues = TRY(due_binds(host, requests, changes));
+  tell_losses(host, dues);
   return described(dues);
 }
 

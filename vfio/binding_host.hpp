@@ -29,6 +29,8 @@ struct Host {
   IoctlPort* ioctls{nullptr};
   /// For one kernel call that may block (unbind, probe).
   std::chrono::milliseconds deadline{30'000};
+  /// For one read that only waits for a lock: held longer than this, somebody is stuck with it.
+  std::chrono::milliseconds read_deadline{5'000};
   /// For sriov_numvfs, in which the PF driver makes all VFs: a minute was seen for 63 of them.
   std::chrono::milliseconds numvfs_deadline{180'000};
   /// For the host lock.
@@ -43,7 +45,7 @@ struct Host {
 [[nodiscard]] Result<void> refuse_in_use(const Host& host, Bdf function, const std::vector<std::string>& force);
 
 /// The content of a sysfs file whose reader takes a lock that a stuck writer may hold (sriov_numvfs, driver_override):
-/// read in a child. Errc::timeout after the host's deadline.
+/// read in a child. Errc::timeout after the shorter of the host's deadlines, naming who is in the way (vfio/blocker).
 [[nodiscard]] Result<std::string> read_within(const Host& host, std::string_view path);
 /// One write(2) that may block: SysRoot::write_within() with the host's deadline, or with another.
 [[nodiscard]] Result<void> write_within(const Host& host, std::string_view path, std::string_view value);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "vfio/blocker.hpp"
 #include "vfio/modules.hpp"
 
 namespace pcivm::vfio {
@@ -141,8 +142,14 @@ Result<void> Transaction::close() {
 
 Error Transaction::undo(Error cause) {
   if (blocked(cause)) {
+    std::string blockers;
+    for (const auto& member : members_) {
+      if (!blockers.empty()) break;
+      blockers = blockers_of(host_->root, member.move.now.function);
+    }
     return std::move(cause)
-        .within(fmt::format("{} is blocked in the kernel and was left as it is", subject()))
+        .within(fmt::format("{} is blocked in the kernel and was left as it is{}{}", subject(),
+                            blockers.empty() ? "" : ": ", blockers))
         .advise("end the process that has it open, then: pcivm reconcile");
   }
   Result<void> first{};

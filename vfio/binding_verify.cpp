@@ -16,7 +16,6 @@
 #include "iommu/group.hpp"
 #include "iommu/inventory.hpp"
 #include "vfio/binding_check.hpp"
-#include "vfio/binding_plan.hpp"
 #include "vfio/opened.hpp"
 
 namespace pcivm::vfio {
@@ -65,6 +64,21 @@ Result<void> check_answers(const Host& host, Bdf function) {
                   .advise(fmt::format("pcivm device reset {}; a device that does not come back from D3cold may with "
                                       "pcivm device bind --d3cold off",
                                       function.to_string())));
+}
+
+Result<void> check_power(const Host& host, Bdf function, const Settings& settings) {
+  const auto wanted = settings.find("power/control");
+  if (wanted == settings.end() || wanted->second != "on") return {};
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds{2};
+  for (;;) {
+    // "unknown" is a function without power management, which has no other state.
+    const auto state = host.root.read(directory_of(function) + "/power_state").value_or("unknown");
+    if (state == "D0" || state == "unknown") return {};
+    if (std::chrono::steady_clock::now() >= end) {
+      return fail(Errc::kernel, fmt::format("{} is in {}, wanted D0", function.to_string(), state));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  }
 }
 
 Result<void> check_viable(const Host& host, std::span<const Bdf> functions) {

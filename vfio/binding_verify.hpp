@@ -7,6 +7,7 @@
 #include "base/bdf.hpp"
 #include "base/result.hpp"
 #include "vfio/binding_host.hpp"
+#include "vfio/binding_plan.hpp"
 
 namespace pcivm::vfio {
 
@@ -17,6 +18,10 @@ namespace pcivm::vfio {
 /// Wakes the function to D0 by a read of its configuration space and sees that it answers. Errc::kernel when all bits
 /// read as one: it does not come back from D3, or is dead. Errc::timeout when the read does not return.
 [[nodiscard]] Result<void> check_answers(const Host& host, Bdf function);
+
+/// With power/control "on" among `settings` the function must get to D0 and stay there: Errc::kernel after two seconds
+/// of another power state. vfio-pci suspends idle functions to D3hot otherwise, by a module parameter for all devices.
+[[nodiscard]] Result<void> check_power(const Host& host, Bdf function, const Settings& settings);
 
 /// Asks the kernel whether user space may own the groups of `functions` (VFIO_GROUP_GET_STATUS), where sysfs says that
 /// no native driver is in the way. Errc::refused, naming the group, when not. A group that somebody has open is viable.

@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <string>
 #include <thread>
 
 #include <fmt/format.h>
+
+#include "iommu/process_use.hpp"
 
 namespace pcivm::vfio {
 
@@ -34,12 +37,19 @@ Result<bool> try_lock(FdRef fd) {
   return true;
 }
 
-std::string holder(const SysRoot& root) {
+// The holder writes the file when it gets the lock, so its time of change is since when.
+std::string since(FdRef fd) {
+  struct stat found{};
+  if (::fstat(fd.number(), &found) != 0) return {};
+  const auto seconds = std::max<std::time_t>(0, std::time(nullptr) - found.st_mtim.tv_sec);
+  return fmt::format(" for {} s", seconds);
+}
+
+std::string holder(const SysRoot& root, FdRef fd) {
   const auto pid = root.read(kLockPath);
-  if (!pid || pid->empty()) return "another pcivm process";
-  const auto name = root.read(fmt::format("/proc/{}/comm", *pid));
-  if (name) return fmt::format("process {} ({})", *pid, *name);
-  return fmt::format("a kernel call that process {} started and did not survive", *pid);
+  if (!pid || pid->empty()) return "another pcivm process" + since(fd);
+  if (root.exists(fmt::format("/proc/{}/comm", *pid))) return iommu::process_name(root, *pid) + since(fd);
+  return fmt::format("a kernel call that process {} started and did not survive{}", *pid, since(fd));
 }
 
 void sign(FdRef fd) {
@@ -63,11 +73,12 @@ Result<HostLock> HostLock::take(const SysRoot& root, std::chrono::milliseconds w
     const bool locked = TRY(try_lock(fd.ref()));
     if (locked) break;
     if (steady_clock::now() >= end) {
-      return fail(Error::make(Errc::busy, fmt::format("the host lock '{}' is held by {}", kLockPath, holder(root)))
-                      .coded("host.locked")
-                      .advise("wait for it, or raise --timeout"));
+      return fail(
+          Error::make(Errc::busy, fmt::format("the host lock '{}' is held by {}", kLockPath, holder(root, fd.ref())))
+              .coded("host.locked")
+              .advise("wait for it, or raise --timeout"));
     }
-    if (on_wait && !told) on_wait(fmt::format("waiting for the host lock, held by {}", holder(root)));
+    if (on_wait && !told) on_wait(fmt::format("waiting for the host lock, held by {}", holder(root, fd.ref())));
     told = true;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - steady_clock::now());
     std::this_thread::sleep_for(std::clamp(left, std::chrono::milliseconds{1}, std::chrono::milliseconds{20}));

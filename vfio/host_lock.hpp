@@ -19,7 +19,7 @@ namespace pcivm::vfio {
 class HostLock final {
  public:
   /// Waits up to `wait`; `on_wait` is told once, with the holder, when there is something to wait for.
-  /// Errc::busy after that, naming the holder's pid.
+  /// Errc::busy after that, naming the holder's pid, its command and since when it has the lock.
   [[nodiscard]] static Result<HostLock> take(const SysRoot& root, std::chrono::milliseconds wait,
                                              const std::function<void(std::string_view)>& on_wait = {});
   HostLock(HostLock&&) noexcept = default;

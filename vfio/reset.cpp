@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <thread>
 
 #include <fmt/format.h>
@@ -89,7 +90,7 @@ std::vector<Step> steps_of(const Host& host, Bdf function, const std::string& me
 Result<void> write_reset(const Host& host, const Step& step) {
   const auto end = steady_clock::now() + host.deadline;
   for (;;) {
-    auto done = host.root.write_within(step.path, step.value, host.deadline);
+    auto done = write_within(host, step.path, step.value);
     if (done || done.error().sys_errno() != EAGAIN || steady_clock::now() >= end) return done;
     std::this_thread::sleep_for(std::chrono::milliseconds{100});
   }
@@ -145,9 +146,7 @@ Result<ResetOutcome> reset_function(const Host& host, const HostLock& /*lock*/, 
   record.set("identity", TRY(identity_of(host.root, function)));
   put_settings(record, {{"reset_method", TRY(read_within(host, method_file(function)))}});
   auto journal = TRY(Journal::begin(host.root, function, record));
-  const auto start = steady_clock::now();
   auto done = carry_out(host, journal, steps_of(host, function, method));
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - start);
   if (!done && blocked(done.error())) return fail(quarantined(host, function, std::move(done).error()));
   const auto back = done ? Result<void>{} : put_method_back(host, function, record);
   if (back) TRY(journal.close());
@@ -161,7 +160,7 @@ Result<ResetOutcome> reset_function(const Host& host, const HostLock& /*lock*/, 
   }
   const bool was = host.root.exists(fmt::format("/run/pcivm/quarantine/{}", function.to_string()));
   TRY(lift_quarantine(host.root, function));
-  return ResetOutcome{.method = method, .took = took, .left_quarantine = was};
+  return ResetOutcome{.method = method, .left_quarantine = was};
 }
 
 Result<std::vector<std::string>> preview(const Host& host, const ResetRequest& request) {

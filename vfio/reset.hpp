@@ -2,7 +2,6 @@
 // Resetting a function that nobody uses, through the kernel's reset file, and seeing what became of it.
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,7 +25,6 @@ struct ResetRequest {
 
 struct ResetOutcome {
   std::string method;
-  std::chrono::milliseconds took{};
   bool left_quarantine{};
 };
 

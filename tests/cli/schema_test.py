@@ -55,7 +55,8 @@ def make_tree(root: pathlib.Path):
              sriov_drivers_autoprobe="1\n", reset_method="flr\n", resource="0xfe800000 0xfe81ffff 0x40200\n",
              numa_node="0\n", current_link_speed="5.0 GT/s PCIe\n", current_link_width="4\n", power_state="D0\n")
     function(root, "0000:01:00.1", 6, "snd_hda_intel")
-    function(root, "0000:01:10.0", 9, "vfio-pci", driver_override="vfio-pci\n")
+    function(root, "0000:01:10.0", 9, "vfio-pci", driver_override="vfio-pci\n", reset_method="flr\n", reset="",
+             **{"class": "0x020000\n"}, config="\0" * 64)
     device = root / "sys/devices/pci0000:00/0000:01:00.0"
     link(device / "virtfn0", "../0000:01:10.0")
     link(device.parent / "0000:01:10.0/physfn", "../0000:01:00.0")
@@ -131,6 +132,9 @@ def main() -> int:
         check("step-list.json", "vf", "destroy", "eth2", "--dry-run", *root)
         check("step-list.json", "device", "release", "eth2/vf0", "--dry-run", *root)
         check("change-list.json", "device", "bind", "eth2/vf0", *root)
+        check("step-list.json", "device", "reset", "eth2/vf0", "--dry-run", *root)
+        check("reset-list.json", "device", "reset", "eth2/vf0", *root)
+        check("error.json", "device", "reset", "eth2", *root)
         check("repair-list.json", "reconcile", *root)
         check("doctor-report.json", "doctor", *root)
         check("doctor-report.json", "doctor", "eth2/vf0", *root)

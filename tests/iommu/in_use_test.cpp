@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "iommu/process_use.hpp"
 #include "tests/support/fake_pci.hpp"
 #include "tests/support/result_matchers.hpp"
 
@@ -222,6 +223,133 @@ TEST_F(InUseTest, APhysicalFunctionIsInUseWithItsVirtualFunctions) {
   pci.bind("0000:01:10.0", "vfio-pci");
   process("812", "vmm", "21", "/dev/vfio/9");
   EXPECT_THAT(users(kNic), ElementsAre(Use("vf", "0000:01:10.0: vfio: pid 812 (vmm)")));
+}
+
+// ---- what the host needs without a mount ----
+
+TEST_F(InUseTest, BootPartitionsThatAreNotMountedCount) {
+  temp.link("/dev/disk/by-uuid/1234-ABCD", "../../nvme0n1p2");
+  temp.file("/etc/fstab",
+            "# <file system> <mount point>\n"
+            "UUID=1234-ABCD /boot/efi vfat umask=0077 0 1\n"
+            "UUID=9999 /srv ext4 noauto 0 0\n");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("boot", "/boot/efi -> nvme0n1p2 -> nvme0n1 -> 0000:03:00.0")));
+  mounts("36 35 259:2 / /boot/efi rw - vfat /dev/nvme0n1p2 rw\n");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("mount", HasSubstr("/boot/efi"))));
+}
+
+TEST_F(InUseTest, ThePlaceOfHibernationCountsByCommandLineAndByNumber) {
+  temp.file("/proc/cmdline", "root=/dev/sda1 resume=/dev/nvme0n1p2 quiet\n");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("hibernate", "resume -> nvme0n1p2 -> nvme0n1 -> 0000:03:00.0")));
+  temp.file("/proc/cmdline", "quiet\n");
+  temp.file("/sys/power/resume", "0:0\n");
+  EXPECT_THAT(users(kDrive), IsEmpty());
+  temp.file("/sys/power/resume", "259:2\n");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("hibernate", HasSubstr("nvme0n1p2"))));
+}
+
+TEST_F(InUseTest, TheTargetOfAKernelDumpCounts) {
+  temp.file("/etc/kdump.conf", "path /var/crash\nraw /dev/nvme0n1p2\ncore_collector makedumpfile\n");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("kdump", HasSubstr("kdump -> nvme0n1p2"))));
+}
+
+TEST_F(InUseTest, AMountIsFollowedThroughEveryKindOfVolume) {
+  // LVM on LUKS on an array of two drives, one path of which is multipath.
+  pci.stacked_disk("md1", "9:1", "nvme0n1p2");
+  pci.stacked_disk("dm-0", "254:0", "md1");
+  pci.stacked_disk("dm-1", "254:1", "dm-0");
+  mounts("36 35 254:1 / / rw - ext4 /dev/mapper/vg-root rw\n");
+  EXPECT_THAT(users(kDrive),
+              ElementsAre(Use("mount", "/ -> dm-1 -> dm-0 -> md1 -> nvme0n1p2 -> nvme0n1 -> 0000:03:00.0")));
+}
+
+TEST_F(InUseTest, TheCacheOfABcacheCountsLikeItsBackingDevice) {
+  pci.function({.address = "0000:04:00.0", .class_code = 0x010802, .driver = "nvme", .group = 8});
+  pci.disk("0000:04:00.0", "nvme1n1", "259:5");
+  pci.stacked_disk("bcache0", "250:0", "nvme0n1");
+  temp.link("/sys/fs/bcache/0a0b/cache0", "../../../devices/pci0000:00/0000:04:00.0/block/nvme1n1/bcache");
+  temp.directory("/sys/devices/virtual/block/bcache0/bcache");
+  temp.link("/sys/devices/virtual/block/bcache0/bcache/cache", "../../../../../fs/bcache/0a0b");
+  mounts("36 35 250:0 / /data rw - ext4 /dev/bcache0 rw\n");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("mount", "/data -> bcache0 -> nvme0n1 -> 0000:03:00.0")));
+  EXPECT_THAT(users("0000:04:00.0"), ElementsAre(Use("mount", "/data -> bcache0 -> nvme1n1 -> 0000:04:00.0")));
+}
+
+// ---- consoles and character devices ----
+
+TEST_F(InUseTest, TheFirmwaresFramebufferInABarCounts) {
+  pci.function({.address = "0000:05:00.0", .class_code = 0x030000, .driver = "", .group = 9});
+  temp.file("/proc/iomem",
+            "e0000000-efffffff : PCI Bus 0000:05\n"
+            "  e0000000-efffffff : 0000:05:00.0\n"
+            "    e0000000-e02fffff : BOOTFB\n"
+            "  f0000000-f0003fff : 0000:03:00.0\n");
+  EXPECT_THAT(users("0000:05:00.0"),
+              ElementsAre(Use("console", "BOOTFB (the firmware's framebuffer) -> 0000:05:00.0")));
+  EXPECT_THAT(users(kDrive), IsEmpty());
+}
+
+TEST_F(InUseTest, AFramebufferCountsWhileTerminalsAreOnIt) {
+  pci.function({.address = "0000:05:00.0", .class_code = 0x030000, .driver = "i915", .group = 9});
+  temp.link("/sys/class/graphics/fb0", "../../devices/pci0000:00/0000:05:00.0/graphics/fb0");
+  EXPECT_THAT(users("0000:05:00.0"), IsEmpty());
+  temp.file("/sys/class/vtconsole/vtcon1/name", "(M) frame buffer device\n");
+  temp.file("/sys/class/vtconsole/vtcon1/bind", "1\n");
+  EXPECT_THAT(users("0000:05:00.0"), ElementsAre(Use("console", HasSubstr("terminals -> fb0"))));
+}
+
+TEST_F(InUseTest, ASerialPortWithKernelMessagesCounts) {
+  pci.function({.address = "0000:05:00.0", .class_code = 0x070002, .driver = "serial", .group = 9});
+  temp.link("/sys/class/tty/ttyS4", "../../devices/pci0000:00/0000:05:00.0/tty/ttyS4");
+  temp.file("/proc/consoles",
+            "tty0                 -WU (EC  p  )    4:1\nttyS4                -W- (E   p  )    4:68\n");
+  EXPECT_THAT(users("0000:05:00.0"), ElementsAre(Use("console", HasSubstr("kernel messages -> ttyS4"))));
+}
+
+TEST_F(InUseTest, HoldersOfControllerAndRdmaNodesCount) {
+  temp.link("/sys/class/nvme/nvme0", "../../devices/pci0000:00/0000:03:00.0/nvme/nvme0");
+  temp.link("/sys/class/infiniband_verbs/uverbs0", "../../devices/pci0000:00/0000:01:00.0/infiniband_verbs/uverbs0");
+  process("812", "spdk", "5", "/dev/nvme0");
+  process("813", "ib_write_bw", "6", "/dev/infiniband/uverbs0");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("open", "pid 812 (spdk) -> /dev/nvme0")));
+  EXPECT_THAT(users(kNic), ElementsAre(Use("rdma", "pid 813 (ib_write_bw) -> /dev/infiniband/uverbs0")));
+}
+
+TEST_F(InUseTest, AProcessOfPcivmIsNamedByItsCommand) {
+  temp.file("/proc/812/comm", "pcivm\n");
+  temp.file("/proc/812/cmdline", std::string{"/usr/bin/pcivm\0vm\0run\0web\0--kernel\0/boot/vmlinuz\0", 49});
+  EXPECT_EQ(process_name(root, "812"), "pid 812 (pcivm vm run web)");
+  EXPECT_EQ(process_name(root, "9"), "pid 9 (?)");
+}
+
+// ---- network ----
+
+TEST_F(InUseTest, AnOpenVswitchPortIsCalledThat) {
+  temp.link("/sys/class/net/eth2/master", "../ovs-system");
+  EXPECT_THAT(users(kNic), ElementsAre(Use("bridge", "eth2 is a port of ovs-system (Open vSwitch)")));
+}
+
+TEST_F(InUseTest, TheSshSessionIsFoundByItsLocalAddressToo) {
+  bring_up();
+  temp.file("/proc/net/if_inet6", "20010db8000000000000000000000007 02 40 00 80     eth2\n");
+  temp.file("/proc/self/environ", std::string{"SSH_CONNECTION=2001:db8:9::1 50000 2001:db8::7 22\0", 50});
+  EXPECT_THAT(users(kNic), testing::Contains(Use("ssh", "this SSH session from 2001:db8:9::1 -> eth2")));
+}
+
+TEST_F(InUseTest, TheNamespaceOfAMissingInterfaceIsNamed) {
+  temp.remove("/sys/class/net/eth2");
+  temp.link("/proc/self/ns/net", "net:[4026531840]");
+  temp.link("/proc/812/ns/net", "net:[4026532249]");
+  temp.file("/proc/812/comm", "containerd\n");
+  temp.directory("/proc/812/root/sys/bus/pci/devices/0000:01:00.0/net/eth2");
+  EXPECT_THAT(users(kNic), ElementsAre(Use("netns", "eth2 in the network namespace of pid 812 (containerd)")));
+}
+
+TEST_F(InUseTest, AVfWhoseNetworkStateLibvirtKeepsIsItsOwn) {
+  pci.vf(kNic, 0, "0000:01:10.0", 10);
+  temp.directory("/sys/bus/pci/devices/0000:01:00.0/net/eth2");
+  temp.file("/run/libvirt/hostdevmgr/eth2_vf0", "{}\n");
+  EXPECT_THAT(users("0000:01:10.0"), ElementsAre(Use("libvirt", HasSubstr("hostdevmgr"))));
 }
 
 }  // namespace

@@ -112,7 +112,7 @@ TEST(HostLock, NamesItsHolderWhenItStaysTaken) {
   std::string told;
   const auto second =
       HostLock::take(tree.root(), milliseconds{30}, [&](std::string_view text) { told = std::string{text}; });
-  EXPECT_THAT(second, FailsWith(Errc::busy, HasSubstr("process " + std::to_string(::getpid()) + " (pcivm)")));
+  EXPECT_THAT(second, FailsWith(Errc::busy, HasSubstr("pid " + std::to_string(::getpid()) + " (pcivm) for 0 s")));
   EXPECT_THAT(told, HasSubstr("waiting for the host lock"));
 }
 

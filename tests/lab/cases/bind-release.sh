@@ -7,8 +7,9 @@
 
 there_and_back() {
     local function=$1 former=$2
+    shift 2
     expect_eq "driver of $function before" "$(driver_of "$function")" "$former"
-    expect_exit 0 pcivm device bind "$function" -o json
+    expect_exit 0 pcivm device bind "$function" -o json "$@"
     expect_eq "changed" "$(json '.items[0].changed')" true
     expect_eq "driver of $function" "$(driver_of "$function")" vfio-pci
     [[ -c /dev/vfio/$(group_of "$function") ]] || fail "$function has no node below /dev/vfio"
@@ -22,7 +23,7 @@ there_and_back() {
 }
 there_and_back "$(bdf e1000e)" e1000e
 there_and_back "$(bdf nvme)" nvme
-there_and_back "$(bdf edu)" none
+there_and_back "$(bdf edu)" none --force=no-reset
 
 igb=$(bdf igb)
 defer pcivm -q vf destroy "$igb" --yes
@@ -42,5 +43,5 @@ expect_exit 0 pcivm device release "$vf" --driver none
 expect_eq "driver of the VF released to none" "$(driver_of "$vf")" none
 echo 1 >"$pci/$igb/sriov_drivers_autoprobe"
 
-expect_exit 0 pcivm device bind "$(bdf edu)" "$(bdf e1000e)"
+expect_exit 0 pcivm device bind "$(bdf edu)" "$(bdf e1000e)" --force=no-reset
 expect_exit 0 pcivm device release "$(bdf edu)" "$(bdf e1000e)"

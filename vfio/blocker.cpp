@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vfio/blocker.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string_view>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/parse.hpp"
+#include "iommu/inventory.hpp"
+#include "iommu/process_use.hpp"
+#include "vfio/binding_plan.hpp"
+
+namespace pcivm::vfio {
+
+namespace {
+
+// Files whose writers hold the device's lock, or wait for one, inside the kernel.
+bool takes_device_lock(std::string_view path) {
+  constexpr std::array<std::string_view, 8> kFiles{"/unbind", "/bind",   "/drivers_probe",   "/sriov_numvfs",
+                                                   "/remove", "/rescan", "/driver_override", "/reset"};
+  return path.starts_with("/sys/") &&
+         std::ranges::any_of(kFiles, [&](std::string_view file) { return path.ends_with(file); });
+}
+
+void add_waiters(const SysRoot& root, const std::string& pid, std::set<std::string>& found) {
+  const auto directory = fmt::format("/proc/{}/fd", pid);
+  const auto numbers = root.list(directory);
+  if (!numbers) return;
+  for (const auto& number : *numbers) {
+    const auto path = root.link(fmt::format("{}/{}", directory, number)).value_or("");
+    if (!takes_device_lock(path)) continue;
+    found.insert(fmt::format("{} waits in a call on '{}'", iommu::process_name(root, pid), path));
+  }
+}
+
+// Of the function and, of a PF, of its VFs, which a write to its sriov_numvfs waits for.
+std::set<std::string> holders_of(const SysRoot& root, Bdf function) {
+  auto functions = iommu::virtual_functions(root, function).value_or(std::vector<Bdf>{});
+  functions.push_back(function);
+  const auto processes = iommu::ProcessUse::read(root);
+  std::set<std::string> found;
+  for (const auto one : functions) {
+    const auto known = iommu::find(root, one);
+    if (!known) continue;
+    for (const auto& user : processes.vfio(root, *known)) {
+      found.insert(fmt::format("{} holds {} open", user.detail, one.to_string()));
+    }
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string blockers_of(const SysRoot& root, Bdf function) {
+  auto sentences = holders_of(root, function);
+  std::set<std::string> waiters;
+  const auto self = root.live() ? fmt::to_string(::getpid()) : std::string{};
+  for (const auto& pid : root.list("/proc").value_or(std::vector<std::string>{})) {
+    if (parse_decimal<std::uint32_t>(pid) && pid != self) add_waiters(root, pid, waiters);
+  }
+  std::vector<std::string> all{sentences.begin(), sentences.end()};
+  all.insert(all.end(), waiters.begin(), waiters.end());
+  return fmt::to_string(fmt::join(all, "; "));
+}
+
+}  // namespace pcivm::vfio
