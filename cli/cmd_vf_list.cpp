@@ -61,6 +61,7 @@ Result<int> show_vf(Context& context, const ShowArguments& args) {
     record.add("IOMMU group", each.vf.iommu_group ? fmt::to_string(*each.vf.iommu_group) : "none");
     if (!each.vf.missing.empty()) record.add("Attributes", "cannot be read: " + each.vf.missing);
     add_attributes(record, each.vf.attributes);
+    if (!each.profile.empty()) record.add("Profile", fmt::format("{} ({})", profile_text(each), each.adapter));
     const auto users = iommu::to_string(each.device.users);
     record.add("In use", users.empty() ? "no" : users);
     return print(context, record);

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/parse.hpp"
 #include "cli/host_change.hpp"
 #include "cli/selector.hpp"
 
@@ -35,6 +36,34 @@ Json attributes_json(const sriov::VfAttributes& attributes) {
           {"msixCount", or_null(attributes.msix_count)}};
 }
 
+// "1,3" of a controller without namespaces is empty.
+Json numbers_json(std::string_view text) {
+  auto list = Json::array();
+  while (!text.empty()) {
+    const auto comma = std::min(text.find(','), text.size());
+    if (const auto number = parse_decimal<std::uint32_t>(text.substr(0, comma))) list.push_back(*number);
+    text.remove_prefix(std::min(comma + 1, text.size()));
+  }
+  return list;
+}
+
+Json profile_json(const VfFacts& facts) {
+  if (facts.profile.empty()) return nullptr;
+  auto values = Json::object();
+  for (const auto& [name, value] : facts.profile) values[name] = value;
+  return {{"adapter", facts.adapter}, {"values", std::move(values)}};
+}
+
+Json nvme_json(const VfFacts& facts) {
+  if (facts.adapter != "nvme" || facts.profile.empty()) return nullptr;
+  auto json = Json::object();
+  for (const auto& [name, value] : facts.profile) {
+    const auto number = parse_decimal<std::uint32_t>(value);
+    json[name] = name == "namespaces" ? numbers_json(value) : number ? Json(*number) : Json(value);
+  }
+  return json;
+}
+
 }  // namespace
 
 Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical) {
@@ -55,10 +84,15 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physi
   }
   std::vector<VfFacts> all;
   for (const auto pf : physicals) {
-    for (auto& vf : TRY(sriov::list(host, pf, port.get()))) {
+    auto vfs = TRY(sriov::list(host, pf, port.get()));
+    if (vfs.empty()) continue;
+    const auto [kind, adapter] = sriov::reader_for(host, sriov::builtin_adapters(), pf);
+    for (auto& vf : vfs) {
       const auto device = devices.find(vf.address);
       if (device == devices.end()) continue;  // it vanished meanwhile
-      all.push_back({.vf = std::move(vf), .device = std::move(device->second)});
+      VfFacts facts{.vf = std::move(vf), .device = std::move(device->second), .adapter = std::string{kind}};
+      if (adapter) facts.profile = adapter->profile(facts.vf.index).value_or(sriov::Profile{});
+      all.push_back(std::move(facts));
     }
   }
   return all;
@@ -68,6 +102,8 @@ Json to_json(const VfFacts& facts, const iommu::PciNames& names) {
   auto json = to_json(facts.device, names);
   json["attributes"] = attributes_json(facts.vf.attributes);
   json["attributesMissing"] = facts.vf.missing.empty() ? Json(nullptr) : Json(facts.vf.missing);
+  json["profile"] = profile_json(facts);
+  json["nvme"] = nvme_json(facts);
   return json;
 }
 
@@ -90,10 +126,12 @@ Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
                               {.title = "RSS QUERY", .wide_only = true},
                               {.title = "MSIX", .wide_only = true, .right = true},
                               {.title = "NODE GUID", .wide_only = true},
-                              {.title = "PORT GUID", .wide_only = true}},
+                              {.title = "PORT GUID", .wide_only = true},
+                              {.title = "PROFILE", .wide_only = true}},
                   .empty_note = "there are no virtual functions; pcivm vf create makes some"};
   for (const auto& each : vfs) {
-    const auto& [vf, device] = each;
+    const auto& vf = each.vf;
+    const auto& device = each.device;
     const auto& attributes = vf.attributes;
     listing.rows.push_back({{vf.address.to_string()},
                             {vf.physical.to_string()},
@@ -110,7 +148,8 @@ Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs) {
                             {switch_text(attributes.rss_query)},
                             {attributes.msix_count ? fmt::to_string(*attributes.msix_count) : ""},
                             {attributes.node_guid ? attributes.node_guid->to_string() : ""},
-                            {attributes.port_guid ? attributes.port_guid->to_string() : ""}});
+                            {attributes.port_guid ? attributes.port_guid->to_string() : ""},
+                            {profile_text(each)}});
     if (context.structured()) listing.items.push_back(to_json(each, names));
   }
   return print(context, listing);
@@ -145,6 +184,12 @@ std::string mac_text(const sriov::VfAttributes& attributes) {
 std::string switch_text(const std::optional<bool>& value) {
   if (!value) return {};
   return *value ? "on" : "off";
+}
+
+std::string profile_text(const VfFacts& facts) {
+  std::string text;
+  for (const auto& [name, value] : facts.profile) text += fmt::format("{}{}={}", text.empty() ? "" : " ", name, value);
+  return text;
 }
 
 std::string rate_text(const sriov::VfAttributes& attributes) {

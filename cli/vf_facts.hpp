@@ -10,6 +10,7 @@
 #include "cli/context.hpp"
 #include "cli/device_facts.hpp"
 #include "cli/render.hpp"
+#include "sriov/pf_adapter.hpp"
 #include "sriov/physical_function.hpp"
 
 namespace pcivm::cli {
@@ -17,12 +18,15 @@ namespace pcivm::cli {
 struct VfFacts {
   sriov::VirtualFunction vf;
   DeviceFacts device;
+  std::string adapter{};     ///< "nvme", "xe"; empty = its PF has none
+  sriov::Profile profile{};  ///< what that adapter tells of the VF
 };
 
 /// The VFs of one PF, or of all; sorted by PF and index.
 [[nodiscard]] Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical);
 
-/// As a device (docs/schema), with `attributes`; null in there = the driver does not report it.
+/// As a device (docs/schema), with `attributes`, null in there = the driver does not report it; `profile`, and the same
+/// with types in `nvme` for a drive.
 [[nodiscard]] Json to_json(const VfFacts& facts, const iommu::PciNames& names);
 [[nodiscard]] Result<int> print_vfs(Context& context, const std::vector<VfFacts>& vfs);
 
@@ -39,6 +43,8 @@ struct VfName {
 [[nodiscard]] std::string mac_text(const sriov::VfAttributes& attributes);
 /// "on", "off", empty = not reported.
 [[nodiscard]] std::string switch_text(const std::optional<bool>& value);
+/// "controllerId=5 state=online vq=2"; empty = none.
+[[nodiscard]] std::string profile_text(const VfFacts& facts);
 /// "1000", "10-1000"; empty = no limit, or not reported.
 [[nodiscard]] std::string rate_text(const sriov::VfAttributes& attributes);
 

@@ -41,6 +41,7 @@ Result<void> AdapterTrail::take(const AdapterKind* kind, const AdapterRequest& r
   if (kind == nullptr) return {};
   adapter_ = TRY(kind->make(request));
   kind_ = kind->name;
+  after_driver_ = kind->after_driver;
   settings_ = request.settings;
   return {};
 }
@@ -60,8 +61,15 @@ void AdapterTrail::enter(vfio::Record& record) const {
 }
 
 Result<AdapterTrail> AdapterTrail::begin(const AdapterRequest& request, std::span<const AdapterKind> kinds) {
-  AdapterTrail trail{request.host, request.physical};
-  TRY(trail.take(adapter_for(request.host.root, kinds, request.physical), request));
+  const auto& [host, physical, settings, force] = request;
+  AdapterTrail trail{host, physical};
+  TRY(trail.take(adapter_for(host.root, kinds, physical), request));
+  // What an earlier removal could not put back is older than what the PF has now.
+  const auto record = vfio::load(host.root, file_of(physical));
+  const auto identity = TRY(vfio::identity_of(host.root, physical));
+  if (record && record->get("identity") == identity && record->get("adapter") == trail.kind_) {
+    trail.pf_ = list_of(*record, "pf");
+  }
   return trail;
 }
 
@@ -128,7 +136,7 @@ Result<void> AdapterTrail::put_back(vfio::Journal* journal, const Former& former
     const auto now = adapter_->read(each.name);
     if (!now && now.error().kind() == Errc::not_found) continue;
     if (!now) return fail(now.error());
-    if (*now == each.value) continue;
+    if (*now == each.value && !adapter_->latent(each.name)) continue;
     if (redo != nullptr) redo->push_back({.name = each.name, .value = *now});
     TRY(write(journal, each));
   }
@@ -150,16 +158,22 @@ Result<void> AdapterTrail::provision(vfio::Journal& journal, unsigned index) {
 
 Result<void> AdapterTrail::before_destroy(vfio::Journal* journal) {
   if (!adapter_) return {};
+  TRY(put_back(journal, vf_, &redo_));
   // put_back() goes from the last to the first: so does this list.
   auto wanted = TRY(adapter_->before_destroy());
   std::ranges::reverse(wanted);
-  TRY(put_back(journal, wanted, &redo_));
-  return put_back(journal, vf_, &redo_);
+  return put_back(journal, wanted, &redo_);
 }
 
 Result<void> AdapterTrail::after_destroy(vfio::Journal* journal) {
   if (!adapter_) return {};
-  return put_back(journal, pf_, nullptr);
+  auto done = put_back(journal, pf_, nullptr);
+  if (done || done.error().kind() != Errc::busy) return done;
+  // The VFs are gone as was asked; who uses the PF comes first.
+  host_->note(
+      fmt::format("{} is not put back as it was before its VFs: {}", physical_.to_string(), done.error().text()));
+  left_ = true;
+  return {};
 }
 
 Result<void> AdapterTrail::give_back(vfio::Journal& journal) {
@@ -175,6 +189,11 @@ Result<void> AdapterTrail::keep() const {
   return vfio::store(host_->root, file_of(physical_), record);
 }
 
-Result<void> AdapterTrail::forget() const { return vfio::erase(host_->root, file_of(physical_)); }
+Result<void> AdapterTrail::forget() {
+  if (!left_) return vfio::erase(host_->root, file_of(physical_));
+  vf_.clear();
+  settings_.clear();
+  return keep();
+}
 
 }  // namespace pcivm::sriov

@@ -29,6 +29,7 @@ class AdapterTrail final {
   /// What the PF would be set to; empty when it is so already. Checks all settings; touches nothing.
   [[nodiscard]] Result<std::vector<Assignment>> planned(unsigned count);
   [[nodiscard]] const Settings& settings() const { return settings_; }
+  [[nodiscard]] bool after_driver() const { return after_driver_; }
 
   /// Before sriov_numvfs is written.
   [[nodiscard]] Result<void> before_create(vfio::Journal& journal, unsigned count);
@@ -36,14 +37,14 @@ class AdapterTrail final {
   [[nodiscard]] Result<void> provision(vfio::Journal& journal, unsigned index);
   /// The VFs have no driver any more and are about to vanish. `journal` may be null: during undo and repair.
   [[nodiscard]] Result<void> before_destroy(vfio::Journal* journal);
-  /// They are gone: the PF's own values go back.
+  /// They are gone: the PF's own values go back. What its users do not allow is told and left for the next removal.
   [[nodiscard]] Result<void> after_destroy(vfio::Journal* journal);
   /// Undoes before_destroy().
   [[nodiscard]] Result<void> give_back(vfio::Journal& journal);
 
-  /// Remembers the trail for the removal, or forgets it.
+  /// Remembers the trail for the removal, or forgets it, but for what after_destroy() left.
   [[nodiscard]] Result<void> keep() const;
-  [[nodiscard]] Result<void> forget() const;
+  [[nodiscard]] Result<void> forget();
 
  private:
   enum class Part { pf, vf };
@@ -61,10 +62,12 @@ class AdapterTrail final {
   Bdf physical_;
   std::string kind_{};  // empty = no adapter
   std::unique_ptr<PfAdapter> adapter_{};
+  bool after_driver_{};
   Settings settings_{};
   Former pf_{};    // in the order of the writes
   Former vf_{};    // the same
   Former redo_{};  // what before_destroy() changed
+  bool left_{};    // the PF is not as it was
 };
 
 }  // namespace pcivm::sriov

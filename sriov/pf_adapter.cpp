@@ -6,18 +6,37 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/ioctl.hpp"
+#include "base/log.hpp"
 #include "base/nearest.hpp"
+#include "sriov/gpu_adapter.hpp"
+#include "sriov/nvme_adapter.hpp"
 
 namespace pcivm::sriov {
 
 std::span<const AdapterKind> builtin_adapters() {
-  static const std::vector<AdapterKind> kinds{};
+  static const auto kinds = [] {
+    std::vector<AdapterKind> all{nvme_adapter(system_ioctl()), gim_adapter()};
+    for (const auto& layout : gpu_layouts()) all.push_back(gpu_adapter(layout));
+    return all;
+  }();
   return kinds;
 }
 
 const AdapterKind* adapter_for(const SysRoot& root, std::span<const AdapterKind> kinds, Bdf physical) {
   const auto found = std::ranges::find_if(kinds, [&](const auto& kind) { return kind.matches(root, physical); });
   return found == kinds.end() ? nullptr : &*found;
+}
+
+AdapterReader reader_for(const vfio::Host& host, std::span<const AdapterKind> kinds, Bdf physical) {
+  const auto* kind = adapter_for(host.root, kinds, physical);
+  if (kind == nullptr) return {};
+  auto made = kind->make({.host = host, .physical = physical});
+  if (!made) {
+    log::debug("{}", made.error().text());
+    return {};
+  }
+  return {.kind = kind->name, .adapter = std::move(*made)};
 }
 
 Result<void> check_settings(const AdapterKind* kind, Bdf physical, const Settings& settings) {

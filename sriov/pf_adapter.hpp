@@ -48,6 +48,8 @@ class PfAdapter {
   [[nodiscard]] virtual Result<std::string> read(const std::string& name) = 0;
   /// The effect is read back by the caller.
   [[nodiscard]] virtual Result<void> write(const Assignment& wanted) = 0;
+  /// A write of this value may not show yet, so putting it back always writes.
+  [[nodiscard]] virtual bool latent(const std::string& /*name*/) const { return false; }
   [[nodiscard]] virtual Result<Profile> profile(unsigned index) = 0;
 };
 
@@ -69,6 +71,7 @@ struct AdapterKind {
   std::function<bool(const SysRoot&, Bdf physical)> matches;
   /// Errc::invalid for a value that cannot be read. The request's host outlives the adapter.
   std::function<Result<std::unique_ptr<PfAdapter>>(const AdapterRequest&)> make;
+  bool after_driver{};  ///< provision() comes after a VF has its driver, and before_destroy() while it has it
 };
 
 /// Every kind that pcivm knows, in the order in which they are tried.
@@ -76,6 +79,13 @@ struct AdapterKind {
 
 /// Null: a PF that needs none, as every network adapter.
 [[nodiscard]] const AdapterKind* adapter_for(const SysRoot& root, std::span<const AdapterKind> kinds, Bdf physical);
+
+/// For reading what its VFs have; null when the PF has no adapter, or it cannot be asked now (no driver, not root).
+struct AdapterReader {
+  std::string_view kind;
+  std::unique_ptr<PfAdapter> adapter;
+};
+[[nodiscard]] AdapterReader reader_for(const vfio::Host& host, std::span<const AdapterKind> kinds, Bdf physical);
 
 /// Errc::invalid, naming the nearest known one, for a key that `kind` does not have; `kind` may be null.
 [[nodiscard]] Result<void> check_settings(const AdapterKind* kind, Bdf physical, const Settings& settings);

@@ -31,14 +31,14 @@ bool without_sriov(const SysRoot& root, Bdf function) {
 // While the VFs are still there, each can go back to its driver; once they are gone, the removal is complete.
 Result<void> give_back(const vfio::Host& host, vfio::Journal& journal, AdapterTrail& trail,
                        const std::vector<Holder>& former) {
-  TRY(trail.give_back(journal));
+  if (!trail.after_driver()) TRY(trail.give_back(journal));
   for (const auto& [vf, state] : former) {
     if (!host.root.exists(vfio::directory_of(vf))) {
       return fail(Errc::kernel, fmt::format("VF {} is gone already", vf.to_string()));
     }
     TRY(vfio::move_to(host, journal, vf, {.driver = state.driver, .driver_override = state.driver_override}));
   }
-  return {};
+  return trail.after_driver() ? trail.give_back(journal) : Result<void>{};
 }
 
 }  // namespace

@@ -150,8 +150,10 @@ Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarg
   TRY(set_eswitch(making, EswitchOrder::with_unbound_vfs, targets.size()));
   TRY(set_attributes(making, targets));
   for (unsigned index = 0; index < vfs.size(); ++index) {
-    TRY(making.trail.provision(making.journal, index));
+    auto& trail = making.trail;
+    if (!trail.after_driver()) TRY(trail.provision(making.journal, index));
     TRY_IN(give_driver(making, vfs[index], targets[index].driver), vfs[index].to_string());
+    if (trail.after_driver()) TRY(trail.provision(making.journal, index));
   }
   if (making.autoprobe_after) {
     TRY(making.journal.step("autoprobe 1"));

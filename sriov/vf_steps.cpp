@@ -53,8 +53,9 @@ Result<void> disable_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf phy
 
 Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical, AdapterTrail& trail) {
   const auto vfs = vfs_of(host.root, physical);
+  if (trail.after_driver()) TRY(trail.before_destroy(journal));
   TRY(unbind_vfs(host, journal, vfs));
-  TRY(trail.before_destroy(journal));
+  if (!trail.after_driver()) TRY(trail.before_destroy(journal));
   TRY(disable_vfs(host, journal, physical));
   TRY(trail.after_destroy(journal));
   for (const auto vf : vfs) {
