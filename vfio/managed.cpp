@@ -7,6 +7,7 @@
 
 #include "base/scope_exit.hpp"
 #include "vfio/binding_check.hpp"
+#include "vfio/quarantine.hpp"
 
 namespace pcivm::vfio {
 
@@ -24,6 +25,7 @@ Result<void> refuse_foreign(const Host& host, Bdf function, const Owner& self) {
 // On a VFIO driver already: by the operator (stays), or for a VM whose supervisor was killed (inherited).
 Result<ManagedBinding> adopt(const Host& host, Bdf function, const std::string& identity, const Owner& self,
                              const std::vector<std::string>& force) {
+  TRY(refuse_quarantined(host, function, force));
   TRY(refuse_in_use(host, function, force));
   auto bound = load_bound(host.root, function);
   const bool inherited = bound && bound->managed && bound->identity == identity;

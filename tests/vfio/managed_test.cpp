@@ -6,6 +6,7 @@
 
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
+#include "vfio/quarantine.hpp"
 
 namespace pcivm::vfio {
 namespace {
@@ -61,6 +62,18 @@ TEST_F(Managed, AFunctionThatTheOperatorBoundStaysBound) {
   ASSERT_THAT(give_back(host_, *bindings), IsOk());
   EXPECT_EQ(driver(kOne), "vfio-pci");
   EXPECT_EQ(driver(kTwo), "e1000e");
+}
+
+TEST_F(Managed, AFunctionInQuarantineIsNotForAVm) {
+  const auto function = bdf(kOne);
+  ASSERT_THAT(quarantine(kernel_.root(), function, "does not answer"), IsOk());
+  for (const auto* driver : {"", "vfio-pci"}) {  // whether or not the operator bound it already
+    kernel_.at(kOne).driver = kernel_.at(kOne).override_name = driver;
+    kernel_.refresh(kOne);
+    kernel_.inject({});
+    EXPECT_THAT(acquire(host_, {.functions = {function}}), FailsWith(Errc::refused, HasSubstr("in quarantine")));
+    EXPECT_EQ(kernel_.count(), 0);
+  }
 }
 
 TEST_F(Managed, AllOrNoneAreAcquired) {
