@@ -33,7 +33,7 @@ expect_within 90 twice
 found=$(resets)
 asked=$(reboots)
 ((found >= 2 && found <= asked + 1)) || fail "$found function level resets for a start and $asked reboots"
-kill -KILL "$guest"
+guest_kill "$guest" guest-reboot
 free() { ! pgrep -x pcivm >/dev/null; }
 expect_within 10 free
 expect_exit 0 pcivm device release "$vf"

@@ -6,14 +6,7 @@
 . /lab/cases/lib.sh
 
 igb=$(bdf igb)
-autoprobe=$(<"$pci/$igb/sriov_drivers_autoprobe")
-restore() {
-    echo 0 >"$pci/$igb/sriov_numvfs"
-    echo "$autoprobe" >"$pci/$igb/sriov_drivers_autoprobe"
-}
-defer restore
-echo 0 >"$pci/$igb/sriov_drivers_autoprobe"
-echo 2 >"$pci/$igb/sriov_numvfs"
+kernel_vfs "$igb" 2
 vf=$(vf_bdf "$igb" 0)
 expect_eq "reset methods of the VF" "$(<"$pci/$vf/reset_method")" flr
 echo vfio-pci >"$pci/$vf/driver_override"

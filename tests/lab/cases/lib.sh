@@ -75,6 +75,21 @@ json() {
     jq -r "$1" <<<"$stdout" || fail "stdout is no JSON, or the filter '$1' fails"
 }
 
+# document [stdout|stderr]: what the last command said there is JSON as docs/schema has it (judged outside of the host).
+document() {
+    jq -c . <<<"${!1:-$stdout}" >run.document || fail "${1:-stdout} is no JSON"
+    sed 's/^/DOCUMENT /' run.document
+}
+
+# kernel_vfs PF COUNT: VFs made by hand and without a driver, until the case ends.
+kernel_vfs() {
+    local autoprobe
+    autoprobe=$(<"$pci/$1/sriov_drivers_autoprobe")
+    defer eval "echo 0 >$pci/$1/sriov_numvfs; echo $autoprobe >$pci/$1/sriov_drivers_autoprobe"
+    echo 0 >"$pci/$1/sriov_drivers_autoprobe"
+    echo "$2" >"$pci/$1/sriov_numvfs"
+}
+
 # bdf KIND: the address of the host's device of that kind.
 bdf() {
     local id found
@@ -156,7 +171,15 @@ guest_start() {
     pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M \
         --cmdline "$(guest_cmdline "$script")" "$@" >guest.console 2>guest.stderr &
     guest=$!
-    defer kill -KILL "$guest"
+    defer guest_kill "$guest" "guest-$script"
+}
+
+# guest_kill PID NAME: ends a supervisor that still runs. It cannot remove the lock of its VM's name then, which the
+# next VM of that name would take over.
+guest_kill() {
+    kill -KILL "$1" 2>/dev/null || return 0
+    wait "$1" 2>/dev/null
+    rm -r "/run/pcivm/vm/$2"
 }
 
 # guest_says REGEX [SECONDS]: waits until the console of the guest in the background matches.

@@ -18,14 +18,7 @@ left_behind() {
 }
 
 igb=$(bdf igb)
-autoprobe=$(<"$pci/$igb/sriov_drivers_autoprobe")
-restore() {
-    echo 0 >"$pci/$igb/sriov_numvfs"
-    echo "$autoprobe" >"$pci/$igb/sriov_drivers_autoprobe"
-}
-defer restore
-echo 0 >"$pci/$igb/sriov_drivers_autoprobe"
-echo 1 >"$pci/$igb/sriov_numvfs"
+kernel_vfs "$igb" 1
 vf=$(vf_bdf "$igb" 0)
 
 for ((cycle = 0; cycle <= cycles; cycle++)); do

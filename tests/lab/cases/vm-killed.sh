@@ -30,7 +30,7 @@ expect_eq "driver afterwards" "$(driver_of "$vf")" igbvf
 
 guest_start sleep --device "$vf"
 guest_says "LAB-RESULT ready=1" 90
-kill -KILL "$guest"
+guest_kill "$guest" guest-sleep
 expect_within 20 gone
 expect_exit 0 pcivm device release "$vf"
 expect_eq "driver after release" "$(driver_of "$vf")" igbvf

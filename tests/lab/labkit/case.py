@@ -20,6 +20,7 @@ from .image import LAB
 FOLDER = LAB / "cases"
 KEYS = ("topologies", "deadline", "needs", "console", "soak")
 NEEDS = {"pcivm", "peer"}
+LIBRARIES = {"lib.sh", "random.sh"}  # sourced by cases
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Case:
 
 
 def load_all() -> list[Case]:
-    return [_load(file) for file in sorted(FOLDER.rglob("*.sh")) if file.name != "lib.sh"]
+    return [_load(file) for file in sorted(FOLDER.rglob("*.sh")) if file.name not in LIBRARIES]
 
 
 def _load(file: Path) -> Case:

@@ -3,6 +3,7 @@
 
 import dataclasses
 import difflib
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from . import cache, topology
 from .case import Case
 from .host import Content, Host, Stuck
+from .image import LAB
 
 CONSOLE_TAIL = 50
+DOCUMENT = "DOCUMENT "
 
 
 class Tally:
@@ -64,6 +67,17 @@ def _hung(faults: list[str], output: list[str]) -> bool:
     return any("deadline passed" in fault for fault in faults) or any("the guest does not say" in line for line in output)
 
 
+def _bad_documents(output: list[str]) -> list[str]:
+    """Complaints about the documents that a case showed (`document` in lib.sh), by the schemas in docs/schema."""
+    shown = [line.removeprefix(DOCUMENT) for line in output if line.startswith(DOCUMENT)]
+    output[:] = [line for line in output if not line.startswith(DOCUMENT)]
+    if not shown:
+        return []
+    sys.path.insert(0, str(LAB.parents[1]))
+    from tests.support import documents  # needs python3-jsonschema, which only tests do
+    return [f"document {text[:80]}...: {found}" for text in shown if (found := documents.complaint(text))]
+
+
 class _Session:
     """The host of a topology across reboots."""
 
@@ -91,6 +105,7 @@ class _Session:
             outcome = host.run(case.script, case.deadline * patience, output.append)
             if outcome.code != 0:
                 faults.append(f"exit code {outcome.code}")
+            faults += _bad_documents(output)
             leaks = [f"left running: {process}" for process in outcome.left] + self._changes(host)
             faults += leaks
             trouble = [line for line in host.trouble_since(console) if not (case.console and case.console.search(line))]
