@@ -31,7 +31,9 @@ std::optional<Bdf> owner_in(std::string_view target) {
   std::optional<Bdf> owner;
   while (!target.empty()) {
     const auto slash = std::min(target.find('/'), target.size());
-    if (const auto address = Bdf::parse(target.substr(0, slash))) owner = *address;
+    // In the kernel's own spelling: "00:02:0.0" below pnp0 is a port of a serial controller.
+    const auto part = target.substr(0, slash);
+    if (const auto address = Bdf::parse(part); address && address->to_string() == part) owner = *address;
     target.remove_prefix(std::min(slash + 1, target.size()));
   }
   return owner;

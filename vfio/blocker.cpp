@@ -14,6 +14,7 @@
 #include "base/parse.hpp"
 #include "iommu/inventory.hpp"
 #include "iommu/process_use.hpp"
+#include "iommu/reset_policy.hpp"
 #include "vfio/binding_plan.hpp"
 
 namespace pcivm::vfio {
@@ -28,6 +29,13 @@ bool takes_device_lock(std::string_view path) {
          std::ranges::any_of(kFiles, [&](std::string_view file) { return path.ends_with(file); });
 }
 
+// Our own child waits for the same.
+bool child_of(const SysRoot& root, const std::string& pid, const std::string& parent) {
+  return !parent.empty() &&
+         root.read(fmt::format("/proc/{}/status", pid)).value_or("").find("PPid:\t" + parent + "\n") !=
+             std::string::npos;
+}
+
 void add_waiters(const SysRoot& root, const std::string& pid, std::set<std::string>& found) {
   const auto directory = fmt::format("/proc/{}/fd", pid);
   const auto numbers = root.list(directory);
@@ -39,9 +47,15 @@ void add_waiters(const SysRoot& root, const std::string& pid, std::set<std::stri
   }
 }
 
-// Of the function and, of a PF, of its VFs, which a write to its sriov_numvfs waits for.
+// Of the function and, of a PF, of its VFs, which a write to its sriov_numvfs waits for. A VF that is being removed has
+// lost its links to the PF already (drivers/pci/iov.c, pci_iov_remove_virtfn), but not its place on the PF's bus.
 std::set<std::string> holders_of(const SysRoot& root, Bdf function) {
   auto functions = iommu::virtual_functions(root, function).value_or(std::vector<Bdf>{});
+  if (root.exists(directory_of(function) + "/sriov_numvfs")) {
+    for (const auto sibling : iommu::bus_siblings(root, function)) {
+      if (std::ranges::find(functions, sibling) == functions.end()) functions.push_back(sibling);
+    }
+  }
   functions.push_back(function);
   const auto processes = iommu::ProcessUse::read(root);
   std::set<std::string> found;
@@ -62,7 +76,7 @@ std::string blockers_of(const SysRoot& root, Bdf function) {
   std::set<std::string> waiters;
   const auto self = root.live() ? fmt::to_string(::getpid()) : std::string{};
   for (const auto& pid : root.list("/proc").value_or(std::vector<std::string>{})) {
-    if (parse_decimal<std::uint32_t>(pid) && pid != self) add_waiters(root, pid, waiters);
+    if (parse_decimal<std::uint32_t>(pid) && pid != self && !child_of(root, pid, self)) add_waiters(root, pid, waiters);
   }
   std::vector<std::string> all{sentences.begin(), sentences.end()};
   all.insert(all.end(), waiters.begin(), waiters.end());

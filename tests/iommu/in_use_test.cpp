@@ -306,6 +306,13 @@ TEST_F(InUseTest, ASerialPortWithKernelMessagesCounts) {
   EXPECT_THAT(users("0000:05:00.0"), ElementsAre(Use("console", HasSubstr("kernel messages -> ttyS4"))));
 }
 
+TEST_F(InUseTest, ASerialPortOfTheBoardIsNoneOfAFunction) {
+  pci.function({.address = "0000:02:00.0", .class_code = 0x010802, .driver = "nvme", .group = 9});
+  temp.link("/sys/class/tty/ttyS0", "../../devices/pnp0/00:02/00:02:0/00:02:0.0/tty/ttyS0");
+  temp.file("/proc/consoles", "ttyS0                -W- (EC  p a)    4:64\n");
+  EXPECT_THAT(users("0000:02:00.0"), IsEmpty());
+}
+
 TEST_F(InUseTest, HoldersOfControllerAndRdmaNodesCount) {
   temp.link("/sys/class/nvme/nvme0", "../../devices/pci0000:00/0000:03:00.0/nvme/nvme0");
   temp.link("/sys/class/infiniband_verbs/uverbs0", "../../devices/pci0000:00/0000:01:00.0/infiniband_verbs/uverbs0");
