@@ -20,8 +20,6 @@ namespace {
 
 constexpr unsigned kMaxTimeoutSeconds = 86'400;
 
-const std::map<std::string, Output> kOutputs{{"table", Output::table}, {"wide", Output::wide}, {"json", Output::json},
-                                             {"yaml", Output::yaml},   {"csv", Output::csv},   {"name", Output::name}};
 const std::map<std::string, Color> kColors{
     {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
 
@@ -38,7 +36,7 @@ void add_choice(CLI::App& app, const std::string& names, Enum& target, const std
 }
 
 void add_output_options(CLI::App& root, GlobalOptions& options) {
-  add_choice(root, "-o,--output", options.output, kOutputs, "form of the data on stdout",
+  add_choice(root, "-o,--output", options.output, output_forms(), "form of the data on stdout",
              "table|wide|json|yaml|csv|name");
   root.add_flag_function("--json", [&options](std::int64_t) { options.output = Output::json; }, "same as -o json");
   root.add_option("--columns", options.columns, "columns of the table, by title")
@@ -89,8 +87,8 @@ const CLI::App& innermost(const CLI::App& app) {
 Output form_asked_for(std::span<char* const> arguments) {
   auto form = Output::table;
   const auto consider = [&form](std::string_view text) {
-    const auto found = kOutputs.find(std::string{text});
-    if (found != kOutputs.end()) form = found->second;
+    const auto found = output_forms().find(std::string{text});
+    if (found != output_forms().end()) form = found->second;
   };
   std::string_view previous;
   for (const std::string_view word : arguments) {
@@ -169,6 +167,13 @@ int parse_and_run(std::span<char* const> arguments, Context& context) {
 }
 
 }  // namespace
+
+const std::map<std::string, Output>& output_forms() {
+  static const std::map<std::string, Output> forms{{"table", Output::table}, {"wide", Output::wide},
+                                                   {"json", Output::json},   {"yaml", Output::yaml},
+                                                   {"csv", Output::csv},     {"name", Output::name}};
+  return forms;
+}
 
 int run(std::span<char* const> arguments, std::FILE* out, std::FILE* err) {
   Context context{out, err};

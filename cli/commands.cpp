@@ -43,6 +43,7 @@ constexpr Entry kCommands[] = {
     {"vf", add_vf_eswitch},
     {kNoGroup, add_reconcile},
     {kNoGroup, add_doctor},
+    {kNoGroup, add_topology},
     {"vm", add_vm_run},
     {kNoGroup, add_completion},
 };

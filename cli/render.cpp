@@ -71,8 +71,9 @@ bool is_terminal(std::FILE* stream) {
   return number >= 0 && ::isatty(number) == 1;
 }
 
-libscols_column* add_column(libscols_table& table, const Column& column) {
-  const int flags = (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0);
+libscols_column* add_column(libscols_table& table, const Column& column, bool tree) {
+  const int flags =
+      (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0) | (tree ? SCOLS_FL_TREE : 0);
   // A hint of 1 = as wide as the data, and cut only when the terminal is too narrow.
   return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? 0.1 : 1.0, flags);
 }
@@ -80,10 +81,14 @@ libscols_column* add_column(libscols_table& table, const Column& column) {
 Result<void> fill(libscols_table& table, const Listing& listing, const std::vector<std::size_t>& indices) {
   const auto no_memory = [] { return fail_errno(ENOMEM, "make a table"); };
   for (const auto index : indices) {
-    if (add_column(table, listing.columns[index]) == nullptr) return no_memory();
+    const bool tree = index == 0 && !listing.parents.empty();
+    if (add_column(table, listing.columns[index], tree) == nullptr) return no_memory();
   }
+  std::vector<libscols_line*> lines;  // of the table
   for (const auto& row : listing.rows) {
-    auto* line = scols_table_new_line(&table, nullptr);
+    const auto parent = scols_table_is_tree(&table) != 0 ? listing.parents.at(lines.size()) : std::nullopt;
+    auto* line = scols_table_new_line(&table, parent ? lines.at(*parent) : nullptr);
+    lines.push_back(line);
     if (line == nullptr) return no_memory();
     for (std::size_t i = 0; i < indices.size(); ++i) {
       const auto& cell = row.at(indices[i]);

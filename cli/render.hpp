@@ -2,6 +2,7 @@
 // How all commands print their data: lists and records, in every form of --output. Only this writes to Context::out.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,7 +32,10 @@ struct Listing {
   std::vector<Column> columns{};
   std::vector<std::vector<Cell>> rows{};
   Json items = Json::array();  ///< what -o json and yaml print
-  std::string empty_note{};    ///< said on stderr when there are no rows
+  /// For each row the one that it stands below, which comes before it: the first column is drawn as a tree. Empty =
+  /// none.
+  std::vector<std::optional<std::size_t>> parents{};
+  std::string empty_note{};  ///< said on stderr when there are no rows
 };
 
 /// One thing: labelled values, several lines to a label if need be.

@@ -66,7 +66,6 @@ constexpr Parameter kParameters[] = {
     {"vfio_pci", "enable_sriov", Level::note,
      "VFs may be made on a PF that a VM's user space drives: needs a VF token"},
     {"vfio_pci", "disable_denylist", Level::warning, "devices that are known to break isolation may be given away"},
-    {"vfio_pci_core", "disable_idle_d3", Level::note, "functions on vfio-pci stay in D0 and draw full power"},
 };
 
 Verdicts vfio_parameters(const HostFacts& host) {

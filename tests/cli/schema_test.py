@@ -138,9 +138,11 @@ def main() -> int:
         check("repair-list.json", "reconcile", *root)
         check("doctor-report.json", "doctor", *root)
         check("doctor-report.json", "doctor", "eth2/vf0", *root)
+        check("topology.json", "topology", *root)
         failures += undocumented(json.loads(said("json", "", "doctor", *root)))
     check("device-list.json", "device", "list")
     check("group-list.json", "group", "list")
+    check("topology.json", "topology")
     check("error.json", "device", "list", "--root", "/nonexistent")
     check("error.json", "device", "lst")
     for path in commands:
