@@ -47,7 +47,7 @@ const std::vector<Question>& questions() {
       {"vfio", {"no-vfio"}, [](const FunctionDetail&) { return std::string{"the kernel has VFIO"}; }},
       {"use", {"in-use"}, [](const FunctionDetail&) { return std::string{"nothing of the host uses it"}; }},
       {"virtual-functions", {"vfs-enabled"}, vfs_of},
-      {"reset", {"no-reset"}, reset_of},
+      {"reset", {"no-reset", "quarantined"}, reset_of},
       {"driver", {}, driver_of},
   };
   return all;
