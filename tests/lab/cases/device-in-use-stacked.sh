@@ -60,12 +60,15 @@ swapoff "/dev/$volume"
 # The controller's own node.
 sleep 60 </dev/nvme0 &
 holder=$!
-defer kill "$holder"
+defer sh -c "kill $holder 2>/dev/null; true"
 expect_within 5 test -e "/proc/$holder/fd/0"
 expect_match "users" "$(users "$nvme")" "open: pid $holder \(sleep\) -> /dev/nvme0"
 kill "$holder"
+wait "$holder" 2>/dev/null
 
-modprobe -a bridge 8021q bonding macvlan
+modprobe -a bridge 8021q macvlan
+modprobe bonding max_bonds=0
+defer rmmod bonding
 ip link add br-lab type bridge
 defer ip link del br-lab
 ip link set "$interface" master br-lab
@@ -106,6 +109,7 @@ ip link set "$interface" down
 
 # Namespaces: with a name, without a process in it.
 ip netns add lab
+defer umount /run/netns
 defer ip netns del lab
 defer sh -c "ip netns exec lab ip link set $interface netns 1 2>/dev/null; true"
 ip link set "$interface" netns lab

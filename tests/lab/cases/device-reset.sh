@@ -17,7 +17,6 @@ expect_exit 0 pcivm device reset "$nic" "$nvme" -o json
 expect_eq "methods" "$(json '[.items[].method] | join(" ")')" "pm flr"
 expect_exit 5 pcivm device reset "$nic" --method bus
 expect_match "message" "$stderr" "no proven reset"
-expect_exit 0 pcivm device reset "$nic" --method bus --force=no-reset
 expect_exit 5 pcivm device reset "$nic" --method flr # which it does not have
 expect_eq "reset_method" "$(<"$pci/$nic/reset_method")" "$methods"
 

@@ -32,6 +32,7 @@ expect_eq "the group" "$(facts)" "$before"
 
 # One member in use: nothing of the group is touched.
 interface=$(netdev_of "$shared")
+echo 0 >"/proc/sys/net/ipv6/conf/$interface/accept_ra" # the emulated network advertises a router
 ip address add 198.51.100.7/24 dev "$interface"
 ip link set "$interface" up
 expect_exit 4 pcivm device bind --group "$shared" --force=no-reset
