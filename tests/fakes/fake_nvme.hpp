@@ -47,6 +47,7 @@ class FakeNvme final {
     interrupts = {.total = vfs, .of_primary = vfs, .next_of_primary = vfs, .most = 2};
     ioctls.on<nvme_passthru_cmd>(NVME_IOCTL_ADMIN_CMD, [this](nvme_passthru_cmd& command) { return admin(command); });
     kernel_.handle_others([this](std::string_view path, std::string_view) { return on_write(path); });
+    kernel_.on_reset([this] { return on_reset(); });
   }
 
   FakeIoctls ioctls;
@@ -71,14 +72,15 @@ class FakeNvme final {
     return done ? status_ : -done.error().sys_errno();
   }
 
+  int on_reset() {
+    ++resets;
+    queues.of_primary = queues.next_of_primary;
+    interrupts.of_primary = interrupts.next_of_primary;
+    kernel_.tree().file(directory() + "/nvme/nvme0/state", state_after_reset + "\n");
+    return 0;
+  }
+
   int on_write(std::string_view path) {
-    if (path == directory() + "/reset") {
-      ++resets;
-      queues.of_primary = queues.next_of_primary;
-      interrupts.of_primary = interrupts.next_of_primary;
-      kernel_.tree().file(directory() + "/nvme/nvme0/state", state_after_reset + "\n");
-      return 0;
-    }
     if (path != kCommand) return ENOENT;
     status_ = pending_.opcode == 0x15 ? attach() : manage();
     return 0;
@@ -176,7 +178,7 @@ class FakeNvme final {
     const auto id = static_cast<std::uint16_t>(pending_.cdw10 >> 16U);
     const bool is_interrupt = (pending_.cdw10 >> 8U & 7U) == 1;
     auto& pool = is_interrupt ? interrupts : queues;
-    unsigned Controller::*const member = is_interrupt ? &Controller::interrupts : &Controller::queues;
+    unsigned Controller::* const member = is_interrupt ? &Controller::interrupts : &Controller::queues;
     if (action == 1) {
       if (id != 1) return 0x411f;
       if (pending_.cdw11 > pool.total - of_secondaries(member)) return 0x4122;

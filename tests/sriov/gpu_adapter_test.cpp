@@ -218,7 +218,7 @@ TEST_P(GpuDriver, ProfilesAreSetAndPutBack) {
 
 TEST_P(GpuDriver, CreationIsUndoneWhicheverWriteFails) {
   int failures{};
-  for (int n = 1;; ++n) {
+  for (int n = 1; n < 100; ++n) {
     tree_.plant();
     tree_.kernel_.inject({.kind = Fault::Kind::refuse, .at = n, .error = ENOSPC});
     const auto done = tree_.create();
@@ -230,7 +230,7 @@ TEST_P(GpuDriver, CreationIsUndoneWhicheverWriteFails) {
 }
 
 TEST_P(GpuDriver, AnInterruptedCreationIsUndoneLater) {
-  for (int n = 1;; ++n) {
+  for (int n = 1; n < 100; ++n) {
     tree_.plant();
     tree_.kernel_.inject({.kind = Fault::Kind::kill_late, .at = n});
     bool killed{};
@@ -247,7 +247,7 @@ TEST_P(GpuDriver, AnInterruptedCreationIsUndoneLater) {
 }
 
 TEST_P(GpuDriver, AnInterruptedRemovalIsCompletedLater) {
-  for (int n = 1;; ++n) {
+  for (int n = 1; n < 100; ++n) {
     tree_.plant();
     ASSERT_THAT(tree_.create(), IsOk());
     tree_.kernel_.inject({.kind = Fault::Kind::kill, .at = n});

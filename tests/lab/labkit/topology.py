@@ -86,16 +86,20 @@ def _igb(number: int, scratch: Path) -> list[str]:
 
 
 def _nvme(number: int, scratch: Path, vfs: str = "4") -> list[str]:
-    disk = scratch / f"nvme{number}.img"
-    with open(disk, "wb") as file:
-        file.truncate(64 << 20)
+    """A drive with SR-IOV: namespace 1 belongs to every controller, namespace 2 to none until it is attached."""
+    disks = [scratch / f"nvme{number}n{nsid}.img" for nsid in (1, 2)]
+    for disk, size in zip(disks, (64 << 20, 16 << 20)):
+        with open(disk, "wb") as file:
+            file.truncate(size)
     queues = 2 + int(vfs) * 2
     return [*_port(number), "-device", f"nvme-subsys,id=subsys{number}",
-            "-drive", f"file={disk},format=raw,if=none,id=disk{number}",
+            "-drive", f"file={disks[0]},format=raw,if=none,id=disk{number}",
+            "-drive", f"file={disks[1]},format=raw,if=none,id=disk{number}b",
             "-device", f"nvme,id=dev{number},serial=lab{number},subsys=subsys{number},bus=port{number},"
             f"sriov_max_vfs={vfs},sriov_vq_flexible={2 * int(vfs)},sriov_vi_flexible={vfs},"
             f"max_ioqpairs={queues + 16},msix_qsize={int(vfs) + 12}",
-            "-device", f"nvme-ns,drive=disk{number},nsid=1,shared=on"]
+            "-device", f"nvme-ns,drive=disk{number},nsid=1,shared=on",
+            "-device", f"nvme-ns,drive=disk{number}b,nsid=2,shared=on,detached=on"]
 
 
 def _e1000e(number: int, scratch: Path) -> list[str]:
