@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Random sequences of changes, some of them killed, do to the host what a model says, and can all be undone.
 # topologies: vtd amdvi
-# soak: yes
 # needs: pcivm
 # deadline: 240
 . /lab/cases/lib.sh

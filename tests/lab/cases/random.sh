@@ -10,7 +10,8 @@ model_start() {
     local each
     igb=$(bdf igb) nvme=$(bdf nvme)
     pfs=("$igb" "$nvme")
-    for each in "$pci/$(bdf shared)"/iommu_group/devices/*; do
+    shared=$(lspci -D -n -d 8086:100e | head -n 1 | cut -d ' ' -f 1) # not every host has a shared group
+    [[ -z $shared ]] || for each in "$pci/$shared"/iommu_group/devices/*; do
         [[ $(<"$each/class") == 0x06* ]] || sharers+=("${each##*/}") # bridges stay as they are
     done
     wholes=("$(bdf e1000e)" "$nvme" "${sharers[@]}")
@@ -45,7 +46,7 @@ found() {
         [[ $each != */vf* ]] || address=$pci/${each%/vf*}/virtfn${each#*/vf}
         now=${driver[$each]} # processes are slow here: one only when the driver is another
         [[ $address/driver -ef $pci/../drivers/$now ]] || now=$(readlink "$address/driver" || echo none)
-        echo "$each ${now##*/} $(<"$address/driver_override")"
+        echo "$each ${now##*/} $(cat "$address/driver_override" 2>/dev/null)"
     done
     ((${#attribute[@]} == 0)) || vfs=$(ip -j -d link show dev "$(netdev_of "$igb")" | jq -c '.[0].vfinfo_list')
     for each in $(sorted "${!attribute[@]}"); do
@@ -123,7 +124,7 @@ step_set() {
 }
 step_bind() {
     pick "${wholes[@]}" $(model_vfs)
-    arguments=(device bind "$picked")
+    arguments=(device bind "$picked" --force no-reset) # those that share a group have a reset of the whole bus only
     if [[ ${count[$picked]:-0} -gt 0 ]]; then
         exit_wanted='[1-9]*' # it has VFs
         return
@@ -140,12 +141,14 @@ step_release() {
 
 step_bind_group() {
     local each
-    arguments=(device bind --group "$(bdf shared)")
+    [[ -n $shared ]] || return
+    arguments=(device bind --group "$shared" --force no-reset)
     for each in "${sharers[@]}"; do driver[$each]=vfio-pci override[$each]=vfio-pci; done
 }
 step_release_group() {
     local each
-    arguments=(device release --group "$(bdf shared)")
+    [[ -n $shared ]] || return
+    arguments=(device release --group "$shared")
     for each in "${sharers[@]}"; do driver[$each]=${native[$each]} override[$each]='(null)'; done
 }
 
