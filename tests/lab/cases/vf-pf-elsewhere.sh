@@ -21,6 +21,7 @@ expect_exit 0 pcivm vf set other0/vf1 --vlan 8
 expect_exit 3 pcivm vf show "$interface/vf1"
 
 ip netns add elsewhere
+defer umount /run/netns # "ip netns" mounts it over itself
 defer ip netns delete elsewhere
 defer ip -n elsewhere link set dev other0 netns 1
 ip link set dev other0 netns elsewhere
