@@ -21,6 +21,8 @@ namespace pcivm {
 
 namespace {
 
+constexpr int kAttempts{1'000};
+
 std::string relative(std::string_view path) {
   while (path.starts_with('/')) path.remove_prefix(1);
   return path.empty() ? "." : std::string{path};
@@ -45,7 +47,12 @@ Result<Fd> SysRoot::open_file(std::string_view path, int flags) const {
   how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
   how.resolve = RESOLVE_IN_ROOT;
   const auto name = relative(path);
-  const long raw = ::syscall(SYS_openat2, directory_.ref().number(), name.c_str(), &how, sizeof how);
+  long raw = -1;
+  // EAGAIN: while a ".." was walked, something was renamed or mounted somewhere on this machine (openat2(2)).
+  for (int attempt = 0; attempt < kAttempts && raw < 0; ++attempt) {
+    raw = ::syscall(SYS_openat2, directory_.ref().number(), name.c_str(), &how, sizeof how);
+    if (raw < 0 && errno != EAGAIN) break;
+  }
   if (raw < 0) return fail_errno(errno, fmt::format("open '{}'", path));
   return Fd::adopt(static_cast<int>(raw));
 }
