@@ -19,6 +19,7 @@ namespace pcivm::sriov {
 struct VfTarget {
   VfWish wish{};
   vfio::Target driver{.driver = "", .driver_override = ""};  ///< no name: the native one, if there is any
+  bool operator==(const VfTarget&) const = default;
 };
 
 struct Making {
