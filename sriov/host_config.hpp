@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What /etc/pcivm/host.yaml and host.d say the host shall be (docs/config.md). Pure data, read by cli/host_config_read.
+// What /etc/pcivm/host.yaml and host.d say the host shall be (docs/config.md). Pure data, read by cli/config_reader.
 // A value that is not set is unmanaged: it stays as it is. A value that is set is enforced.
 #pragma once
 
@@ -47,6 +47,8 @@ struct DeviceMatch {
   std::optional<unsigned> function{};  ///< of a card whose functions share what else is named: 0 to 7
   bool operator==(const DeviceMatch&) const = default;
 };
+/// As in a file: "permanentMac 52:54:00:aa:00:01, function 1"; empty for an empty one.
+[[nodiscard]] std::string to_string(const DeviceMatch& match);
 
 /// A mismatch refuses the whole device.
 struct DeviceExpect {
@@ -108,6 +110,9 @@ struct DeviceEntry {
   bool operator==(const DeviceEntry&) const = default;
 };
 
+/// For comparing what is said, wherever it stands.
+[[nodiscard]] DeviceEntry without_places(DeviceEntry device);
+
 struct HostConfig {
   std::vector<std::string> files{};  ///< in the order in which they were merged
   bool allow_recreate{};             ///< a change of numVfs may make all VFs anew when none is used
@@ -115,5 +120,7 @@ struct HostConfig {
   std::map<std::string, Place> pools{};
   bool operator==(const HostConfig&) const = default;
 };
+/// The same, and without the names of its files.
+[[nodiscard]] HostConfig without_places(HostConfig config);
 
 }  // namespace pcivm::sriov
