@@ -18,6 +18,7 @@ constexpr Group kGroups[] = {
     {"vf", "SR-IOV virtual functions"},
     {"udev", "the host stays as configured: rules, and what runs on an event"},
     {"vm", "virtual machines"},
+    {"config", "the file that describes the host"},
 };
 
 constexpr std::string_view kNoGroup{};  // a command by itself
@@ -43,6 +44,7 @@ constexpr Entry kCommands[] = {
     {"vf", add_vf_destroy},
     {"vf", add_vf_eswitch},
     {"udev", add_udev_watch},
+    {"config", add_config_validate},
     {kNoGroup, add_reconcile},
     {kNoGroup, add_doctor},
     {kNoGroup, add_topology},
