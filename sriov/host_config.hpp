@@ -14,6 +14,7 @@
 #include "sriov/eswitch.hpp"
 #include "sriov/pf_adapter.hpp"
 #include "sriov/vf_wish.hpp"
+#include "vfio/binding_plan.hpp"
 
 namespace pcivm::sriov {
 
@@ -69,6 +70,8 @@ struct VfEntry {
   VfWish wish{};                      ///< all attributes but the MAC
   std::optional<std::string> name{};  ///< interface of a VF that the host uses; one VF, bind host
   std::optional<std::string> pool{};  ///< pool that these VFs belong to
+  /// Of a way back (as_config), never from a file: in place of `bind`, the driver and its override to the letter.
+  std::optional<vfio::DriverState> former{};
   bool operator==(const VfEntry&) const = default;
 };
 
@@ -83,7 +86,15 @@ struct SriovEntry {
   std::optional<std::string> vf_bind{};  ///< the same for `bind`
   std::vector<VfEntry> vfs{};           ///< sorted by index
   Settings settings{};                  ///< of the PF's adapter, as `vf create --set` (NVMe drives, GPUs)
+  bool without_settings{};  ///< of a way back, never from a file: no settings is meant, not unmanaged
   bool operator==(const SriovEntry&) const = default;
+};
+
+/// What a function was, to the letter.
+struct FormerDriver {
+  vfio::DriverState state{};
+  std::optional<std::string> native{};  ///< who had it before pcivm bound it, "" = nobody; not set = not bound by pcivm
+  bool operator==(const FormerDriver&) const = default;
 };
 
 /// A function that is given away whole.
@@ -96,6 +107,8 @@ struct PassthroughEntry {
   std::optional<bool> d3cold{};
   std::optional<std::string> power{};  ///< "on" or "auto"
   std::optional<std::string> pool{};
+  /// Of a way back (as_config), never from a file: in place of `bind`.
+  std::optional<FormerDriver> former{};
   bool operator==(const PassthroughEntry&) const = default;
 };
 
@@ -106,7 +119,7 @@ struct DeviceEntry {
   DeviceExpect expect{};
   bool externally_managed{};  ///< somebody else makes its VFs; only VFs that exist are set up
   std::optional<SriovEntry> sriov{};
-  std::optional<PassthroughEntry> passthrough{};  ///< never both
+  std::optional<PassthroughEntry> passthrough{};  ///< never both in a file; a way back may describe both
   bool operator==(const DeviceEntry&) const = default;
 };
 
