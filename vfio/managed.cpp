@@ -3,11 +3,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/scope_exit.hpp"
 #include "vfio/binding_check.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 
@@ -61,10 +64,22 @@ Result<void> return_all(const Host& host, const HostLock& lock, std::span<const 
   return first;
 }
 
+// They would be opened at the same time, but the VF opens only after the PF.
+Result<void> refuse_vf_beside_pf(const SysRoot& root, std::span<const Bdf> functions) {
+  for (const auto function : functions) {
+    const auto physical = root.link_name(directory_of(function) + "/physfn");
+    const auto same = [&](Bdf other) { return other.to_string() == physical; };
+    if (physical.empty() || std::ranges::none_of(functions, same)) continue;
+    return fail(Errc::invalid, fmt::format("{} is a VF of {}: one VM cannot have both", function.to_string(), physical));
+  }
+  return {};
+}
+
 Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRequest& request,
                          std::vector<ManagedBinding>& bindings) {
   const auto self = TRY(Owner::of(host.root, ::getpid()));
   for (const auto function : request.functions) TRY(situation(host, function));
+  TRY(refuse_vf_beside_pf(host.root, request.functions));
   TRY(check_groups(host.root, request.functions));
   std::vector<BindRequest> wanted;
   for (const auto function : request.functions) {
@@ -83,6 +98,9 @@ Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRe
                         .identity = TRY(identity_of(host.root, wanted[index].function)),
                         .must_return = true,
                         .former = changes[index].before});
+  }
+  for (const auto function : request.functions) {
+    if (const auto physical = token_owner(host.root, function)) TRY(ensure_vf_token(host.root, *physical));
   }
   return {};
 }

@@ -25,11 +25,8 @@ Error abandoned() { return Error::make(Errc::internal, "the VM ended before the 
 Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, const BarPlan& bars, Wiring wiring) {
   std::unique_ptr<DeviceSet> set{new DeviceSet{std::move(wiring)}};
   if (opened.devices.empty()) return set;
-  for (const auto& facts : opened.devices) {
-    set->addresses_.push_back(facts.address);
-    set->groups_.push_back(facts.group);
-    TRY_IN(set->add(facts, bars), facts.address.to_string());
-  }
+  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, bars), facts.address.to_string());
+  set->facts_ = std::move(opened.devices);
   set->container_ =
       TRY(vfio::Container::attach(set->wiring_.port, std::move(opened.container), std::move(opened.groups)));
   return set;
@@ -90,10 +87,11 @@ void DeviceSet::map_ram() {
 }
 
 void DeviceSet::open(std::size_t index) {
-  auto done =
-      devices_[index]->deliver(vfio::Device::open(wiring_.port, container_->group(groups_[index]), addresses_[index]));
+  const auto& facts = facts_[index];
+  auto done = devices_[index]->deliver(
+      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token));
   if (!done) {
-    wiring_.fail(std::move(done).error().within(addresses_[index].to_string()));
+    wiring_.fail(std::move(done).error().within(facts.address.to_string()));
   } else if (opening_.fetch_sub(1) == 1) {
     wiring_.timeline.stamp(Phase::device_ready);
   }

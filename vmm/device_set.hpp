@@ -80,8 +80,7 @@ class DeviceSet final {
 
   Wiring wiring_;
   DmaReady dma_;
-  std::vector<Bdf> addresses_;
-  std::vector<std::size_t> groups_;             // of each device, into container_
+  std::vector<vfio::OpenedDevice> facts_;       // of each device; their groups are indices into container_
   std::unique_ptr<vfio::Container> container_;  // outlives the devices
   std::vector<std::unique_ptr<AssignedDevice>> devices_;
   std::vector<Watch> watches_;  // on events of devices_

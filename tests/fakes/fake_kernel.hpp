@@ -111,6 +111,11 @@ class FakeKernel final {
   }
   /// Plays what this kernel does not know: its answer to a write, after changing the tree.
   void handle_others(WriteHook others) { others_ = std::move(others); }
+  /// vfio-pci's parameter enable_sriov.
+  void enable_sriov(bool on) {
+    vfio_makes_vfs_ = on;
+    tree_.file("/sys/module/vfio_pci/parameters/enable_sriov", on ? "Y\n" : "N\n");
+  }
   /// The PF driver makes only so many VFs and reports success.
   void limit_vfs(unsigned count) { vf_limit_ = count; }
   /// VFs that are made from now on have no virtfn links until link_vfs(), as where no_vf_scan is set (s390).
@@ -273,7 +278,7 @@ class FakeKernel final {
     const auto wanted = static_cast<unsigned>(std::stoul(value));
     if (wanted > pf.total_vfs) return ERANGE;
     if (wanted == pf.num_vfs) return 0;
-    if (pf.driver.empty() || pf.driver == "vfio-pci") return ENOENT;
+    if (pf.driver.empty() || (pf.driver == "vfio-pci" && !vfio_makes_vfs_)) return ENOENT;
     if (wanted != 0 && pf.num_vfs != 0) return EBUSY;
     if (wanted == 0) return destroy_vfs(bdf);
     create_vfs(bdf, std::min(wanted, vf_limit_));
@@ -289,6 +294,8 @@ class FakeKernel final {
       const auto name = vf_name(bdf, index);
       add(name, {.native = at(bdf).vf_native, .driver = {}, .physfn = bdf}, 10 + static_cast<int>(index), "0x10ca");
       if (!late_links_) link_vf(bdf, index);
+      // vfio_pci_bus_notifier()
+      if (at(bdf).driver == "vfio-pci") (void)set_override(name, "vfio-pci");
       (void)drivers_probe(name);
     }
     at(bdf).num_vfs = count;
@@ -356,6 +363,7 @@ class FakeKernel final {
   int count_{};
   int lifetimes_{};
   bool late_links_{};
+  bool vfio_makes_vfs_{};
 };
 
 }  // namespace pcivm::test

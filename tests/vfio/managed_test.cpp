@@ -7,6 +7,7 @@
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 namespace {
@@ -74,6 +75,30 @@ TEST_F(Managed, AFunctionInQuarantineIsNotForAVm) {
     EXPECT_THAT(acquire(host_, {.functions = {function}}), FailsWith(Errc::refused, HasSubstr("in quarantine")));
     EXPECT_EQ(kernel_.count(), 0);
   }
+}
+
+TEST_F(Managed, APfGetsAVfTokenThatGoesWithItsRelease) {
+  const std::string pf{"0000:01:00.0"};
+  kernel_.add_pf(pf, 7);
+  const auto bindings = acquire(host_, {.functions = {bdf(pf)}});
+  ASSERT_THAT(bindings, IsOk());
+  const auto token = load_vf_token(kernel_.root(), bdf(pf));
+  ASSERT_THAT(token, IsOk());
+  ASSERT_THAT(acquire(host_, {.functions = {bdf(pf)}}), IsOk());
+  EXPECT_EQ(load_vf_token(kernel_.root(), bdf(pf)).value(), *token) << "one PF, one token";
+  ASSERT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(pf), "igb");
+  EXPECT_FALSE(has_vf_token(kernel_.root(), bdf(pf)));
+  ASSERT_THAT(acquire(host_, {.functions = {bdf(kOne)}}), IsOk());
+  EXPECT_FALSE(has_vf_token(kernel_.root(), bdf(kOne))) << "no PF";
+}
+
+TEST_F(Managed, APfAndItsVfAreNotForOneVm) {
+  const std::string pf{"0000:01:00.0"};
+  kernel_.add_pf(pf, 7, "vfio-pci");
+  kernel_.add("0000:01:10.0", {.native = "igbvf", .driver = "vfio-pci", .physfn = pf}, 10, "0x10ca");
+  EXPECT_THAT(acquire(host_, {.functions = {bdf("0000:01:10.0"), bdf(pf)}}),
+              FailsWith(Errc::invalid, HasSubstr("one VM cannot have both")));
 }
 
 TEST_F(Managed, AllOrNoneAreAcquired) {
