@@ -8,7 +8,6 @@
 #include "cli/render.hpp"
 #include "cli/selector.hpp"
 #include "cli/size_text.hpp"
-#include "vfio/vf_token.hpp"
 
 namespace pcivm::cli {
 
@@ -88,11 +87,9 @@ Result<int> show_device(Context& context, const ShowArguments& args) {
   record.kind = "Device";
   record.name = address.to_string();
   record.object = to_json(facts, names);
-  const bool token = vfio::has_vf_token(context.root(), address);
-  record.object["hasVfToken"] = token;
   add_identity(record, facts.function, names);
   add_sriov(record, facts.function);
-  if (token) record.add("VF token", "has one");
+  if (facts.has_vf_token) record.add("VF token", "has one");
   add_resources(record, facts.function);
   add_verdict(record, facts);
   return print(context, record);

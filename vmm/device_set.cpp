@@ -49,15 +49,15 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
     if (site.device == devices_.size()) device->place_bar(site.bar, site.address(wiring_.window64));
   }
   (void)TRY(wiring_.bus.add(*device));
-  TRY(watch(*device));
+  TRY(watch(*device, facts.address));
   devices_.push_back(std::move(device));
   return {};
 }
 
-Result<void> DeviceSet::watch(AssignedDevice& device) {
-  watches_.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device] {
+Result<void> DeviceSet::watch(AssignedDevice& device, Bdf address) {
+  watches_.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device, address] {
     (void)drain_eventfd(device.request_event());
-    wiring_.fail(Error::make(Errc::busy, fmt::format("{}: the host wants the device back", device.name())));
+    wiring_.wanted(address);
   })));
   watches_.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device] {
     (void)drain_eventfd(device.error_event());

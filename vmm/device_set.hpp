@@ -43,6 +43,7 @@ class DeviceSet final {
     PciBus& bus;
     Timeline& timeline;
     platform::Window window64;
+    std::function<void(Bdf)> wanted;           ///< the host wants it back; loop thread, again and again
     std::function<void(Error)> fail;           ///< the VM must end, on any thread
     std::function<void(const Error&)> report;  ///< the VM goes on, on any thread
   };
@@ -74,7 +75,7 @@ class DeviceSet final {
  private:
   explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)} {}
   [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const BarPlan& bars);
-  [[nodiscard]] Result<void> watch(AssignedDevice& device);
+  [[nodiscard]] Result<void> watch(AssignedDevice& device, Bdf address);
   void open(std::size_t index);
   void map_memory();
 

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -123,6 +124,8 @@ class FakeKernel final {
   void link_vfs(const std::string& pf) {
     for (unsigned index = 0; index < at(pf).num_vfs; ++index) link_vf(pf, index);
   }
+  /// The next write to an unbind file finds that the function was removed meanwhile, or only unbound.
+  void race_unbind(bool removed) { race_ = removed ? Race::remove : Race::unbind; }
   /// Surprise removal.
   void unplug(const std::string& bdf) {
     tree_.remove(device_directory(bdf));
@@ -236,6 +239,12 @@ class FakeKernel final {
   }
 
   int driver_unbind(const std::string& driver, const std::string& bdf) {
+    const auto race = std::exchange(race_, Race::none);
+    if (race == Race::remove) unplug(bdf);
+    if (race == Race::unbind) {
+      at(bdf).driver.clear();
+      show(bdf);
+    }
     if (!functions_.contains(bdf) || at(bdf).driver != driver) return ENODEV;
     if (at(bdf).open) return kWriteBlocks;
     if (at(bdf).num_vfs > 0) destroy_vfs(bdf);
@@ -364,6 +373,7 @@ class FakeKernel final {
   int lifetimes_{};
   bool late_links_{};
   bool vfio_makes_vfs_{};
+  enum class Race { none, unbind, remove } race_{Race::none};
 };
 
 }  // namespace pcivm::test

@@ -154,6 +154,36 @@ TEST_F(Managed, ReturningGoesOnAfterOneFailure) {
   EXPECT_EQ(driver(kTwo), "e1000e");
 }
 
+TEST_F(Managed, WhatTheHostTookMeanwhileIsReturnedAllTheSame) {
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.race_unbind(false);
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(kOne), "e1000e");
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+}
+
+TEST_F(Managed, AFunctionThatVanishesInTheMiddleOfItsReturnLeavesNothing) {
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.race_unbind(true);
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+  EXPECT_TRUE(left_over(kernel_.root())->empty());
+}
+
+TEST_F(Managed, WhatTheOperatorBoundAndThenRemovedIsForgotten) {
+  {
+    const auto lock = HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value();
+    ASSERT_THAT(bind(host_, lock, {.function = bdf(kOne)}), IsOk());
+  }
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.unplug(kOne);
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+}
+
 TEST_F(Managed, AFunctionThatVanishedNeedsNoReturn) {
   const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
   ASSERT_THAT(bindings, IsOk());
