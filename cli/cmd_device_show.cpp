@@ -89,6 +89,7 @@ Result<int> show_device(Context& context, const ShowArguments& args) {
   record.object = to_json(facts, names);
   add_identity(record, facts.function, names);
   add_sriov(record, facts.function);
+  if (facts.has_vf_token) record.add("VF token", "has one");
   add_resources(record, facts.function);
   add_verdict(record, facts);
   return print(context, record);

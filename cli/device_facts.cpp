@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "iommu/inventory.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::cli {
 
@@ -52,6 +53,10 @@ Json assignable_json(const iommu::Assignable& assignable) {
   return {{"ok", assignable.ok()}, {"reasons", reasons}};
 }
 
+bool has_token(const SysRoot& root, const iommu::FunctionDetail& function) {
+  return function.sriov && vfio::has_vf_token(root, function.address);
+}
+
 }  // namespace
 
 Result<DeviceFacts> device_facts(const SysRoot& root, Bdf address) {
@@ -59,6 +64,7 @@ Result<DeviceFacts> device_facts(const SysRoot& root, Bdf address) {
   facts.function = TRY(iommu::read_function(root, address));
   facts.users = TRY(iommu::users_of(root, address));
   facts.assignable = TRY(iommu::assignable(root, iommu::read_host_caps(root), facts.function, facts.users));
+  facts.has_vf_token = has_token(root, facts.function);
   return facts;
 }
 
@@ -78,7 +84,8 @@ Result<std::vector<DeviceFacts>> all_device_facts(const SysRoot& root) {
     static const std::vector<iommu::Member> kNone;
     const auto& group = function.iommu_group ? groups.at(*function.iommu_group) : kNone;
     auto answer = iommu::assignable(host, function, users[i], group, quarantine);
-    all.push_back({std::move(details[i]), std::move(users[i]), std::move(answer)});
+    const bool token = has_token(root, function);
+    all.push_back({std::move(details[i]), std::move(users[i]), std::move(answer), token});
   }
   return all;
 }
@@ -112,7 +119,8 @@ Json to_json(const DeviceFacts& facts, const iommu::PciNames& names) {
           {"blockDevices", function.block_devices},
           {"drmNodes", function.drm_nodes},
           {"inUse", users_json(facts.users)},
-          {"assignable", assignable_json(facts.assignable)}};
+          {"assignable", assignable_json(facts.assignable)},
+          {"hasVfToken", facts.has_vf_token}};
 }
 
 std::string id_of(const iommu::Function& function) {

@@ -74,6 +74,14 @@ Result<void> sync_directory_of(const SysRoot& root, std::string_view path) {
   return sync(fd.ref(), directory);
 }
 
+Result<Fd> create(const SysRoot& root, std::string_view path) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+  auto file = open_path(root.host_path(path), kFlags, 0600);
+  if (file || file.error().kind() != Errc::not_found) return file;
+  TRY(make_directories(root, path));
+  return open_path(root.host_path(path), kFlags, 0600);
+}
+
 }  // namespace
 
 void Record::set(std::string_view key, std::string_view value) { fields_[std::string{key}] = value; }
@@ -116,18 +124,21 @@ Result<Record> Record::parse(std::string_view text) {
   return record;
 }
 
-Result<void> store(const SysRoot& root, std::string_view path, const Record& record) {
-  TRY(make_directories(root, path));
+Result<void> replace_file(const SysRoot& root, std::string_view path, std::string_view text) {
   const auto slash = path.rfind('/');
   // The leading dot keeps a temporary file that a crash left behind out of listings.
   const auto temporary = fmt::format("{}/.{}.new", path.substr(0, slash), path.substr(slash + 1));
-  const auto fd = TRY(open_path(root.host_path(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-  TRY_IN(write_all(fd.ref(), record.serialize()), fmt::format("write '{}'", temporary));
+  const auto fd = TRY(create(root, temporary));
+  TRY_IN(write_all(fd.ref(), text), fmt::format("write '{}'", temporary));
   TRY(sync(fd.ref(), temporary));
   if (::rename(root.host_path(temporary).c_str(), root.host_path(path).c_str()) != 0) {
     return fail_errno(errno, fmt::format("rename '{}' to '{}'", temporary, path));
   }
   return sync_directory_of(root, path);
+}
+
+Result<void> store(const SysRoot& root, std::string_view path, const Record& record) {
+  return replace_file(root, path, record.serialize());
 }
 
 Result<Record> load(const SysRoot& root, std::string_view path) {
