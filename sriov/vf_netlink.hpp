@@ -21,6 +21,7 @@ class NetlinkVfPort final : public VfPort {
   [[nodiscard]] Result<std::vector<VfAttributes>> read(int interface) override;
   [[nodiscard]] Result<void> set(int interface, unsigned vf, const VfChange& change) override;
   [[nodiscard]] Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& request) override;
+  [[nodiscard]] Result<std::vector<PermanentAddress>> permanent_addresses() override;
 
  private:
   explicit NetlinkVfPort(NetlinkSocket socket) : socket_{std::move(socket)} {}
