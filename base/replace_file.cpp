@@ -37,15 +37,23 @@ Result<void> sync_directory_of(const SysRoot& root, std::string_view path) {
   return sync(fd.ref(), directory);
 }
 
+// The directory is nearly always there: it is made only when opening fails.
+Result<Fd> create(const SysRoot& root, const std::string& path, mode_t mode, mode_t directory_mode) {
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+  auto file = open_path(root.host_path(path), kFlags, mode);
+  if (file || file.error().kind() != Errc::not_found) return file;
+  TRY(make_directories(root, path, directory_mode));
+  return open_path(root.host_path(path), kFlags, mode);
+}
+
 }  // namespace
 
 Result<void> replace_file(const SysRoot& root, std::string_view path, std::string_view content, mode_t mode,
                           mode_t directory_mode) {
-  TRY(make_directories(root, path, directory_mode));
   const auto slash = path.rfind('/');
   // The leading dot keeps a temporary file that a crash left behind out of listings.
   const auto temporary = fmt::format("{}/.{}.new", path.substr(0, slash), path.substr(slash + 1));
-  const auto fd = TRY(open_path(root.host_path(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  const auto fd = TRY(create(root, temporary, mode, directory_mode));
   TRY_IN(write_all(fd.ref(), content), fmt::format("write '{}'", temporary));
   TRY(sync(fd.ref(), temporary));
   if (::rename(root.host_path(temporary).c_str(), root.host_path(path).c_str()) != 0) {

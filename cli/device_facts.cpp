@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "iommu/inventory.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::cli {
 
@@ -34,8 +35,8 @@ Json bars_json(const std::vector<iommu::Bar>& bars) {
 }
 
 Json link_json(const iommu::FunctionDetail& function) {
-  if (function.link_speed.empty()) return nullptr;
-  return {{"speed", function.link_speed}, {"width", or_null(function.link_width)}};
+  if (!function.link) return nullptr;
+  return {{"speed", function.link->speed}, {"width", or_null(function.link->width)}};
 }
 
 Json users_json(const std::vector<iommu::InUse>& users) {
@@ -52,6 +53,10 @@ Json assignable_json(const iommu::Assignable& assignable) {
   return {{"ok", assignable.ok()}, {"reasons", reasons}};
 }
 
+bool has_token(const SysRoot& root, const iommu::FunctionDetail& function) {
+  return function.sriov && vfio::has_vf_token(root, function.address);
+}
+
 }  // namespace
 
 Result<DeviceFacts> device_facts(const SysRoot& root, Bdf address) {
@@ -59,18 +64,28 @@ Result<DeviceFacts> device_facts(const SysRoot& root, Bdf address) {
   facts.function = TRY(iommu::read_function(root, address));
   facts.users = TRY(iommu::users_of(root, address));
   facts.assignable = TRY(iommu::assignable(root, iommu::read_host_caps(root), facts.function, facts.users));
+  facts.has_vf_token = has_token(root, facts.function);
   return facts;
 }
 
 Result<std::vector<DeviceFacts>> all_device_facts(const SysRoot& root) {
   auto details = TRY(iommu::list_details(root));
-  auto users = TRY(iommu::users_of_all(root, {details.begin(), details.end()}));
+  const std::vector<iommu::Function> functions{details.begin(), details.end()};
+  auto users = TRY(iommu::users_of_all(root, functions));
   const auto host = iommu::read_host_caps(root);
+  const auto groups = iommu::members_by_group(functions);
+  const auto quarantined = iommu::quarantined(root);
   std::vector<DeviceFacts> all;
   for (std::size_t i = 0; i < details.size(); ++i) {
-    auto answer = iommu::assignable(root, host, details[i], users[i]);
-    if (!answer) continue;  // vanished while this reads
-    all.push_back({std::move(details[i]), std::move(users[i]), std::move(*answer)});
+    const auto& function = details[i];
+    const auto quarantine = quarantined.contains(function.address.to_string())
+                                ? iommu::quarantine_of(root, function.address)
+                                : std::nullopt;
+    static const std::vector<iommu::Member> kNone;
+    const auto& group = function.iommu_group ? groups.at(*function.iommu_group) : kNone;
+    auto answer = iommu::assignable(host, function, users[i], group, quarantine);
+    const bool token = has_token(root, function);
+    all.push_back({std::move(details[i]), std::move(users[i]), std::move(answer), token});
   }
   return all;
 }
@@ -104,7 +119,8 @@ Json to_json(const DeviceFacts& facts, const iommu::PciNames& names) {
           {"blockDevices", function.block_devices},
           {"drmNodes", function.drm_nodes},
           {"inUse", users_json(facts.users)},
-          {"assignable", assignable_json(facts.assignable)}};
+          {"assignable", assignable_json(facts.assignable)},
+          {"hasVfToken", facts.has_vf_token}};
 }
 
 std::string id_of(const iommu::Function& function) {

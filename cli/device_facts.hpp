@@ -16,6 +16,7 @@ struct DeviceFacts {
   iommu::FunctionDetail function;
   std::vector<iommu::InUse> users;
   iommu::Assignable assignable;
+  bool has_vf_token{};  ///< vfio/vf_token.hpp
 };
 
 /// Of one function; Errc::not_found as iommu::find.

@@ -10,6 +10,7 @@
 #include "sriov/vf_set.hpp"
 #include "sriov/vf_steps.hpp"
 #include "vfio/binding_check.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::sriov {
 
@@ -24,11 +25,42 @@ Result<void> check_driver(const PhysicalFunction& pf) {
     return fail(unfit(pf.address, Errc::kernel, "pf.no_driver", "has no driver, and only its driver can make VFs")
                     .advise(fmt::format("pcivm device release {}", pf.address.to_string())));
   }
-  if (vfio::is_vfio_driver(pf.driver)) {
-    return fail(unfit(pf.address, Errc::kernel, "pf.given_away",
-                      fmt::format("is given away itself (driver {}); its own driver must make VFs", pf.driver))
-                    .advise(fmt::format("pcivm device release {}", pf.address.to_string())));
+  return {};
+}
+
+// Whoever drives a PF can read and write what its VFs do, so no VF of one that was given away is for the host.
+Result<void> check_shared(const vfio::Host& host, const PhysicalFunction& pf, const CreateRequest& request) {
+  if (!vfio::is_vfio_driver(pf.driver)) return {};
+  TRY(check_given_away(host.root, pf));
+  const auto release = fmt::format("pcivm device release {}", pf.address.to_string());
+  if (request.bind != kBindNone && !vfio::is_vfio_driver(request.bind)) {
+    return fail(unfit(pf.address, Errc::refused, "pf.given_away",
+                      fmt::format("is given away itself (driver {}), and whoever has it could attack the host through "
+                                  "a VF on driver '{}'; wanted --bind vfio-pci",
+                                  pf.driver, request.bind))
+                    .advise(release));
   }
+  const auto plain = [](const VfWish& wish) { return wish == VfWish{}; };
+  if (std::ranges::all_of(request.wishes, plain) && request.eswitch == Eswitch{}) return {};
+  return fail(unfit(pf.address, Errc::refused, "pf.given_away",
+                    fmt::format("is given away itself (driver {}): the attributes of its VFs are for whoever has it to "
+                                "set",
+                                pf.driver))
+                  .advise(release));
+}
+
+// With autoprobe off or on, vfio-pci names itself in the driver_override of the VFs that it makes
+// (vfio_pci_bus_notifier).
+Result<void> tell_of_token(const vfio::Host& host, const PhysicalFunction& pf) {
+  if (!vfio::is_vfio_driver(pf.driver)) return {};
+  TRY(vfio::ensure_vf_token(host.root, pf.address));
+  const auto address = pf.address.to_string();
+  const auto users = TRY(host.users_of(host.root, pf.address));
+  const bool held = std::ranges::any_of(users, [](const iommu::InUse& user) { return user.kind == "vfio"; });
+  host.note(held ? fmt::format("the VFs of {} open with the VF token with which it was opened itself", address)
+                 : fmt::format("nobody has {} open: its VFs can be opened only after a VM has it (pcivm vm run NAME "
+                               "--device {})",
+                               address, address));
   return {};
 }
 
@@ -113,6 +145,7 @@ struct Checked {
 Result<Checked> checked(const vfio::Host& host, const CreateRequest& request) {
   auto pf = TRY(read_physical(host, request.physical));
   TRY(check_driver(pf));
+  TRY(check_shared(host, pf, request));
   TRY(check_count(pf, request.count));
   TRY(check_bind(host, request));
   TRY(check_wishes(host, request));
@@ -199,6 +232,7 @@ Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const
   if (vfs) {
     // The entry goes last: a crash before that takes the VFs back, as if nothing had been asked.
     TRY(journal.close());
+    TRY(tell_of_token(host, pf));
     return Created{.changed = true, .vfs = std::move(*vfs)};
   }
   return fail(end_failed(journal, request.physical, std::move(vfs).error(), [&]() -> Result<void> {

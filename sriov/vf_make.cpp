@@ -104,7 +104,6 @@ bool driverless(const vfio::Target& target) {
 // Nobody can be using a VF that was just made and has no driver, so this needs none of the checks of vfio::bind().
 Result<void> give_driver(const Making& making, Bdf vf, const vfio::Target& target) {
   if (driverless(target)) return {};
-  TRY(making.journal.step(fmt::format("bind {}", vf.to_string())));
   if (!target.driver) return vfio::probe_native(making.host, making.journal, vf, target);
   TRY(vfio::move_to(making.host, making.journal, vf, target));
   if (vfio::is_vfio_driver(*target.driver)) return vfio::await_vfio_node(making.host, vf);

@@ -12,6 +12,10 @@
 
 namespace pcivm::sriov {
 
+/// A PF on a VFIO driver makes and removes VFs only if that is vfio-pci with its parameter enable_sriov on: Errc::kernel
+/// with the way out where it is not. Others pass.
+[[nodiscard]] Result<void> check_given_away(const SysRoot& root, const PhysicalFunction& pf);
+
 inline constexpr std::string_view kIntentCreate{"vf-create"};
 inline constexpr std::string_view kIntentDestroy{"vf-destroy"};
 inline constexpr std::string_view kIntentSet{"vf-set"};

@@ -7,6 +7,7 @@
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_due.hpp"
 #include "vfio/binding_transaction.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 
@@ -41,6 +42,8 @@ bool needed(const ReleaseRequest& request, const Move& move) {
 Result<void> check_return(const Host& host, const ReleaseRequest& request, const Move& move) {
   const auto& wanted = move.target.driver;
   if (wanted && *wanted == move.now.state.driver) return {};
+  // vfio-pci would remove the VFs that it made (vfio_pci_core_unregister_device).
+  if (is_vfio_driver(move.now.state.driver)) TRY(check_no_vfs(host, request.function));
   TRY(refuse_in_use(host, request.function, request.force));
   if (wanted && !wanted->empty()) {
     auto ready = ensure_driver(host.root, *wanted);
@@ -77,7 +80,10 @@ Result<Transaction> begin(const Host& host, std::span<const Due> dues) {
 Result<void> carry_out(const Host& host, Transaction& transaction, std::span<const Due> dues) {
   TRY(transaction.carry_out());
   TRY(transaction.mark("forget"));
-  for (const auto& due : dues) TRY(forget_bound(host.root, due.move.now.function));
+  for (const auto& due : dues) {
+    TRY(forget_bound(host.root, due.move.now.function));
+    TRY(forget_vf_token(host.root, due.move.now.function));
+  }
   return {};
 }
 

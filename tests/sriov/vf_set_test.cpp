@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/sriov/vf_rig.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::sriov {
 namespace {
@@ -68,6 +69,25 @@ TEST_F(VfSet, SameNumberWithADriverBindsThoseThatHaveAnother) {
   expect_all_bound(2);
 }
 
+// ---- a PF that is given away itself ----
+
+TEST_F(VfSet, VfsOfAPfOnVfioPciGoToVfioPciAndHaveAToken) {
+  kernel_.add_pf(kPf, 7, "vfio-pci");
+  kernel_.enable_sriov(true);
+  std::string notes;
+  host_.note = [&](std::string_view note) { notes += note; };
+  ASSERT_THAT(create(2, ""), IsOk());
+  expect_all_bound(2);
+  EXPECT_TRUE(vfio::has_vf_token(kernel_.root(), bdf(kPf)));
+  EXPECT_THAT(notes, HasSubstr("nobody has 0000:01:00.0 open"));
+  EXPECT_THAT(notes, testing::Not(HasSubstr(vfio::load_vf_token(kernel_.root(), bdf(kPf)).value())));
+  EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(kPf)}),
+              FailsWith(Errc::busy, HasSubstr("has 2 virtual functions")))
+      << "vfio-pci would remove them";
+  EXPECT_THAT(destroy(), IsOkAnd(true));
+  expect_untouched();
+}
+
 // ---- refusals: nothing is written ----
 
 class VfRefusal : public VfSet {
@@ -95,7 +115,27 @@ TEST_F(VfRefusal, PfWithoutDriver) {
 }
 TEST_F(VfRefusal, PfThatIsGivenAway) {
   kernel_.add_pf(kPf, 7, "vfio-pci");
-  expect_refused(create(2), Errc::kernel, "is given away itself");
+  expect_refused(create(2), Errc::kernel, "its parameter enable_sriov, and that is off");
+  kernel_.enable_sriov(false);
+  EXPECT_THAT(create(2).error().hint(), HasSubstr("echo 1 >/sys/module/vfio_pci/parameters/enable_sriov"));
+  kernel_.add_pf(kPf, 7, "mlx5_vfio_pci");
+  expect_refused(create(2), Errc::kernel, "which makes no VFs");
+}
+TEST_F(VfRefusal, HostDriversAndAttributesForVfsOfAPfThatIsGivenAway) {
+  kernel_.add_pf(kPf, 7, "vfio-pci");
+  kernel_.enable_sriov(true);
+  expect_refused(create(2, "host"), Errc::refused, "could attack the host");
+  expect_refused(create(2, "igbvf"), Errc::refused, "could attack the host");
+  sriov::CreateRequest request{.physical = bdf(kPf), .count = 2, .bind = "vfio-pci", .wishes = {{}, {.trust = true}}};
+  expect_refused(sriov::create(host_, lock(), request), Errc::refused, "the attributes of its VFs");
+}
+TEST_F(VfRefusal, RemovalThatVfioPciWouldNotDo) {
+  kernel_.add_pf(kPf, 7, "vfio-pci");
+  kernel_.enable_sriov(true);
+  ASSERT_THAT(create(2), IsOk());
+  kernel_.enable_sriov(false);
+  kernel_.inject({});
+  expect_refused(destroy(), Errc::kernel, "enable_sriov");
 }
 TEST_F(VfRefusal, AbsentFunction) {
   expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:99:00.0"), .count = 1}), Errc::not_found,
