@@ -94,7 +94,7 @@ class Service final {
     arm();
   }
   void on_lost() {
-    context_.note("events of devices were lost: looking at all functions", kLostEvents);
+    context_.note("events of devices were lost: looking at all functions", {.message_id = kLostEvents});
     everything();
   }
   void everything() {
@@ -118,7 +118,7 @@ class Service final {
     const bool configured =
         context_.root().exists("/etc/pcivm/host.yaml") || context_.root().exists("/etc/pcivm/host.d");
     auto started = configured ? run(target) : Result<bool>{false};
-    if (!started) context_.note(started.error().text(), kGaveUp);
+    if (!started) context_.note(started.error().text(), {.message_id = kGaveUp});
     if (!started || !*started)
       loop_.post([this, ok = started.has_value()] { ended(ok ? RunEnd::done : RunEnd::failed); });
   }
@@ -143,7 +143,7 @@ class Service final {
     if (end != RunEnd::done) {
       context_.note(fmt::format("{}: 'pcivm apply' ended with exit code {}{}", udev::to_string(target_), code,
                                 end == RunEnd::try_again ? ", trying again" : ""),
-                    kGaveUp);
+                    {.message_id = kGaveUp});
     }
     ended(end);
   }

@@ -40,10 +40,12 @@ void Context::flush() {
   if (std::fflush(out) != 0 && write_error_ == 0) write_error_ = errno;
 }
 
-void Context::note(std::string_view text, std::string_view message_id) {
+void Context::note(std::string_view text, NoteFields fields) {
   progress.hide();
   if (options.quiet) return;
-  if (to_journal(*this, {.priority = systemd::Priority::notice, .text = text, .message_id = message_id})) return;
+  const JournalMessage message{
+      .priority = systemd::Priority::notice, .text = text, .message_id = fields.message_id, .step = fields.step};
+  if (to_journal(*this, message)) return;
   // Not by fmt::print, which throws when stderr is closed.
   std::fputs(fmt::format("{}\n", text).c_str(), err);
 }

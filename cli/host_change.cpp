@@ -46,7 +46,8 @@ Result<vfio::HostLock> begin_change(Context& context, const vfio::Host& host) {
   host.calls.renew();
   const auto port = vf_port(context);
   for (const auto& repair : TRY(sriov::recover(host, lock, port.get()))) {
-    context.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state), kRepaired);
+    context.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state),
+                 {.message_id = kRepaired});
   }
   return lock;
 }

@@ -14,7 +14,8 @@ bool to_journal(const Context& context, const JournalMessage& message) {
   const auto device = function ? function->to_string() : std::string{};
   const auto number = message.error_number == 0 ? std::string{} : fmt::to_string(message.error_number);
   const std::array fields{systemd::Field{"MESSAGE_ID", message.message_id}, systemd::Field{"PCIVM_DEVICE", device},
-                          systemd::Field{"PCIVM_CODE", message.code}, systemd::Field{"ERRNO", number}};
+                          systemd::Field{"PCIVM_STEP", message.step}, systemd::Field{"PCIVM_CODE", message.code},
+                          systemd::Field{"ERRNO", number}};
   return systemd::to_journal(message.priority, message.text, fields);
 }
 

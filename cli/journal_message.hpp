@@ -15,6 +15,7 @@ struct JournalMessage {
   systemd::Priority priority{};
   std::string_view text{};
   std::string_view message_id{};  ///< cli/message_ids.hpp
+  std::string_view step{};        ///< PCIVM_STEP
   std::string_view code{};        ///< of an error: PCIVM_CODE
   int error_number{};             ///< ERRNO, 0 = none
 };
