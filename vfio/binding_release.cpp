@@ -7,6 +7,7 @@
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_due.hpp"
 #include "vfio/binding_transaction.hpp"
+#include "vfio/netdev_loss.hpp"
 #include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
@@ -100,6 +101,11 @@ Result<std::vector<Change>> release_all(const Host& host, const HostLock& /*lock
     }
     TRY(transaction.close());
     TRY(tell_after(host, dues, changes));
+    for (const auto& due : dues) {
+      const auto& after = changes[due.index].after;
+      const bool native = due.known && !after.driver.empty() && after.driver == due.known->former.driver;
+      if (native && due.known->netdev) restore_netdev(host, due.move.now.function, *due.known->netdev);
+    }
   }
   for (const auto& request : requests) TRY(forget_bound(host.root, request.function));
   return changes;
