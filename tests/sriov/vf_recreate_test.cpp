@@ -296,7 +296,7 @@ TEST_F(VfRecreate, FewerThanAskedBringTheFormerBack) {
 }
 
 class VfRecreateFaults : public VfRecreate, public testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(AnyErrno, VfRecreateFaults, testing::Values(EBUSY, EIO, EINVAL, ENOENT, ENOMEM, ENOSPC),
+INSTANTIATE_TEST_SUITE_P(AnyErrno, VfRecreateFaults, testing::ValuesIn(test::kKernelErrors),
                          [](const auto& test) { return errno_name(test.param); });
 
 TEST_P(VfRecreateFaults, AnyWriteThatFailsBringsTheFormerBack) {

@@ -208,7 +208,7 @@ TEST_F(VfSet, AVfThatCannotBeBoundTakesAllBack) {
 // ---- every write fails once, in every way ----
 
 class FaultyVfSet : public VfSet, public testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyVfSet, testing::Values(EBUSY, ENODEV, EIO, EINVAL, ENOENT, ENOMEM, ETIMEDOUT),
+INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyVfSet, testing::ValuesIn(test::kKernelErrors),
                          [](const auto& test) { return errno_name(test.param); });
 
 TEST_P(FaultyVfSet, CreationIsUndoneWhicheverWriteFails) {
