@@ -16,6 +16,7 @@ constexpr Group kGroups[] = {
     {"device", "PCI functions: what is there, who uses it, who may have it"},
     {"group", "IOMMU groups"},
     {"vf", "SR-IOV virtual functions"},
+    {"udev", "the host stays as configured: rules, and what runs on an event"},
     {"vm", "virtual machines"},
     {"config", "the file that describes the host"},
 };
@@ -42,6 +43,7 @@ constexpr Entry kCommands[] = {
     {"vf", add_vf_set},
     {"vf", add_vf_destroy},
     {"vf", add_vf_eswitch},
+    {"udev", add_udev_watch},
     {"config", add_config_validate},
     {kNoGroup, add_reconcile},
     {kNoGroup, add_doctor},

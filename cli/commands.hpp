@@ -18,6 +18,7 @@ void add_group_list(CLI::App& group, Context& context);
 void add_group_show(CLI::App& group, Context& context);
 void add_reconcile(CLI::App& root, Context& context);
 void add_topology(CLI::App& root, Context& context);
+void add_udev_watch(CLI::App& group, Context& context);
 void add_vf_create(CLI::App& group, Context& context);
 void add_vf_destroy(CLI::App& group, Context& context);
 void add_vf_eswitch(CLI::App& group, Context& context);

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/journal_message.hpp"
+
 namespace pcivm::cli {
 
 namespace {
@@ -38,10 +40,12 @@ void Context::flush() {
   if (std::fflush(out) != 0 && write_error_ == 0) write_error_ = errno;
 }
 
-void Context::note(std::string_view text) {
+void Context::note(std::string_view text, std::string_view message_id) {
   progress.hide();
+  if (options.quiet) return;
+  if (to_journal(*this, {.priority = systemd::Priority::notice, .text = text, .message_id = message_id})) return;
   // Not by fmt::print, which throws when stderr is closed.
-  if (!options.quiet) std::fputs(fmt::format("{}\n", text).c_str(), err);
+  std::fputs(fmt::format("{}\n", text).c_str(), err);
 }
 
 void Context::doing(std::string what) {

@@ -73,8 +73,8 @@ struct Context {
   [[nodiscard]] int write_error() const { return write_error_; }
   /// Writes out what is buffered.
   void flush();
-  /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet.
-  void note(std::string_view text);
+  /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet. In the journal it gets `message_id`.
+  void note(std::string_view text, std::string_view message_id = {});
   /// What may take long from here on ("making 7 VFs of 0000:01:00.0"): shown as progress when stderr is a terminal;
   /// not with --quiet, nor with --verbose, which tells more.
   void doing(std::string what);

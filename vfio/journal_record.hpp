@@ -30,11 +30,7 @@ class Record final {
   std::map<std::string, std::string, std::less<>> fields_;
 };
 
-/// Replaces `path` (absolute, inside the root) by write, fsync, rename and fsync of the directory, which is made with
-/// mode 0700 when missing: after a crash at any point the old or the new content is there, never a mixture. The file has
-/// mode 0600.
-[[nodiscard]] Result<void> replace_file(const SysRoot& root, std::string_view path, std::string_view text);
-/// The same with a record.
+/// replace_file() with a record, of mode 0600 in directories of mode 0700.
 [[nodiscard]] Result<void> store(const SysRoot& root, std::string_view path, const Record& record);
 /// Errc::not_found when there is none, Errc::invalid when it is damaged.
 [[nodiscard]] Result<Record> load(const SysRoot& root, std::string_view path);

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "vfio/binding_plan.hpp"
+#include "base/replace_file.hpp"
 #include "vfio/journal_record.hpp"
 
 namespace pcivm::vfio {
@@ -73,7 +74,7 @@ Result<void> ensure_vf_token(const SysRoot& root, Bdf physical) {
   if (now) return {};
   if (now.error().kind() != Errc::not_found) return fail(now.error());
   const auto token = TRY(random_uuid());
-  return replace_file(root, vf_token_file(physical), token + "\n");
+  return replace_file(root, vf_token_file(physical), token + "\n", 0600, 0700);
 }
 
 Result<std::string> load_vf_token(const SysRoot& root, Bdf physical) {

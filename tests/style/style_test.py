@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "vmm": {"base", "iommu", "vfio"}, "cli": ALL, "tests": ALL | {"tests"},
 }
 FENCED = {  # header prefix -> where it may be included
-    "pci/": ("iommu/",), "libmount": ("iommu/",), "netlink/": ("sriov/", "iommu/kernel_routes.cpp"), "libkmod": ("vfio/",), "libudev": ("udev/",),
+    "pci/": ("iommu/",), "libmount": ("iommu/",), "netlink/": ("sriov/", "iommu/kernel_routes.cpp"), "libkmod": ("vfio/",), "libudev": ("udev/monitor.cpp",),
     "spdlog/": ("base/log.cpp",), "CLI/": ("cli/",), "nlohmann/": ("cli/",), "libsmartcols": ("cli/",),
     "yaml-cpp/": ("cli/config_yaml.cpp", "cli/render_yaml.cpp"),
 }
