@@ -111,6 +111,8 @@ Result<void> give_driver(const Making& making, Bdf vf, const vfio::Target& targe
   return {};
 }
 
+}  // namespace
+
 std::vector<std::string> describe_drivers(const std::vector<VfTarget>& targets) {
   const auto name = [](const vfio::Target& target) { return target.driver.value_or("its host driver"); };
   const auto same = [&](const VfTarget& target) { return target.driver == targets.front().driver; };
@@ -125,8 +127,6 @@ std::vector<std::string> describe_drivers(const std::vector<VfTarget>& targets) 
   }
   return lines;
 }
-
-}  // namespace
 
 std::vector<std::string> describe_making(const PhysicalFunction& pf, const std::vector<VfTarget>& targets,
                                          bool autoprobe_after) {
