@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What /etc/pcivm/host.yaml and host.d say the host shall be (docs/config.md). Pure data, read by cli/host_config_read.
+// What /etc/pcivm/host.yaml and host.d say the host shall be (docs/config.md). Pure data, read by cli/config_reader.
 // A value that is not set is unmanaged: it stays as it is. A value that is set is enforced.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "sriov/eswitch.hpp"
 #include "sriov/pf_adapter.hpp"
 #include "sriov/vf_wish.hpp"
+#include "vfio/binding_plan.hpp"
 
 namespace pcivm::sriov {
 
@@ -47,6 +48,8 @@ struct DeviceMatch {
   std::optional<unsigned> function{};  ///< of a card whose functions share what else is named: 0 to 7
   bool operator==(const DeviceMatch&) const = default;
 };
+/// As in a file: "permanentMac 52:54:00:aa:00:01, function 1"; empty for an empty one.
+[[nodiscard]] std::string to_string(const DeviceMatch& match);
 
 /// A mismatch refuses the whole device.
 struct DeviceExpect {
@@ -67,6 +70,8 @@ struct VfEntry {
   VfWish wish{};                      ///< all attributes but the MAC
   std::optional<std::string> name{};  ///< interface of a VF that the host uses; one VF, bind host
   std::optional<std::string> pool{};  ///< pool that these VFs belong to
+  /// Of a way back (as_config), never from a file: in place of `bind`, the driver and its override to the letter.
+  std::optional<vfio::DriverState> former{};
   bool operator==(const VfEntry&) const = default;
 };
 
@@ -81,7 +86,15 @@ struct SriovEntry {
   std::optional<std::string> vf_bind{};  ///< the same for `bind`
   std::vector<VfEntry> vfs{};           ///< sorted by index
   Settings settings{};                  ///< of the PF's adapter, as `vf create --set` (NVMe drives, GPUs)
+  bool without_settings{};  ///< of a way back, never from a file: no settings is meant, not unmanaged
   bool operator==(const SriovEntry&) const = default;
+};
+
+/// What a function was, to the letter.
+struct FormerDriver {
+  vfio::DriverState state{};
+  std::optional<std::string> native{};  ///< who had it before pcivm bound it, "" = nobody; not set = not bound by pcivm
+  bool operator==(const FormerDriver&) const = default;
 };
 
 /// A function that is given away whole.
@@ -94,6 +107,8 @@ struct PassthroughEntry {
   std::optional<bool> d3cold{};
   std::optional<std::string> power{};  ///< "on" or "auto"
   std::optional<std::string> pool{};
+  /// Of a way back (as_config), never from a file: in place of `bind`.
+  std::optional<FormerDriver> former{};
   bool operator==(const PassthroughEntry&) const = default;
 };
 
@@ -104,9 +119,12 @@ struct DeviceEntry {
   DeviceExpect expect{};
   bool externally_managed{};  ///< somebody else makes its VFs; only VFs that exist are set up
   std::optional<SriovEntry> sriov{};
-  std::optional<PassthroughEntry> passthrough{};  ///< never both
+  std::optional<PassthroughEntry> passthrough{};  ///< never both in a file; a way back may describe both
   bool operator==(const DeviceEntry&) const = default;
 };
+
+/// For comparing what is said, wherever it stands.
+[[nodiscard]] DeviceEntry without_places(DeviceEntry device);
 
 struct HostConfig {
   std::vector<std::string> files{};  ///< in the order in which they were merged
@@ -115,5 +133,7 @@ struct HostConfig {
   std::map<std::string, Place> pools{};
   bool operator==(const HostConfig&) const = default;
 };
+/// The same, and without the names of its files.
+[[nodiscard]] HostConfig without_places(HostConfig config);
 
 }  // namespace pcivm::sriov

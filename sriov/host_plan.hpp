@@ -14,13 +14,14 @@
 
 namespace pcivm::sriov {
 
-/// numVfs from 0, or from another number (then all present VFs go first). One target a VF.
+/// sriov_numvfs from 0, or with all present VFs removed first (former). One target a VF, which says all that the VF
+/// shall be: what it keeps of a former VF with its index is in it.
 struct MakeVfs {
   unsigned former{};  ///< 0: a plain creation
   std::vector<VfTarget> targets{};
   bool autoprobe_after{true};
-  Eswitch eswitch{};
-  Settings settings{};
+  Eswitch eswitch{};    ///< what of it is to be set, where the PF's driver wants it
+  Settings settings{};  ///< of its adapter
   bool operator==(const MakeVfs&) const = default;
 };
 struct RemoveVfs {
@@ -35,16 +36,20 @@ struct SetVf {
 };
 /// PlanStep::function, or a VF of it, to another driver, or only other settings beside the driver it has.
 struct SetDriver {
-  std::vector<Bdf> functions{};           ///< one, or all members of a group: one transaction
-  std::optional<std::string> driver{};    ///< "" = none; not set = back to the host (release)
-  vfio::Settings settings{};
+  std::vector<Bdf> functions{};  ///< one, or all members of a group: one transaction
+  /// "" = none; not set = back to the host: whichever driver the kernel finds. One that is there already stays.
+  std::optional<std::string> driver{};
+  /// With driver_override, and remembered (vfio::bind). False: to that driver without override (vfio::release with its
+  /// name): its native one, or one that was found so.
+  bool lasting{true};
+  vfio::Settings settings{};  ///< what these files hold after it, also where probing changes them
   bool operator==(const SetDriver&) const = default;
 };
 struct SetEswitch {
   Eswitch wish{};
   bool operator==(const SetEswitch&) const = default;
 };
-/// One file of sysfs: sriov_drivers_autoprobe of the PF, mtu or flags of its interface, or a name of an interface.
+/// Exactly one of them: sriov_drivers_autoprobe of the PF, mtu or flags of its interface.
 struct SetLink {
   std::optional<bool> autoprobe{};
   std::optional<unsigned> mtu{};
@@ -73,7 +78,7 @@ struct PlanStep {
 struct PlanProblem {
   std::string device{};
   Place place{};
-  std::string code{};  ///< "no-match", "ambiguous", "unexpected", "no-sriov", "too-many-vfs", "needs-recreate", ...
+  std::string code{};  ///< stable; docs/plan.md lists them
   std::string text{};
   std::string fix{};
   bool operator==(const PlanProblem&) const = default;

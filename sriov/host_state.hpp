@@ -24,7 +24,7 @@ struct VfState {
   Bdf address{};
   vfio::DriverState driver{};
   VfAttributes attributes{};
-  std::string netdev{};             ///< empty = none here
+  std::string netdev{};  ///< empty = none here
   bool operator==(const VfState&) const = default;
 };
 
@@ -71,15 +71,18 @@ struct HostState {
   bool operator==(const HostState&) const = default;
 };
 
-/// Reads all of it, VF attributes included when `port` is not null. A function that vanishes meanwhile is left out.
+/// Reads all of it, VF attributes included when `port` is not null. A function that vanishes meanwhile is left out; one
+/// that a living VM borrowed (vfio/managed) is told as it will be when that ends. Errc::timeout when the kernel holds a
+/// lock that reading needs.
 [[nodiscard]] Result<HostState> read_host(const vfio::Host& host, VfPort* port);
 
-/// For keeping the state of a few functions across a crash or a reboot; every field survives.
+/// For keeping the state of a few functions across a crash or a reboot; every field survives but iommu_group.
 [[nodiscard]] vfio::Record to_record(const HostState& state);
 [[nodiscard]] Result<HostState> state_in(const vfio::Record& record);
 
-/// The configuration that `plan` finds nothing to do for on that host. With `complete` every function is described,
-/// also those that are as a fresh boot leaves them (for undo); otherwise only those that are not (for `export`).
+/// The configuration that `plan` finds nothing to do for on that host. With `complete` every function is described to
+/// the letter, by its address, also those that are as a fresh boot leaves them (for undo and rollback); otherwise only
+/// those that are not, by what names them best (for `export`).
 [[nodiscard]] HostConfig as_config(const HostState& state, bool complete);
 
 }  // namespace pcivm::sriov

@@ -10,6 +10,9 @@
 
 namespace pcivm::sriov {
 
+/// "02:11:22:33:44:%02x" for one VF; without "%02x" the same for all. Fails as macs_of() does.
+[[nodiscard]] Result<MacAddress> mac_of(std::string_view pattern, unsigned index);
+
 /// "02:11:22:33:44:%02x": in place of one octet "%02x" for the VF's index. The addresses for indexes 0..count-1.
 /// Errc::invalid when an index does not fit into an octet, when two VFs would have the same address, or when one would
 /// be a multicast address.

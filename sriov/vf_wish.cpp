@@ -117,6 +117,29 @@ VfWish as_wish(const VfAttributes& former) {
   return wish;
 }
 
+VfWish merged(VfWish former, const VfWish& wanted) {
+  const auto take = [](auto& into, const auto& from) {
+    if (from) into = from;
+  };
+  take(former.mac, wanted.mac);
+  take(former.vlan, wanted.vlan);
+  take(former.qos, wanted.qos);
+  take(former.protocol, wanted.protocol);
+  take(former.min_tx_rate, wanted.min_tx_rate);
+  take(former.max_tx_rate, wanted.max_tx_rate);
+  take(former.spoofchk, wanted.spoofchk);
+  take(former.link_state, wanted.link_state);
+  take(former.trust, wanted.trust);
+  take(former.rss_query, wanted.rss_query);
+  take(former.node_guid, wanted.node_guid);
+  take(former.port_guid, wanted.port_guid);
+  take(former.msix_count, wanted.msix_count);
+  take(former.roce, wanted.roce);
+  take(former.migratable, wanted.migratable);
+  take(former.rate_parent, wanted.rate_parent);
+  return former;
+}
+
 bool shows(const VfAttributes& now, const VfChange& change) {
   const auto fits = [](const auto& reported, const auto& wanted) { return !reported || *reported == wanted; };
   return std::visit(Overloaded{

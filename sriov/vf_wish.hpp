@@ -82,6 +82,8 @@ using VfChange = std::variant<MsixCount, MacAddress, Vlan, Rate, SpoofCheck, Lin
 [[nodiscard]] std::vector<VfChange> changes(const VfAttributes& now, const VfWish& wish);
 /// All that is reported, as a wish: what is not reported stays as it is.
 [[nodiscard]] VfWish as_wish(const VfAttributes& attributes);
+/// `wanted` where it says anything, otherwise `former`.
+[[nodiscard]] VfWish merged(VfWish former, const VfWish& wanted);
 /// What must be sent to get from `now` back to `former`.
 [[nodiscard]] std::vector<VfChange> changes_back(const VfAttributes& now, const VfAttributes& former);
 /// False when `now` reports something else than `change` asked for. What is not reported cannot be checked.

@@ -210,6 +210,8 @@ TEST(MacTemplate, CountsInOneOctet) {
   EXPECT_EQ(macs_of("02:11:22:33:44:%02x", 256)->back(), mac(255));
   EXPECT_EQ(macs_of("02:11:22:33:%02x:07", 2)->back().to_string(), "02:11:22:33:01:07");
   EXPECT_EQ(macs_of("02:11:22:33:44:05", 1)->front(), mac(5));
+  EXPECT_EQ(mac_of("02:11:22:33:44:%02x", 255).value(), mac(255));
+  EXPECT_EQ(mac_of("02:11:22:33:44:05", 9).value(), mac(5));
 }
 
 TEST(MacTemplate, RefusesWhatGivesNoAddressForEachVf) {
