@@ -60,7 +60,8 @@ struct SetRequest {
   unsigned index{};
   VfWish wish;
 };
-/// Changes attributes one by one and reads them back; the changes made. Errc::not_found for an absent index.
+/// Changes attributes, one message each, and reads them back; the changes made. All or none. Errc::not_found for an
+/// absent index.
 [[nodiscard]] Result<std::vector<VfChange>> set(const vfio::Host& host, const vfio::HostLock& lock, VfPort& port,
                                                 const SetRequest& request);
 
@@ -69,9 +70,13 @@ struct SetRequest {
 [[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, const DestroyRequest& request);
 [[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, VfPort& port, const SetRequest& request);
 
-/// Repairs every transaction that a crash left behind, bindings first. An interrupted creation is undone, an
+/// Repairs every single transaction that a crash left behind, bindings first. An interrupted creation is undone, an
 /// interrupted removal completed, an interrupted change of attributes undone. `port` may be null: then attributes stay
 /// as they are, and their entry too.
+[[nodiscard]] Result<std::vector<vfio::Repair>> recover_transactions(
+    const vfio::Host& host, const vfio::HostLock& lock, VfPort* port,
+    std::span<const AdapterKind> adapters = builtin_adapters());
+/// The same, and then undoes an apply that did not end (host_apply.hpp).
 [[nodiscard]] Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::HostLock& lock,
                                                         VfPort* port,
                                                         std::span<const AdapterKind> adapters = builtin_adapters());
