@@ -83,6 +83,16 @@ Result<AdapterTrail> AdapterTrail::kept(const vfio::Host& host, std::span<const 
   return begin({.host = host, .physical = physical}, kinds);
 }
 
+Result<Settings> AdapterTrail::kept_settings(const SysRoot& root, Bdf physical) {
+  Settings settings;
+  const auto record = vfio::load(root, file_of(physical));
+  if (!record) return settings;
+  const auto identity = TRY(vfio::identity_of(root, physical));
+  if (record->get("identity") != identity) return settings;
+  for (auto& [key, value] : list_of(*record, "setting")) settings[key] = value;
+  return settings;
+}
+
 Result<AdapterTrail> AdapterTrail::resume(const vfio::Host& host, std::span<const AdapterKind> kinds, Bdf physical,
                                           const vfio::Record& record) {
   AdapterTrail trail{host, physical};

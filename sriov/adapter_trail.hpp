@@ -22,6 +22,8 @@ class AdapterTrail final {
   /// For VFs that are there: what was kept of their creation. VFs that somebody else made have an empty trail.
   [[nodiscard]] static Result<AdapterTrail> kept(const vfio::Host& host, std::span<const AdapterKind> kinds,
                                                  Bdf physical);
+  /// Only the settings of that, as they were given; nothing is asked of the hardware. Empty when nothing was kept.
+  [[nodiscard]] static Result<Settings> kept_settings(const SysRoot& root, Bdf physical);
   /// From the journal of a creation that was interrupted.
   [[nodiscard]] static Result<AdapterTrail> resume(const vfio::Host& host, std::span<const AdapterKind> kinds,
                                                    Bdf physical, const vfio::Record& record);

@@ -70,6 +70,19 @@ Result<std::vector<Refusal>> NetlinkVfPort::set(int interface, std::span<const V
   return refusals;
 }
 
+Result<std::vector<PermanentAddress>> NetlinkVfPort::permanent_addresses() {
+  LinksReply whole;
+  const auto read = [&](std::span<const std::byte> datagram) -> Result<bool> {
+    auto reply = TRY(decode_links(datagram, sequence_));
+    std::ranges::move(reply.links, std::back_inserter(whole.links));
+    whole.error = reply.error;
+    return reply.complete;
+  };
+  TRY(socket_.ask(encode_links_request(++sequence_), read));
+  if (whole.error == 0) return std::move(whole.links);
+  return fail_errno(whole.error, "read the addresses of all interfaces");
+}
+
 Result<void> NetlinkVfPort::open_devlink() {
   if (generic_) return {};
   auto socket = TRY(NetlinkSocket::open(NETLINK_GENERIC));

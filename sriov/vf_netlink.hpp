@@ -23,6 +23,7 @@ class NetlinkVfPort final : public VfPort {
   /// Many messages go in one call of the kernel, and few calls bring their answers.
   [[nodiscard]] Result<std::vector<Refusal>> set(int interface, std::span<const VfSetting> settings) override;
   [[nodiscard]] Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& request) override;
+  [[nodiscard]] Result<std::vector<PermanentAddress>> permanent_addresses() override;
 
  private:
   explicit NetlinkVfPort(NetlinkSocket socket) : socket_{std::move(socket)} {}

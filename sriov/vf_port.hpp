@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 #include "sriov/devlink_message.hpp"
+#include "sriov/link_message.hpp"
 #include "sriov/vf_wish.hpp"
 
 namespace pcivm::sriov {
@@ -37,6 +38,10 @@ class VfPort {
   /// One request to devlink, and the objects that answer it. Errc::kernel with EOPNOTSUPP where there is no devlink.
   [[nodiscard]] virtual Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& /*request*/) {
     return fail_errno(EOPNOTSUPP, "devlink");
+  }
+  /// Of all interfaces that have any; Errc::kernel with EOPNOTSUPP where nobody can be asked.
+  [[nodiscard]] virtual Result<std::vector<PermanentAddress>> permanent_addresses() {
+    return fail_errno(EOPNOTSUPP, "permanent addresses");
   }
 };
 
