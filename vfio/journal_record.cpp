@@ -124,10 +124,14 @@ Result<void> store(const SysRoot& root, std::string_view path, const Record& rec
   const auto fd = TRY(open_path(root.host_path(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
   TRY_IN(write_all(fd.ref(), record.serialize()), fmt::format("write '{}'", temporary));
   TRY(sync(fd.ref(), temporary));
-  if (::rename(root.host_path(temporary).c_str(), root.host_path(path).c_str()) != 0) {
-    return fail_errno(errno, fmt::format("rename '{}' to '{}'", temporary, path));
+  return rename_record(root, temporary, path);
+}
+
+Result<void> rename_record(const SysRoot& root, std::string_view from, std::string_view to) {
+  if (::rename(root.host_path(from).c_str(), root.host_path(to).c_str()) != 0) {
+    return fail_errno(errno, fmt::format("rename '{}' to '{}'", from, to));
   }
-  return sync_directory_of(root, path);
+  return sync_directory_of(root, to);
 }
 
 Result<Record> load(const SysRoot& root, std::string_view path) {

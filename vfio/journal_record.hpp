@@ -35,6 +35,8 @@ class Record final {
 [[nodiscard]] Result<void> store(const SysRoot& root, std::string_view path, const Record& record);
 /// Errc::not_found when there is none, Errc::invalid when it is damaged.
 [[nodiscard]] Result<Record> load(const SysRoot& root, std::string_view path);
+/// Gives the record another name in the same directory, in place of what has that. Needs no room on the disk.
+[[nodiscard]] Result<void> rename_record(const SysRoot& root, std::string_view from, std::string_view to);
 /// Removes the record; none there is success.
 [[nodiscard]] Result<void> erase(const SysRoot& root, std::string_view path);
 
