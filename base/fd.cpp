@@ -8,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -53,6 +54,17 @@ Fd::~Fd() { close(); }
 void Fd::close() noexcept {
   // Not retried on EINTR: Linux has released the number by then.
   if (raw_ >= 0) ::close(std::exchange(raw_, -1));
+}
+
+void close_all(std::vector<Fd>& descriptors) noexcept {
+  std::ranges::sort(descriptors, {}, [](const Fd& owned) { return owned.ref().number(); });
+  for (auto owned = descriptors.begin(); owned != descriptors.end();) {
+    const int first = owned->release();
+    int last = first;
+    for (++owned; owned != descriptors.end() && owned->ref().number() == last + 1; ++owned) last = owned->release();
+    if (first >= 0) ::close_range(static_cast<unsigned>(first), static_cast<unsigned>(last), 0);
+  }
+  descriptors.clear();
 }
 
 Result<Fd> Fd::dup() const { return owned(::fcntl(raw_, F_DUPFD_CLOEXEC, 0), "dup"); }

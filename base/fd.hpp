@@ -10,6 +10,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.hpp"
 
@@ -41,11 +43,16 @@ class Fd final {
   [[nodiscard]] explicit operator bool() const noexcept { return raw_ >= 0; }
   [[nodiscard]] Result<Fd> dup() const;
   void close() noexcept;
+  /// Gives up ownership.
+  [[nodiscard]] int release() noexcept { return std::exchange(raw_, -1); }
 
  private:
   explicit Fd(int raw) noexcept : raw_{raw} {}
   int raw_{-1};
 };
+
+/// Closes and forgets them, with one system call for each run of neighbouring numbers.
+void close_all(std::vector<Fd>& descriptors) noexcept;
 
 /// openat(2) with O_CLOEXEC added. Error text: "open 'PATH'".
 [[nodiscard]] Result<Fd> open_at(FdRef directory, const std::string& path, int flags, mode_t mode = 0);

@@ -41,11 +41,19 @@ std::string SysRoot::host_path(std::string_view path) const {
 }
 
 Result<Fd> SysRoot::open_file(std::string_view path, int flags) const {
-  if (live()) return open_path(std::string{path}, flags);
   // Absolute links of a captured host must resolve inside the root, hence openat2(2).
+  return open_resolving(path, flags, RESOLVE_IN_ROOT);
+}
+
+Result<Fd> SysRoot::open_strictly(std::string_view path, int flags) const {
+  return open_resolving(path, flags, RESOLVE_BENEATH);
+}
+
+Result<Fd> SysRoot::open_resolving(std::string_view path, int flags, unsigned resolve) const {
+  if (live()) return open_path(std::string{path}, flags);
   open_how how{};
   how.flags = static_cast<unsigned>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_IN_ROOT;
+  how.resolve = resolve;
   const auto name = relative(path);
   long raw = -1;
   // EAGAIN: while a ".." was walked, something was renamed or mounted somewhere on this machine (openat2(2)).

@@ -31,6 +31,8 @@ class SysRoot final {
   [[nodiscard]] std::string host_path(std::string_view path) const;
 
   [[nodiscard]] Result<Fd> open_file(std::string_view path, int flags) const;
+  /// The same, but fails where a link on the way is absolute or leads out of the root; on the live host none does.
+  [[nodiscard]] Result<Fd> open_strictly(std::string_view path, int flags) const;
   [[nodiscard]] bool exists(std::string_view path) const;
   /// File content without its trailing newline.
   [[nodiscard]] Result<std::string> read(std::string_view path) const;
@@ -54,6 +56,7 @@ class SysRoot final {
 
  private:
   SysRoot(std::string path, Fd directory) : path_{std::move(path)}, directory_{std::move(directory)} {}
+  Result<Fd> open_resolving(std::string_view path, int flags, unsigned resolve) const;
 
   std::string path_;
   Fd directory_;

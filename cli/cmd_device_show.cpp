@@ -58,7 +58,7 @@ void add_resources(Record& record, const iommu::FunctionDetail& function) {
     record.add("Interrupts", fmt::format("MSI {}, MSI-X {}", *function.msi_vectors, *function.msix_vectors));
   }
   record.add("Reset", function.reset_methods.empty() ? "none" : words(function.reset_methods));
-  if (function.link_width) record.add("Link", fmt::format("{} x{}", function.link_speed, *function.link_width));
+  if (function.link) record.add("Link", fmt::format("{} x{}", function.link->speed, function.link->width.value_or(0)));
   if (!function.power_state.empty()) record.add("Power", function.power_state);
   if (!function.netdevs.empty()) record.add("Interfaces", words(function.netdevs));
   if (!function.block_devices.empty()) record.add("Disks", words(function.block_devices));

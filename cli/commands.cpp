@@ -17,6 +17,7 @@ constexpr Group kGroups[] = {
     {"group", "IOMMU groups"},
     {"vf", "SR-IOV virtual functions"},
     {"vm", "virtual machines"},
+    {"config", "the file that describes the host"},
 };
 
 constexpr std::string_view kNoGroup{};  // a command by itself
@@ -41,6 +42,7 @@ constexpr Entry kCommands[] = {
     {"vf", add_vf_set},
     {"vf", add_vf_destroy},
     {"vf", add_vf_eswitch},
+    {"config", add_config_validate},
     {kNoGroup, add_reconcile},
     {kNoGroup, add_doctor},
     {kNoGroup, add_topology},

@@ -34,8 +34,8 @@ Json bars_json(const std::vector<iommu::Bar>& bars) {
 }
 
 Json link_json(const iommu::FunctionDetail& function) {
-  if (function.link_speed.empty()) return nullptr;
-  return {{"speed", function.link_speed}, {"width", or_null(function.link_width)}};
+  if (!function.link) return nullptr;
+  return {{"speed", function.link->speed}, {"width", or_null(function.link->width)}};
 }
 
 Json users_json(const std::vector<iommu::InUse>& users) {
@@ -64,13 +64,21 @@ Result<DeviceFacts> device_facts(const SysRoot& root, Bdf address) {
 
 Result<std::vector<DeviceFacts>> all_device_facts(const SysRoot& root) {
   auto details = TRY(iommu::list_details(root));
-  auto users = TRY(iommu::users_of_all(root, {details.begin(), details.end()}));
+  const std::vector<iommu::Function> functions{details.begin(), details.end()};
+  auto users = TRY(iommu::users_of_all(root, functions));
   const auto host = iommu::read_host_caps(root);
+  const auto groups = iommu::members_by_group(functions);
+  const auto quarantined = iommu::quarantined(root);
   std::vector<DeviceFacts> all;
   for (std::size_t i = 0; i < details.size(); ++i) {
-    auto answer = iommu::assignable(root, host, details[i], users[i]);
-    if (!answer) continue;  // vanished while this reads
-    all.push_back({std::move(details[i]), std::move(users[i]), std::move(*answer)});
+    const auto& function = details[i];
+    const auto quarantine = quarantined.contains(function.address.to_string())
+                                ? iommu::quarantine_of(root, function.address)
+                                : std::nullopt;
+    static const std::vector<iommu::Member> kNone;
+    const auto& group = function.iommu_group ? groups.at(*function.iommu_group) : kNone;
+    auto answer = iommu::assignable(host, function, users[i], group, quarantine);
+    all.push_back({std::move(details[i]), std::move(users[i]), std::move(answer)});
   }
   return all;
 }

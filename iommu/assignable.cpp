@@ -53,34 +53,32 @@ void check_host(const HostCaps& host, std::vector<Reason>& reasons) {
   }
 }
 
-void check_quarantine(const SysRoot& root, const Function& function, std::vector<Reason>& reasons) {
-  const auto found = quarantine_of(root, function.address);
+void check_quarantine(const Function& function, const std::optional<Quarantine>& found, std::vector<Reason>& reasons) {
   if (!found) return;
   reasons.push_back({.code = "quarantined",
                      .text = fmt::format("in quarantine since {}: {}", found->since, found->reason),
                      .fix = fmt::format("pcivm device reset {}", function.address.to_string())});
 }
 
-Result<void> check_group(const SysRoot& root, const HostCaps& host, const Function& function,
-                         std::vector<Reason>& reasons) {
+void check_group(const HostCaps& host, const Function& function, const std::vector<Member>& members,
+                 std::vector<Reason>& reasons) {
   if (!function.iommu_group) {
     const bool none = host.iommu == IommuKind::none;
     reasons.push_back({.code = none ? "no-iommu" : "no-iommu-group",
                        .text = none ? "this host has no IOMMU in use" : "the IOMMU does not cover this function",
                        .fix = kEnableIommu});
-    return {};
+    return;
   }
   std::vector<std::string> blockers;
-  for (const auto& member : TRY(read_group(root, *function.iommu_group)).members) {
+  for (const auto& member : members) {
     if (member.role != Role::blocks || member.function.address == function.address) continue;
     blockers.push_back(fmt::format("{} ({})", member.function.address.to_string(), member.function.driver));
   }
-  if (blockers.empty()) return {};
+  if (blockers.empty()) return;
   reasons.push_back(
       {.code = "group-not-viable",
        .text = fmt::format("IOMMU group {} is shared with {}", *function.iommu_group, fmt::join(blockers, ", ")),
        .fix = "bind them to vfio-pci too, or release them from their drivers"});
-  return {};
 }
 
 void check_function(const FunctionDetail& function, std::vector<Reason>& reasons) {
@@ -96,19 +94,26 @@ void check_function(const FunctionDetail& function, std::vector<Reason>& reasons
 
 }  // namespace
 
-Result<Assignable> assignable(const SysRoot& root, const HostCaps& host, const FunctionDetail& function,
-                              const std::vector<InUse>& users) {
+Assignable assignable(const HostCaps& host, const FunctionDetail& function, const std::vector<InUse>& users,
+                      const std::vector<Member>& group, const std::optional<Quarantine>& quarantine) {
   Assignable answer;
   if (function.is_bridge) {  // nothing else matters
     answer.reasons.push_back({.code = "bridge", .text = "it is a bridge", .fix = {}});
     return answer;
   }
-  check_quarantine(root, function, answer.reasons);
-  TRY(check_group(root, host, function, answer.reasons));
+  check_quarantine(function, quarantine, answer.reasons);
+  check_group(host, function, group, answer.reasons);
   check_host(host, answer.reasons);
   check_use(users, answer.reasons);
   check_function(function, answer.reasons);
   return answer;
+}
+
+Result<Assignable> assignable(const SysRoot& root, const HostCaps& host, const FunctionDetail& function,
+                              const std::vector<InUse>& users) {
+  Group group;
+  if (function.iommu_group && !function.is_bridge) group = TRY(read_group(root, *function.iommu_group));
+  return assignable(host, function, users, group.members, quarantine_of(root, function.address));
 }
 
 }  // namespace pcivm::iommu

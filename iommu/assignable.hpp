@@ -2,13 +2,16 @@
 // May a function be given to a VM, and if not, why not and what can be done.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.hpp"
 #include "base/sysroot.hpp"
+#include "iommu/group.hpp"
 #include "iommu/host_caps.hpp"
 #include "iommu/in_use.hpp"
+#include "iommu/quarantine.hpp"
 
 namespace pcivm::iommu {
 
@@ -29,5 +32,10 @@ struct Assignable {
 /// All reasons against, not only the first. `users` as users_of gives them.
 [[nodiscard]] Result<Assignable> assignable(const SysRoot& root, const HostCaps& host, const FunctionDetail& function,
                                             const std::vector<InUse>& users);
+
+/// The same of what was read already: the members of the function's group, itself among them, and its quarantine.
+[[nodiscard]] Assignable assignable(const HostCaps& host, const FunctionDetail& function,
+                                    const std::vector<InUse>& users, const std::vector<Member>& group,
+                                    const std::optional<Quarantine>& quarantine);
 
 }  // namespace pcivm::iommu

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <optional>
 
-#include <fmt/format.h>
+#include "base/sysdir.hpp"
 
 namespace pcivm::iommu {
 
@@ -19,6 +19,7 @@ std::string_view directory_of(DeviceClass kind) {
     case DeviceClass::nvme: return "/sys/class/nvme";
     case DeviceClass::nvme_generic: return "/sys/class/nvme-generic";
     case DeviceClass::sound: return "/sys/class/sound";
+    case DeviceClass::infiniband: return "/sys/class/infiniband";
     case DeviceClass::infiniband_verbs: return "/sys/class/infiniband_verbs";
     case DeviceClass::tty: return "/sys/class/tty";
   }
@@ -58,14 +59,13 @@ std::map<Bdf, std::vector<std::string>> class_devices(const SysRoot& root, Devic
   std::map<Bdf, std::vector<std::string>> found;
   const auto directory = directory_of(kind);
   const auto names = root.list(directory);
-  if (!names) return found;
+  auto devices = SysDir::open(root, std::string{directory});
+  if (!names || !devices) return found;
   for (const auto& name : *names) {
-    const auto path = fmt::format("{}/{}", directory, name);
-    const auto target = root.link(path);
-    const auto owner = target ? owner_in(*target) : std::nullopt;
-    if (!owner) continue;
     if (kind == DeviceClass::drm && !is_node(name)) continue;
-    if (kind == DeviceClass::block && root.exists(path + "/partition")) continue;
+    const auto owner = owner_in(devices->link(name));
+    if (!owner) continue;
+    if (kind == DeviceClass::block && !devices->read(name + "/partition").empty()) continue;
     auto& of_owner = found[*owner];
     const auto shown = kind == DeviceClass::block ? multipath_head(name) : name;
     if (std::ranges::find(of_owner, shown) == of_owner.end()) of_owner.push_back(shown);

@@ -22,6 +22,7 @@ enum class DeviceClass : std::uint8_t {
   nvme,              ///< controllers, whose nodes take admin commands
   nvme_generic,      ///< ng0n1
   sound,             ///< controlC0, pcmC0D0p
+  infiniband,        ///< mlx5_0
   infiniband_verbs,  ///< uverbs0
   tty,               ///< serial ports
 };

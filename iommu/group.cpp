@@ -61,6 +61,14 @@ bool leaves_dma_to_user(std::string_view driver) {
   return driver.find("vfio") != std::string_view::npos || driver == "pci-stub" || driver == "pcieport";
 }
 
+std::map<std::uint32_t, std::vector<Member>> members_by_group(std::span<const Function> functions) {
+  std::map<std::uint32_t, std::vector<Member>> members;
+  for (const auto& function : functions) {
+    if (function.iommu_group) members[*function.iommu_group].push_back({function, role_of(function)});
+  }
+  return members;
+}
+
 Result<std::vector<Group>> groups(const SysRoot& root) {
   std::vector<Group> all;
   if (!root.exists(kGroups)) return all;

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +47,9 @@ struct Group {
 
 /// True for drivers with driver_managed_dma (linux/device/driver.h) that are known by name.
 [[nodiscard]] bool leaves_dma_to_user(std::string_view driver);
+
+/// Members of each group among `functions`, in their order.
+[[nodiscard]] std::map<std::uint32_t, std::vector<Member>> members_by_group(std::span<const Function> functions);
 
 /// Sorted by number; empty on a host without an IOMMU.
 [[nodiscard]] Result<std::vector<Group>> groups(const SysRoot& root);

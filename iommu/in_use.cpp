@@ -37,6 +37,8 @@ struct Host {
   NetworkUse network;
   ProcessUse processes;
   ConsoleUse consoles;
+  OwnerUse owners;
+  std::map<Bdf, std::vector<Function>> vfs{};  ///< of each PF; of those that are asked about
   bool ask_kernel{false};  ///< may open disks for an instant
 
   static Result<Host> read(const SysRoot& root) {
@@ -54,7 +56,8 @@ struct Host {
                 .disk_users = TRY(iommu::disk_users(root)),
                 .network = NetworkUse::read(root),
                 .processes = ProcessUse::read(root),
-                .consoles = ConsoleUse::read(root)};
+                .consoles = ConsoleUse::read(root),
+                .owners = OwnerUse::read(root)};
   }
 };
 
@@ -102,7 +105,11 @@ void add_network_users(const Host& host, const Function& function, std::vector<I
 }
 
 void add_graphics_users(const Host& host, const Function& function, std::vector<InUse>& users) {
-  const bool console = host.root.read(function.directory() + "/boot_vga").value_or("") == "1";
+  constexpr std::uint32_t kDisplay = 0x03;
+  constexpr std::uint32_t kBeforeClasses = 0x00;
+  const auto base = function.class_code >> 16U;
+  const bool console = (base == kDisplay || base == kBeforeClasses) &&
+                       host.root.read(function.directory() + "/boot_vga").value_or("") == "1";
   // Bound to vfio-pci it no longer shows anything.
   if (console && !leaves_dma_to_user(function.driver)) {
     users.push_back({.kind = "boot-vga", .detail = "the firmware's console is on it"});
@@ -128,13 +135,13 @@ std::vector<InUse> users_in(const Host& host, const Function& function) {
   add_network_users(host, function, users);
   add_graphics_users(host, function, users);
   add_node_users(host, function, users);
-  append(users, other_owners(host.root, function.address));
-  if (function.is_vf()) return users;
-  for (const auto address : virtual_functions(host.root, function.address).value_or(std::vector<Bdf>{})) {
-    const auto virtual_function = find(host.root, address);
-    if (!virtual_function) continue;
-    for (const auto& user : users_in(host, *virtual_function)) {
-      users.push_back({.kind = "vf", .detail = fmt::format("{}: {}: {}", address.to_string(), user.kind, user.detail)});
+  append(users, host.owners.of(host.root, function.address));
+  const auto vfs = host.vfs.find(function.address);
+  if (vfs == host.vfs.end()) return users;
+  for (const auto& virtual_function : vfs->second) {
+    const auto name = virtual_function.address.to_string();
+    for (const auto& user : users_in(host, virtual_function)) {
+      users.push_back({.kind = "vf", .detail = fmt::format("{}: {}: {}", name, user.kind, user.detail)});
     }
   }
   return users;
@@ -146,11 +153,17 @@ Result<std::vector<InUse>> users_of(const SysRoot& root, Bdf address) {
   const auto function = TRY(find(root, address));
   auto host = TRY(Host::read(root));
   host.ask_kernel = true;
+  for (const auto vf : virtual_functions(root, address).value_or(std::vector<Bdf>{})) {
+    if (auto found = find(root, vf)) host.vfs[address].push_back(std::move(*found));
+  }
   return users_in(host, function);
 }
 
 Result<std::vector<std::vector<InUse>>> users_of_all(const SysRoot& root, const std::vector<Function>& functions) {
-  const auto host = TRY(Host::read(root));
+  auto host = TRY(Host::read(root));
+  for (const auto& function : functions) {
+    if (function.physfn) host.vfs[*function.physfn].push_back(function);
+  }
   std::vector<std::vector<InUse>> all;
   for (const auto& function : functions) all.push_back(users_in(host, function));
   return all;

@@ -45,7 +45,8 @@ struct InUse {
 /// descriptors of other users' processes cannot be seen.
 [[nodiscard]] Result<std::vector<InUse>> users_of(const SysRoot& root, Bdf address);
 
-/// The same for many functions, in the order of `functions`, reading the host once.
+/// The same for many functions, in the order of `functions`, reading the host once. A PF is used by those of its VFs
+/// that are among them.
 [[nodiscard]] Result<std::vector<std::vector<InUse>>> users_of_all(const SysRoot& root,
                                                                    const std::vector<Function>& functions);
 

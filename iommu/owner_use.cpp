@@ -11,6 +11,10 @@ namespace pcivm::iommu {
 
 namespace {
 
+constexpr std::string_view kOverrides = "/etc/driverctl.d";
+constexpr std::string_view kDomains = "/run/libvirt/qemu";
+constexpr std::string_view kHostdevManager = "/run/libvirt/hostdevmgr";
+
 /// Value of attribute `name` in the tag `tag`, written with either quote; empty when absent.
 std::string_view attribute(std::string_view tag, std::string_view name) {
   const auto start = tag.find(fmt::format(" {}=", name));
@@ -46,10 +50,9 @@ bool domain_has(std::string_view xml, Bdf address) {
 
 /// libvirt keeps the network state of a VF that it gave away in a file named by the PF's interface and the VF's number,
 /// "eth2_vf3" (src/util/virnetdev.c), and removes it when it has put the state back.
-bool in_hostdev_manager(const SysRoot& root, Bdf address) {
+bool in_hostdev_manager(const SysRoot& root, const std::vector<std::string>& names, Bdf address) {
   const auto physical = root.link_name(fmt::format("/sys/bus/pci/devices/{}/physfn", address.to_string()));
   if (physical.empty()) return false;
-  const auto names = root.list("/run/libvirt/hostdevmgr").value_or(std::vector<std::string>{});
   for (const auto& name : names) {
     const auto mark = name.rfind("_vf");
     if (mark == std::string::npos) continue;
@@ -62,21 +65,33 @@ bool in_hostdev_manager(const SysRoot& root, Bdf address) {
 
 }  // namespace
 
-std::vector<InUse> other_owners(const SysRoot& root, Bdf address) {
+OwnerUse OwnerUse::read(const SysRoot& root) {
+  OwnerUse use;
+  const auto names = [&root](std::string_view path) { return root.list(path).value_or(std::vector<std::string>{}); };
+  for (const auto& name : names(kOverrides)) {
+    if (const auto driver = root.read(fmt::format("{}/{}", kOverrides, name))) use.overrides_.emplace(name, *driver);
+  }
+  for (const std::string_view name : names(kDomains)) {
+    constexpr std::string_view kSuffix = ".xml";
+    if (!name.ends_with(kSuffix)) continue;
+    auto xml = root.read(fmt::format("{}/{}", kDomains, name));
+    if (xml) use.domains_.emplace_back(name.substr(0, name.size() - kSuffix.size()), std::move(*xml));
+  }
+  use.network_states_ = names(kHostdevManager);
+  return use;
+}
+
+std::vector<InUse> OwnerUse::of(const SysRoot& root, Bdf address) const {
   std::vector<InUse> users;
-  if (in_hostdev_manager(root, address)) {
-    users.push_back({.kind = "libvirt", .detail = "/run/libvirt/hostdevmgr holds its network state"});
+  if (!network_states_.empty() && in_hostdev_manager(root, network_states_, address)) {
+    users.push_back({.kind = "libvirt", .detail = fmt::format("{} holds its network state", kHostdevManager)});
   }
-  const auto override_file = fmt::format("/etc/driverctl.d/{}", address.to_string());
-  if (const auto driver = root.read(override_file)) {
-    users.push_back({.kind = "driverctl", .detail = fmt::format("{} says '{}'", override_file, *driver)});
+  if (const auto found = overrides_.find(address.to_string()); found != overrides_.end()) {
+    const auto& [name, driver] = *found;
+    users.push_back({.kind = "driverctl", .detail = fmt::format("{}/{} says '{}'", kOverrides, name, driver)});
   }
-  constexpr std::string_view kDomains = "/run/libvirt/qemu";
-  for (const std::string_view name : root.list(kDomains).value_or(std::vector<std::string>{})) {
-    if (!name.ends_with(".xml")) continue;
-    const auto xml = root.read(fmt::format("{}/{}", kDomains, name));
-    if (!xml || !domain_has(*xml, address)) continue;
-    users.push_back({.kind = "libvirt", .detail = fmt::format("domain {}", name.substr(0, name.size() - 4))});
+  for (const auto& [name, xml] : domains_) {
+    if (domain_has(xml, address)) users.push_back({.kind = "libvirt", .detail = fmt::format("domain {}", name)});
   }
   return users;
 }

@@ -141,6 +141,7 @@ std::vector<InUse> ProcessUse::disk(const SysRoot& root, const std::string& disk
   for (const auto& holder : holders_) {
     if (holder.command == "systemd-udevd" || holder.command == "(udev-worker)") continue;
     const auto name = holder.path.substr(holder.path.rfind('/') + 1);
+    if (!name.starts_with(disk)) continue;  // "nvme0n1p2" of "nvme0n1": most descriptors are of no disk at all
     const bool partition = root.exists(fmt::format("/sys/class/block/{}/{}/partition", disk, name));
     if (holder.path != "/dev/" + disk && !(partition && holder.path == "/dev/" + name)) continue;
     const auto chain = partition ? fmt::format("{} -> {}", name, disk) : disk;

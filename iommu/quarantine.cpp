@@ -2,13 +2,26 @@
 #include "iommu/quarantine.hpp"
 
 #include <sstream>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
 namespace pcivm::iommu {
 
+namespace {
+
+constexpr std::string_view kDirectory = "/run/pcivm/quarantine";
+
+}  // namespace
+
+std::set<std::string> quarantined(const SysRoot& root) {
+  const auto names = root.list(kDirectory).value_or(std::vector<std::string>{});
+  return {names.begin(), names.end()};
+}
+
 std::optional<Quarantine> quarantine_of(const SysRoot& root, Bdf function) {
-  const auto path = fmt::format("/run/pcivm/quarantine/{}", function.to_string());
+  const auto path = fmt::format("{}/{}", kDirectory, function.to_string());
   if (!root.exists(path)) return std::nullopt;
   Quarantine found;
   std::istringstream lines{root.read(path).value_or("")};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/bdf.hpp"
@@ -19,5 +20,8 @@ struct Quarantine {
 
 /// Nothing when the function is not in quarantine. A damaged record counts: its reason then says so.
 [[nodiscard]] std::optional<Quarantine> quarantine_of(const SysRoot& root, Bdf function);
+
+/// Names of all functions in quarantine; for asking about many.
+[[nodiscard]] std::set<std::string> quarantined(const SysRoot& root);
 
 }  // namespace pcivm::iommu

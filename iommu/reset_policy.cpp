@@ -73,9 +73,8 @@ bool has_no_soft_reset(const SysRoot& root, Bdf function) {
   return at != 0 && (config_u16(image, at + PCI_PM_CTRL) & PCI_PM_CTRL_NO_SOFT_RESET) != 0;
 }
 
-Result<std::string> reason_against(const SysRoot& root, Bdf function, const std::string& method) {
-  const auto vendor = TRY(id_of(root, function, "vendor"));
-  const auto device = TRY(id_of(root, function, "device"));
+/// Empty = proven.
+std::string reason_against(std::uint16_t vendor, std::uint16_t device, std::string_view method, bool no_soft_reset) {
   const auto bad = std::ranges::find_if(kKnownBad, [&](const KnownBadReset& row) {
     return row.vendor == vendor && row.device == device && (row.method == kAny || row.method == method);
   });
@@ -88,10 +87,10 @@ Result<std::string> reason_against(const SysRoot& root, Bdf function, const std:
     return fmt::format(
         "its only way of reset is '{}', which resets the link: what the function itself keeps is unknown", method);
   }
-  if (method == "pm" && has_no_soft_reset(root, function)) {
+  if (method == "pm" && no_soft_reset) {
     return "its power management says No_Soft_Reset: it keeps its state from D3hot to D0";
   }
-  return std::string{};
+  return {};
 }
 
 }  // namespace
@@ -101,7 +100,9 @@ std::span<const KnownBadReset> known_bad_resets() { return kKnownBad; }
 Result<ResetPolicy> reset_policy(const SysRoot& root, Bdf function, const std::string& method) {
   ResetPolicy policy;
   if (!method.empty()) policy.methods.push_back(method);
-  policy.reason = TRY(reason_against(root, function, method));
+  const auto vendor = TRY(id_of(root, function, "vendor"));
+  const auto device = TRY(id_of(root, function, "device"));
+  policy.reason = reason_against(vendor, device, method, method == "pm" && has_no_soft_reset(root, function));
   policy.proven = policy.reason.empty();
   return policy;
 }
@@ -112,6 +113,15 @@ Result<ResetPolicy> reset_policy(const SysRoot& root, Bdf function) {
   for (std::string method; words >> method;) methods.push_back(method);
   auto policy = TRY(reset_policy(root, function, methods.empty() ? std::string{} : methods.front()));
   policy.methods = std::move(methods);
+  return policy;
+}
+
+ResetPolicy reset_policy(const FunctionDetail& function) {
+  ResetPolicy policy{.methods = function.reset_methods};
+  policy.reason = reason_against(function.vendor, function.device,
+                                 policy.methods.empty() ? std::string_view{} : policy.methods.front(),
+                                 function.no_soft_reset);
+  policy.proven = policy.reason.empty();
   return policy;
 }
 

@@ -13,6 +13,7 @@
 #include "base/bdf.hpp"
 #include "base/result.hpp"
 #include "base/sysroot.hpp"
+#include "iommu/function.hpp"
 
 namespace pcivm::iommu {
 
@@ -39,6 +40,9 @@ struct ResetPolicy {
 
 /// The same of one method that the operator names.
 [[nodiscard]] Result<ResetPolicy> reset_policy(const SysRoot& root, Bdf function, const std::string& method);
+
+/// The same of what was read already.
+[[nodiscard]] ResetPolicy reset_policy(const FunctionDetail& function);
 
 /// All other functions on the function's bus, which a reset of that bus hits too.
 [[nodiscard]] std::vector<Bdf> bus_siblings(const SysRoot& root, Bdf function);

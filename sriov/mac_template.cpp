@@ -22,7 +22,8 @@ Result<MacAddress> mac_of(std::string_view pattern, unsigned index) {
       return fail(Errc::invalid, fmt::format("'{}' has more than one %, wanted one %02x", pattern));
     }
     if (index >= kOctet) {
-      return fail(Errc::invalid, fmt::format("'{}' gives {} addresses, one for VF {} is wanted", pattern, kOctet, index));
+      return fail(Errc::invalid,
+                  fmt::format("'{}' gives {} addresses, one for VF {} is wanted", pattern, kOctet, index));
     }
     text.replace(at, kIndex.size(), fmt::format("{:02x}", index));
   }
