@@ -30,6 +30,7 @@ Result<Move> way_back(const Host& host, const ReleaseRequest& request, const std
     move.target = {.driver = record->former.driver, .driver_override = record->former.driver_override};
   }
   if (known) move.target.settings = record->former_settings;
+  for (const auto& [file, value] : request.settings) move.target.settings[file] = value;
   move.now.settings = TRY(read_settings(host, request.function, move.target.settings));
   return move;
 }
