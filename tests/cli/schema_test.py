@@ -23,7 +23,7 @@ except ImportError as missing:
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 # Commands that print no document, only errors.
 NO_DOCUMENT = {"completion": "a script", "vm run": "the console of a guest", "vf set": "the live host only",
-               "vf destroy": "only notes", "udev watch": "a service", "vf eswitch": "the live host only"}
+               "vf destroy": "only notes", "udev watch": "a service", "udev rules": "rules", "udev wait": "only notes", "vf eswitch": "the live host only"}
 
 
 def write(path: pathlib.Path, text: str):
@@ -136,6 +136,7 @@ def main() -> int:
         check("reset-list.json", "device", "reset", "eth2/vf0", *root)
         check("error.json", "device", "reset", "eth2", *root)
         check("repair-list.json", "reconcile", *root)
+        check("step-list.json", "udev", "install", *root)
         check("doctor-report.json", "doctor", *root)
         check("doctor-report.json", "doctor", "eth2/vf0", *root)
         check("topology.json", "topology", *root)
