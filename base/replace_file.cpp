@@ -56,10 +56,14 @@ Result<void> replace_file(const SysRoot& root, std::string_view path, std::strin
   const auto fd = TRY(create(root, temporary, mode, directory_mode));
   TRY_IN(write_all(fd.ref(), content), fmt::format("write '{}'", temporary));
   TRY(sync(fd.ref(), temporary));
-  if (::rename(root.host_path(temporary).c_str(), root.host_path(path).c_str()) != 0) {
-    return fail_errno(errno, fmt::format("rename '{}' to '{}'", temporary, path));
+  return rename_file(root, temporary, path);
+}
+
+Result<void> rename_file(const SysRoot& root, std::string_view from, std::string_view to) {
+  if (::rename(root.host_path(from).c_str(), root.host_path(to).c_str()) != 0) {
+    return fail_errno(errno, fmt::format("rename '{}' to '{}'", from, to));
   }
-  return sync_directory_of(root, path);
+  return sync_directory_of(root, to);
 }
 
 Result<void> remove_file(const SysRoot& root, std::string_view path) {

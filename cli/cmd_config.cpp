@@ -7,6 +7,7 @@
 #include "cli/config_files.hpp"
 #include "cli/config_reader.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/host_plan_view.hpp"
 #include "cli/render.hpp"
 #include "cli/report.hpp"
 
@@ -17,10 +18,6 @@ namespace {
 struct ValidateArguments {
   std::vector<std::string> files;
 };
-
-Json to_json(const sriov::Place& place) {
-  return {{"file", place.file}, {"line", place.line}, {"column", place.column}};
-}
 
 std::string_view use_of(const sriov::DeviceEntry& device) {
   if (device.sriov) return "sriov";

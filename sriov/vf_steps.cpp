@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
-#include "sriov/eswitch.hpp"
 
 namespace pcivm::sriov {
 
@@ -91,10 +90,14 @@ Result<void> take_back(const vfio::Host& host, Bdf physical, AdapterTrail& trail
   return set_autoprobe(host, physical, former_autoprobe);
 }
 
+Result<void> restore_eswitch(VfPort* port, Bdf physical, const Eswitch& former) {
+  if (port == nullptr) return fail(Errc::kernel, "devlink cannot be reached");
+  return apply_eswitch(*port, physical, former);
+}
+
 Result<void> restore_eswitch(VfPort* port, Bdf physical, const vfio::Record& record) {
   if (!record.has("eswitch")) return {};
-  if (port == nullptr) return fail(Errc::kernel, "devlink cannot be reached");
-  return apply_eswitch(*port, physical, parse_eswitch(record.get("eswitch")));
+  return restore_eswitch(port, physical, parse_eswitch(record.get("eswitch")));
 }
 
 Error end_failed(vfio::Journal& journal, Bdf physical, Error cause, const std::function<Result<void>()>& back) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sriov/adapter_trail.hpp"
+#include "sriov/eswitch.hpp"
 #include "sriov/physical_function.hpp"
 #include "vfio/binding_transaction.hpp"
 
@@ -36,7 +37,8 @@ inline constexpr std::string_view kIntentSet{"vf-set"};
 [[nodiscard]] Result<void> restore_attributes(const vfio::Host& host, VfPort& port, Bdf physical,
                                               const vfio::Record& record);
 
-/// Sets the eswitch back to what the record says, if it says anything.
+/// Sets the eswitch back to what it was, or to what the record says, if it says anything.
+[[nodiscard]] Result<void> restore_eswitch(VfPort* port, Bdf physical, const Eswitch& former);
 [[nodiscard]] Result<void> restore_eswitch(VfPort* port, Bdf physical, const vfio::Record& record);
 
 /// "0000:01:00.0 is blocked in the kernel ..." for a timeout, else conclude().

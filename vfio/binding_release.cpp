@@ -7,6 +7,7 @@
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_due.hpp"
 #include "vfio/binding_transaction.hpp"
+#include "vfio/netdev_loss.hpp"
 #include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
@@ -29,6 +30,7 @@ Result<Move> way_back(const Host& host, const ReleaseRequest& request, const std
     move.target = {.driver = record->former.driver, .driver_override = record->former.driver_override};
   }
   if (known) move.target.settings = record->former_settings;
+  for (const auto& [file, value] : request.settings) move.target.settings[file] = value;
   move.now.settings = TRY(read_settings(host, request.function, move.target.settings));
   return move;
 }
@@ -100,6 +102,11 @@ Result<std::vector<Change>> release_all(const Host& host, const HostLock& /*lock
     }
     TRY(transaction.close());
     TRY(tell_after(host, dues, changes));
+    for (const auto& due : dues) {
+      const auto& after = changes[due.index].after;
+      const bool native = due.known && !after.driver.empty() && after.driver == due.known->former.driver;
+      if (native && due.known->netdev) restore_netdev(host, due.move.now.function, *due.known->netdev);
+    }
   }
   for (const auto& request : requests) TRY(forget_bound(host.root, request.function));
   return changes;

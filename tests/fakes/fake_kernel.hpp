@@ -22,6 +22,12 @@
 
 namespace pcivm::test {
 
+/// What the kernel answers to writes about functions and VFs (docs/faults.md, E10 and F3). Without EAGAIN, after which
+/// sriov_numvfs is tried again.
+inline constexpr int kKernelErrors[]{EPERM,  ENOENT,    EIO,        EACCES, EBUSY,  ENODEV,     EINVAL,
+                                     ENOTTY, ENOSPC,    ERANGE,     ENOMEM, EPROTO, EOPNOTSUPP, EOVERFLOW,
+                                     ENXIO,  ETIMEDOUT, EPROTONOSUPPORT};
+
 /// What happens to the n-th write, counted from 1.
 struct Fault {
   enum class Kind {

@@ -91,6 +91,12 @@ class FakeVfio final : public IoctlPort {
     (void)pwrite_exact(memory_.ref(), region * kStride + offset, bytes);
   }
 
+  /// Configuration space reads all-ones, as that of a device that died or was pulled; later also EIO.
+  void die() const {
+    for (std::uint64_t offset = 0; offset < 4096; offset += 4) config(offset, 4, 0xffffffff);
+  }
+  void vanish() const { (void)::ftruncate(memory_.ref().number(), 0); }
+
   /// Log since the last call.
   [[nodiscard]] std::vector<std::string> take_log() {
     const std::scoped_lock lock{mutex_};

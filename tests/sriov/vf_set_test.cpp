@@ -47,7 +47,8 @@ TEST_F(VfSet, CreatesVfsForTheHost) {
 }
 
 TEST_F(VfSet, LeavesAutoprobeOffWhenAsked) {
-  ASSERT_THAT(sriov::create(host_, lock(), {.physical = bdf(kPf), .count = 1, .keep_autoprobe_off = true}), IsOk());
+  ASSERT_THAT(sriov::create(host_, lock(), {.physical = bdf(kPf), .targets = targets_for(1), .autoprobe_after = false}),
+              IsOk());
   EXPECT_FALSE(kernel_.at(kPf).autoprobe);
 }
 
@@ -138,18 +139,18 @@ TEST_F(VfRefusal, RemovalThatVfioPciWouldNotDo) {
   expect_refused(destroy(), Errc::kernel, "enable_sriov");
 }
 TEST_F(VfRefusal, AbsentFunction) {
-  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:99:00.0"), .count = 1}), Errc::not_found,
-                 "no PCI function");
+  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:99:00.0"), .targets = targets_for(1)}),
+                 Errc::not_found, "no PCI function");
 }
 TEST_F(VfRefusal, FunctionWithoutSriov) {
   kernel_.add("0000:02:00.0", {.native = "e1000e", .driver = "e1000e"}, 3);
-  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:02:00.0"), .count = 1}), Errc::invalid,
-                 "has no SR-IOV");
+  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:02:00.0"), .targets = targets_for(1)}),
+                 Errc::invalid, "has no SR-IOV");
 }
 TEST_F(VfRefusal, VfInsteadOfAPf) {
   ASSERT_THAT(create(1), IsOk());
   kernel_.inject({});
-  expect_refused(sriov::create(host_, lock(), {.physical = bdf(vf(0)), .count = 1}), Errc::invalid,
+  expect_refused(sriov::create(host_, lock(), {.physical = bdf(vf(0)), .targets = targets_for(1)}), Errc::invalid,
                  "is itself a virtual function");
 }
 TEST_F(VfRefusal, NoIommu) {
@@ -208,7 +209,7 @@ TEST_F(VfSet, AVfThatCannotBeBoundTakesAllBack) {
 // ---- every write fails once, in every way ----
 
 class FaultyVfSet : public VfSet, public testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyVfSet, testing::Values(EBUSY, ENODEV, EIO, EINVAL, ENOENT, ENOMEM, ETIMEDOUT),
+INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyVfSet, testing::ValuesIn(test::kKernelErrors),
                          [](const auto& test) { return errno_name(test.param); });
 
 TEST_P(FaultyVfSet, CreationIsUndoneWhicheverWriteFails) {
@@ -365,7 +366,7 @@ TEST_F(VfSet, RemovalTakesEachVfFromItsDriverFirst) {
 
 TEST_F(VfSet, PreviewsWriteNothing) {
   kernel_.inject({});
-  const CreateRequest request{.physical = bdf(kPf), .count = 2, .bind = "vfio-pci"};
+  const CreateRequest request{.physical = bdf(kPf), .targets = targets_for(2, "vfio-pci")};
   EXPECT_EQ(preview(host_, request)->size(), 4U);
   EXPECT_TRUE(preview(host_, DestroyRequest{.physical = bdf(kPf)})->empty());
   EXPECT_EQ(kernel_.count(), 0);
