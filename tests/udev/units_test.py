@@ -94,6 +94,11 @@ def rules():
             continue
         for part in re.split(r",\s*", line):
             expect(re.fullmatch(r'[A-Z]+(\{[^}]+\})?(==|!=|\+=|=)"[^"]*"', part) is not None, f"60-pcivm.rules: {part}")
+    if shutil.which("udevadm") and "verify" in subprocess.run(["udevadm", "--help"], capture_output=True, text=True,
+                                                              check=False).stdout:  # from systemd 254 on
+        outcome = subprocess.run(["udevadm", "verify", str(FILES / "60-pcivm.rules")], capture_output=True, text=True,
+                                 check=False)
+        expect(outcome.returncode == 0, outcome.stdout + outcome.stderr)
     outcome = subprocess.run(["sh", "-n", str(FILES / "initramfs-hook")], capture_output=True, text=True, check=False)
     expect(outcome.returncode == 0, outcome.stderr)
 
