@@ -52,7 +52,7 @@ Listing listing_of(const sriov::Plan& plan) {
                              {"wanted", key.wanted},
                              {"found", or_null(key.found)},
                              {"state", to_string(key.verdict)},
-                             {"place", to_json(key.place)}});
+                             {"place", place_json(key.place)}});
   }
   return listing;
 }
