@@ -110,10 +110,10 @@ Result<std::string> agreed(Context& context, const sriov::Plan& plan, const char
 }
 
 Result<int> apply_host(Context& context, const Arguments& args) {
-  auto config = config_of(context, args.plan);
+  const auto config = config_of(context, args.plan);
   // A host that has the package and no configuration boots without complaint.
   if (!config && args.boot && config.error().code() == "config.none") return kExitDone;
-  const auto wanted = TRY(std::move(config));
+  if (!config) return fail(config.error());
   auto host = host_of(context);
   // Every PF of the host comes at once, and each waits for its turn.
   if (args.boot && !context.options.timeout) host.lock_wait = std::chrono::minutes{10};
@@ -122,10 +122,10 @@ Result<int> apply_host(Context& context, const Arguments& args) {
           .port = port.get(),
           .afterwards = args.boot ? sriov::Afterwards::nothing : sriov::Afterwards::remember,
           .id = args.id,
-          .plan = [&] { return planned(host, port.get(), wanted, args.plan.only); },
+          .plan = [&] { return planned(host, port.get(), *config, args.plan.only); },
           .despite_problems = args.boot};
   if (context.options.dry_run || (!context.options.yes && !args.boot)) {
-    const auto shown = TRY(planned_for(host, port.get(), wanted, args.plan.only));
+    const auto shown = TRY(planned_for(host, port.get(), *config, args.plan.only));
     if (!args.id.empty() && shown.plan.id != args.id) return fail(stale(args.id, shown.plan.id));
     run.id = TRY(agreed(context, shown.plan, "carry out"));
     if (context.options.dry_run || shown.plan.steps.empty() || !shown.plan.problems.empty()) {

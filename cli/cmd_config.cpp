@@ -36,14 +36,14 @@ std::string use_text(const sriov::DeviceEntry& device) {
 Json to_json(const sriov::DeviceEntry& device) {
   const bool has_count = device.sriov && device.sriov->num_vfs;
   return {{"name", device.name},
-          {"place", to_json(device.place)},
+          {"place", place_json(device.place)},
           {"match", to_string(device.match)},
           {"use", use_of(device)},
           {"numVfs", has_count ? Json(*device.sriov->num_vfs) : Json(nullptr)}};
 }
 
 Json to_json(const ConfigProblem& problem) {
-  auto json = to_json(problem.place);
+  auto json = place_json(problem.place);
   json["message"] = problem.text;
   json["hint"] = or_null(problem.hint);
   return json;

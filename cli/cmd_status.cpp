@@ -52,7 +52,7 @@ Listing listing_of(const sriov::Plan& plan) {
                              {"wanted", key.wanted},
                              {"found", or_null(key.found)},
                              {"state", to_string(key.verdict)},
-                             {"place", to_json(key.place)}});
+                             {"place", place_json(key.place)}});
   }
   return listing;
 }
@@ -67,7 +67,8 @@ Result<int> show_status(Context& context, const Arguments& args) {
   const int problems = tell_problems(context, result.plan);
   if (!args.exit_code) return kExitDone;
   if (problems != kExitDone) return problems;
-  const bool drift = std::ranges::contains(result.plan.keys, Verdict::drift, &sriov::KeyStatus::verdict);
+  const bool drift =
+      std::ranges::any_of(result.plan.keys, [](const auto& key) { return key.verdict == Verdict::drift; });
   return drift ? kExitDrift : kExitDone;
 }
 

@@ -29,6 +29,14 @@ Json to_json(const sriov::PlanStep& step) {
           {"text", step.text},     {"reason", or_null(step.reason)},        {"risks", risks}};
 }
 
+Json to_json(const sriov::PlanProblem& problem) {
+  return {{"device", problem.device},
+          {"place", place_json(problem.place)},
+          {"code", problem.code},
+          {"text", problem.text},
+          {"fix", or_null(problem.fix)}};
+}
+
 Json to_json(const sriov::Plan& plan) {
   auto devices = Json::array();
   for (const auto& [name, function] : plan.devices) {
@@ -117,16 +125,8 @@ Result<Planned> planned_for(const vfio::Host& host, sriov::VfPort* port, const s
                   .advise("pcivm plan shows what each device is"));
 }
 
-Json to_json(const sriov::Place& place) {
+Json place_json(const sriov::Place& place) {
   return {{"file", place.file}, {"line", place.line}, {"column", place.column}};
-}
-
-Json to_json(const sriov::PlanProblem& problem) {
-  return {{"device", problem.device},
-          {"place", to_json(problem.place)},
-          {"code", problem.code},
-          {"text", problem.text},
-          {"fix", or_null(problem.fix)}};
 }
 
 Result<int> print_plan(Context& context, const sriov::Plan& plan) {

@@ -38,8 +38,7 @@ struct Planned {
 [[nodiscard]] Result<Planned> planned_for(const vfio::Host& host, sriov::VfPort* port, const sriov::HostConfig& config,
                                           const std::string& only);
 
-[[nodiscard]] Json to_json(const sriov::Place& place);
-[[nodiscard]] Json to_json(const sriov::PlanProblem& problem);
+[[nodiscard]] Json place_json(const sriov::Place& place);
 
 /// The steps as a table, with what each risks; or the whole as JSON or YAML (kind Plan).
 [[nodiscard]] Result<int> print_plan(Context& context, const sriov::Plan& plan);
