@@ -104,7 +104,8 @@ Result<sriov::HostConfig> config_of(Context& context, const PlanArguments& args)
 Result<std::optional<Planned>> planned(const vfio::Host& host, sriov::VfPort* port, const sriov::HostConfig& config,
                                        const std::string& only) {
   const auto address = Bdf::parse(only);
-  if (!only.empty() && !address && !std::ranges::contains(config.devices, only, &sriov::DeviceEntry::name)) {
+  if (!only.empty() && !address &&
+      std::ranges::find(config.devices, only, &sriov::DeviceEntry::name) == config.devices.end()) {
     return fail(unknown_device(config, only));
   }
   Planned result{.state = TRY(sriov::read_host(host, port))};

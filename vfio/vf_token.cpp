@@ -11,8 +11,8 @@
 
 #include <fmt/format.h>
 
-#include "vfio/binding_plan.hpp"
 #include "base/replace_file.hpp"
+#include "vfio/binding_plan.hpp"
 #include "vfio/journal_record.hpp"
 
 namespace pcivm::vfio {

@@ -127,7 +127,8 @@ TEST_F(VfRefusal, HostDriversAndAttributesForVfsOfAPfThatIsGivenAway) {
   kernel_.enable_sriov(true);
   expect_refused(create(2, "host"), Errc::refused, "could attack the host");
   expect_refused(create(2, "igbvf"), Errc::refused, "could attack the host");
-  sriov::CreateRequest request{.physical = bdf(kPf), .count = 2, .bind = "vfio-pci", .wishes = {{}, {.trust = true}}};
+  const sriov::CreateRequest request{.physical = bdf(kPf),
+                                     .targets = sriov::targets_for(2, "vfio-pci", {{}, {.trust = true}})};
   expect_refused(sriov::create(host_, lock(), request), Errc::refused, "the attributes of its VFs");
 }
 TEST_F(VfRefusal, RemovalThatVfioPciWouldNotDo) {
