@@ -248,7 +248,7 @@ Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const
   if (vfs) {
     // The entry goes last: a crash before that takes the VFs back, as if nothing had been asked.
     TRY(journal.close());
-    TRY(tell_of_token(host, pf));
+    if (const auto told = tell_of_token(host, pf); !told) host.note(told.error().text());
     return Created{.changed = true, .vfs = std::move(*vfs)};
   }
   return fail(end_failed(journal, request.physical, std::move(vfs).error(), [&]() -> Result<void> {
