@@ -43,6 +43,7 @@ constexpr Entry kCommands[] = {
     {"vf", add_vf_destroy},
     {"vf", add_vf_eswitch},
     {"config", add_config_validate},
+    {"config", add_config_import},
     {kNoGroup, add_reconcile},
     {kNoGroup, add_doctor},
     {kNoGroup, add_topology},
