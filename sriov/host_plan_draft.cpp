@@ -65,9 +65,13 @@ std::string bind_text(const vfio::DriverState& state) {
 
 std::string on_off(bool value) { return value ? "true" : "false"; }
 
+std::string where(const Place& place) {
+  const auto text = to_string(place);
+  return text.empty() ? "the way back" : text;
+}
+
 std::string reason_text(const Place& place, std::string_view key, std::string_view wanted, std::string_view found) {
-  const auto where = to_string(place);
-  return fmt::format("{} wants {} {}, the host has {}", where.empty() ? "the way back" : where, key, wanted, found);
+  return fmt::format("{} wants {} {}, the host has {}", where(place), key, wanted, found);
 }
 
 Risk driver_risk(std::string_view netdev, std::string_view driver) {

@@ -59,6 +59,8 @@ struct Around {
 /// How a file would name it: "host", "none", "vfio-pci".
 [[nodiscard]] std::string bind_text(const vfio::DriverState& state);
 [[nodiscard]] std::string on_off(bool value);
+/// "host.yaml:12:7"
+[[nodiscard]] std::string where(const Place& place);
 /// "host.yaml:12:7 wants numVfs 7, the host has 0"
 [[nodiscard]] std::string reason_text(const Place& place, std::string_view key, std::string_view wanted,
                                       std::string_view found);
@@ -90,8 +92,8 @@ struct VfWanted {
 [[nodiscard]] std::vector<VfTarget> targets_of(Draft& draft, const std::vector<VfWanted>& wanted, bool switchdev);
 /// Enters the keys of all VFs, which are there or not.
 void compare_vfs(Draft& draft, const std::vector<VfWanted>& wanted);
-/// Steps for VFs that stay.
-void plan_vfs(Draft& draft, const std::vector<VfWanted>& wanted);
+/// Steps for VFs that stay. `ports_appear`: the eswitch goes to switchdev mode, where VFs tell more than now.
+void plan_vfs(Draft& draft, const std::vector<VfWanted>& wanted, bool ports_appear);
 
 /// A stable text of all that a step does, for Plan::id.
 [[nodiscard]] std::string canonical(const PlanStep& step);

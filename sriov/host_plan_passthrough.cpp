@@ -10,6 +10,8 @@ namespace pcivm::sriov {
 
 namespace {
 
+constexpr const char* kAllSettings{"what passthrough says"};
+
 using Functions = std::vector<const FunctionState*>;
 
 vfio::Settings wanted_settings(const PassthroughEntry& wish) {
@@ -156,7 +158,7 @@ void only_settings(Draft& draft, const DriverWish& at, const vfio::Settings& set
   draft.add(Phase::driver,
             SetDriver{.functions = {address}, .driver = at.driver, .lasting = at.lasting, .settings = settings},
             fmt::format("set {} of {}", what, address.to_string()),
-            fmt::format("{} wants {}", to_string(draft.device.passthrough->place), what));
+            fmt::format("{} wants {}", where(draft.device.passthrough->place), what));
 }
 
 // As it is, for a step that is about its settings only.
@@ -191,15 +193,17 @@ void plan_passthrough(Draft& draft, Around& around) {
     // One transaction; settings are those of one function only.
     std::ranges::sort(due, {}, [](const auto* each) { return each->address; });
     move(draft, around, due, wanted, {}, reason);
-    if (moves && !settings.empty()) only_settings(draft, wanted, settings, "what passthrough says");
+    if (moves && !settings.empty()) only_settings(draft, wanted, settings, kAllSettings);
   } else {
     for (const auto* each : due) {
       move(draft, around, {each}, by_name(*each, wanted), each == &function ? settings : vfio::Settings{}, reason);
     }
   }
-  if (!moves && !drifts.empty()) {
-    only_settings(draft, there ? as_it_is(function.driver) : wanted, settings, fmt::to_string(fmt::join(drifts, ", ")));
+  if (there && !drifts.empty()) {
+    only_settings(draft, as_it_is(function.driver), settings, fmt::to_string(fmt::join(drifts, ", ")));
   }
+  // With the group of another device, in a step that knows nothing of these; probing changes some of them.
+  if (!there && !moves && !settings.empty()) only_settings(draft, wanted, settings, kAllSettings);
 }
 
 void plan_return(Draft& draft) {
@@ -207,7 +211,7 @@ void plan_return(Draft& draft) {
   if (draft.driver_moves || function_is_at(function, DriverWish{})) return;
   Around alone;
   move(draft, alone, {&function}, by_name(function, DriverWish{}), {},
-       fmt::format("{} wants VFs, and {} is bound to {}", to_string(draft.device.sriov->place), draft.name(),
+       fmt::format("{} wants VFs, and {} is bound to {}", where(draft.device.sriov->place), draft.name(),
                    shown(function.driver.driver)));
 }
 

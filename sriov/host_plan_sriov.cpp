@@ -25,13 +25,23 @@ struct Course {
   bool makes{};
 };
 
-std::string place_text(const Draft& draft) { return to_string(draft.device.sriov->place); }
-
+/// The driver that makes the VFs; empty when only the kernel knows which it will find.
 std::string host_driver(const Draft& draft) {
   if (!draft.driver_moves) return draft.function.driver.driver;
   const auto& passthrough = draft.device.passthrough;
   if (passthrough && passthrough->former) return passthrough->former->state.driver;
-  return draft.function.native_driver;
+  if (!draft.function.native_driver.empty()) return draft.function.native_driver;
+  return draft.device.expect.driver.value_or("");
+}
+
+/// Why its interface must be up before VFs are made; empty when it need not.
+std::string why_up(const Draft& draft) {
+  constexpr std::uint32_t kEthernet{0x0200};
+  const auto driver = host_driver(draft);
+  // It reports success and makes none (bnxt_sriov.c).
+  if (pf_driver(driver).makes_none_while_down) return driver + " makes no VFs while its interface is down";
+  if (!driver.empty() || draft.function.class_code >> 8U != kEthernet) return {};
+  return "some drivers make no VFs while their interface is down, and which one it will get is not known yet";
 }
 
 bool ends_native(const Draft& draft) {
@@ -154,13 +164,14 @@ void check_switchdev(Course& course) {
 
 void decide_settings(Course& course) {
   const auto& wish = course.wish;
-  if (wish.settings.empty() && !wish.without_settings) return;
+  // Settings are those that VFs are made with: without VFs there is nothing that has them.
+  if (course.wanted == 0 || (wish.settings.empty() && !wish.without_settings)) return;
   for (const auto& [key, value] : wish.settings) {
     const auto found = course.now.settings.find(key);
     course.draft.compare("sriov.settings." + key, value, found == course.now.settings.end() ? "" : found->second,
                          wish.place);
   }
-  if (course.present == 0 || course.wanted == 0 || wish.settings == course.now.settings) return;
+  if (course.present == 0 || wish.settings == course.now.settings) return;
   course.recreate.push_back(fmt::format("settings '{}' are wanted, the VFs were made with '{}'",
                                         to_string(wish.settings), to_string(course.now.settings)));
 }
@@ -186,7 +197,7 @@ void add_making(Course& course) {
                  .eswitch = course.eswitch,
                  .settings = sets ? course.wish.settings : course.now.settings};
   auto reason = course.recreate.empty() ? number_reason(course)
-                                        : fmt::format("{}: {}", place_text(draft), fmt::join(course.recreate, "; "));
+                                        : fmt::format("{}: {}", where(course.wish.place), fmt::join(course.recreate, "; "));
   auto& step = draft.add(Phase::making, std::move(making), making_text(course), std::move(reason));
   if (course.present == 0) return;
   step.risks.push_back({"recreate", fmt::format("{} VFs are removed first: who uses one loses it", course.present)});
@@ -204,7 +215,8 @@ void refuse_recreate(Course& course) {
 void decide_vfs(Course& course) {
   auto& draft = course.draft;
   if (course.present != 0 && course.wanted != 0 && course.present != course.wanted) {
-    course.recreate.insert(course.recreate.begin(), number_reason(course));
+    course.recreate.insert(course.recreate.begin(),
+                           fmt::format("numVfs {} is wanted, the host has {}", course.wanted, course.present));
   }
   if (!course.recreate.empty() && !draft.config.allow_recreate) {
     refuse_recreate(course);
@@ -214,7 +226,7 @@ void decide_vfs(Course& course) {
     course.makes = true;
     add_making(course);
   } else {
-    plan_vfs(draft, course.vfs);
+    plan_vfs(draft, course.vfs, course.eswitch.mode == EswitchMode::switchdev);
   }
   if (course.makes || course.eswitch == Eswitch{}) return;
   const auto text = to_string(course.eswitch);
@@ -249,11 +261,9 @@ void plan_up(Course& course) {
   const bool drifts =
       wish && (draft.compare("sriov.pf.up", on_off(*wish), text_of(found), course.wish.place) || draft.driver_moves);
   if (drifts && *wish) set_up(course, true, reason_text(course.wish.place, "pf.up", "true", "false"));
-  // It reports success and makes none (bnxt_sriov.c).
-  const bool must = course.makes && pf_driver(host_driver(draft)).makes_none_while_down && found != true;
-  if (must && wish != true) {
-    set_up(course, true, fmt::format("{} makes no VFs while its interface is down", host_driver(draft)));
-  }
+  const auto why = why_up(draft);
+  const bool must = course.makes && !why.empty() && found != true;
+  if (must && wish != true) set_up(course, true, why);
   if (wish == false && (drifts || must)) set_up(course, false, reason_text(course.wish.place, "pf.up", "false", "true"));
 }
 

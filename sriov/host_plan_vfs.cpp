@@ -162,6 +162,11 @@ bool reported(const VfAttributes& now, const VfChange& change) {
   return std::visit(Told{now}, change);
 }
 
+bool is_of_port(const VfChange& change) {
+  return std::holds_alternative<Roce>(change) || std::holds_alternative<Migratable>(change) ||
+         std::holds_alternative<RateParent>(change);
+}
+
 bool is_own_number(const VfChange& change) {
   const auto* msix = std::get_if<MsixCount>(&change);
   return msix != nullptr && msix->count == 0;
@@ -185,6 +190,7 @@ struct VfPlan {
   unsigned index;
   const VfState& vf;
   const VfWanted& wanted;
+  bool ports_appear;
   std::vector<VfChange> list{};
 
   [[nodiscard]] std::string name() const {
@@ -194,7 +200,9 @@ struct VfPlan {
   [[nodiscard]] std::vector<VfChange> due() const {
     auto all = changes(vf.attributes, wanted.wish);
     std::erase_if(all, is_own_number);
-    const bool any = std::ranges::any_of(all, [&](const auto& each) { return reported(vf.attributes, each); });
+    const bool any = std::ranges::any_of(all, [&](const auto& each) {
+      return reported(vf.attributes, each) || (ports_appear && is_of_port(each));
+    });
     return any ? all : std::vector<VfChange>{};
   }
   void set_driver(const DriverWish& wish, const std::string& reason) const {
@@ -210,7 +218,9 @@ struct VfPlan {
   void set_attributes(const std::string& reason) const {
     std::string what;
     for (const auto& each : list) what += fmt::format("{}{}", what.empty() ? "" : ", ", to_string(each));
-    auto& step = draft.add(Phase::vfs, SetVf{.index = index, .changes = list, .wish = wanted.wish},
+    auto wish = wanted.wish;
+    if (wish.msix_count == 0U) wish.msix_count.reset();
+    auto& step = draft.add(Phase::vfs, SetVf{.index = index, .changes = list, .wish = std::move(wish)},
                            fmt::format("set {} of {}", what, name()), reason);
     const bool mac = std::ranges::any_of(list, [](const auto& c) { return std::holds_alternative<MacAddress>(c); });
     if (mac && !vf.driver.driver.empty()) {
@@ -241,8 +251,7 @@ std::string vf_reason(const Draft& draft, const VfWanted& wanted, unsigned index
     wants += fmt::format("{}{} {}", wants.empty() ? "" : " and ", key.key.substr(prefix.size()), key.wanted);
     has += fmt::format("{}{}", has.empty() ? "" : " and ", *key.found);
   }
-  const auto where = to_string(place_of(draft, wanted));
-  return fmt::format("{} wants {}, VF {} has {}", where.empty() ? "the way back" : where, wants, index, has);
+  return fmt::format("{} wants {}, VF {} has {}", where(place_of(draft, wanted)), wants, index, has);
 }
 
 bool gives_back_vectors(const VfState& vf, const VfWish& wish) {
@@ -307,13 +316,17 @@ void compare_vfs(Draft& draft, const std::vector<VfWanted>& wanted) {
   for (unsigned index = 0; index < wanted.size(); ++index) compare_vf(draft, index, wanted[index]);
 }
 
-void plan_vfs(Draft& draft, const std::vector<VfWanted>& wanted) {
+void plan_vfs(Draft& draft, const std::vector<VfWanted>& wanted, bool ports_appear) {
   const auto& vfs = draft.function.pf->vfs;
   // The pool of interrupt vectors may be used up: who gives some back goes first.
   for (const bool giving : {true, false}) {
     for (unsigned index = 0; index < std::min(vfs.size(), wanted.size()); ++index) {
       if (gives_back_vectors(vfs[index], wanted[index].wish) != giving) continue;
-      VfPlan plan{.draft = draft, .index = index, .vf = vfs[index], .wanted = wanted[index]};
+      VfPlan plan{.draft = draft,
+                  .index = index,
+                  .vf = vfs[index],
+                  .wanted = wanted[index],
+                  .ports_appear = ports_appear};
       plan.list = plan.due();
       const bool moves = plan.wanted.driver && !is_at(plan.vf.driver, *plan.wanted.driver);
       if (moves || !plan.list.empty()) plan.steps(vf_reason(draft, plan.wanted, index));

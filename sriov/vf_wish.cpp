@@ -122,6 +122,8 @@ VfWish merged(VfWish former, const VfWish& wanted) {
     if (from) into = from;
   };
   take(former.mac, wanted.mac);
+  // Untagged frames have no priority.
+  if (wanted.vlan == 0 && former.qos) former.qos = 0;
   take(former.vlan, wanted.vlan);
   take(former.qos, wanted.qos);
   take(former.protocol, wanted.protocol);
