@@ -48,6 +48,7 @@ constexpr Entry kCommands[] = {
     {"udev", add_udev_wait},
     {"udev", add_udev_watch},
     {"config", add_config_validate},
+    {"config", add_config_import},
     {kNoGroup, add_plan},
     {kNoGroup, add_apply},
     {kNoGroup, add_status},

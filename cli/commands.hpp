@@ -8,6 +8,7 @@ namespace pcivm::cli {
 
 void add_apply(CLI::App& root, Context& context);
 void add_completion(CLI::App& root, Context& context);
+void add_config_import(CLI::App& group, Context& context);
 void add_config_validate(CLI::App& group, Context& context);
 void add_device_list(CLI::App& group, Context& context);
 void add_device_show(CLI::App& group, Context& context);

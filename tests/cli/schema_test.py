@@ -23,7 +23,8 @@ except ImportError as missing:
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 # Commands that print no document, only errors.
 NO_DOCUMENT = {"completion": "a script", "vm run": "the console of a guest", "vf set": "the live host only",
-               "vf destroy": "only notes", "udev watch": "a service", "udev rules": "rules", "udev wait": "only notes", "vf eswitch": "the live host only"}
+               "vf destroy": "only notes", "udev watch": "a service", "udev rules": "rules", "udev wait": "only notes",
+               "vf eswitch": "the live host only", "config import": "a file of ours"}
 
 
 def write(path: pathlib.Path, text: str):
