@@ -23,7 +23,7 @@ devices:
     sriov:
       numVfs: 7
       vfs:
-        - {index: 0-4, bind: vfio-pci, mac: "02:11:22:33:44:%02x", vlan: 100}
+        - {index: 0-4, bind: vfio-pci, mac: "02:11:22:33:44:%02x", vlan: {id: 100}}
         - {index: 5, bind: host, name: mgmt-vf}
         - {index: 6, bind: none}
 YAML

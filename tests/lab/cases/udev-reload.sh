@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What a driver reload or a card that went and came back took away is restored, without anybody asking.
+# What a driver reload, or a card that went and came back, took away is restored, without anybody asking.
 # topologies: systemd
 # deadline: 240
 # needs: pcivm
@@ -65,10 +65,13 @@ for round in 1 2 3; do
 done
 expect_match "VF 3" "$(ip link show "$(netdev_of "$igb")")" "vf 3 .*02:11:22:33:44:03"
 
-# Three cards that go and come back at once: 1 + 7, 1 + 4 and 1 functions.
+# Three at once, 7 + 4 + 1 functions: two drivers, and a card that goes and comes back. (Not the igb: Debian's 6.12 dies of a
+# BUG in pci_iov_add_virtfn when VFs are made on a PF that was removed and found again by rescan, whoever makes them.)
 sleep 2
 expect_within 60 quiet
-for card in "$igb" "$nvme" "$e1000e"; do echo 1 >"$pci/$card/remove"; done
+echo 1 >"$pci/$e1000e/remove"
+rmmod igb nvme || fail "igb and nvme do not go"
+modprobe -a igb nvme
 echo 1 >/sys/bus/pci/rescan
 expect_within 60 bound "$igb" 7
 expect_within 60 bound "$nvme" 4
