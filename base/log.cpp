@@ -7,6 +7,8 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include "base/systemd.hpp"
+
 namespace pcivm::log {
 
 namespace {
@@ -26,6 +28,18 @@ spdlog::level::level_enum translate(Level level) {
   return spdlog::level::off;
 }
 
+systemd::Priority priority_of(Level level) {
+  switch (level) {
+    case Level::trace:
+    case Level::debug: return systemd::Priority::debug;
+    case Level::info: return systemd::Priority::info;
+    case Level::warning: return systemd::Priority::warning;
+    case Level::error:
+    case Level::off: break;
+  }
+  return systemd::Priority::error;
+}
+
 spdlog::logger& logger() {
   static spdlog::logger instance = [] {
     spdlog::logger made{"pcivm", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
@@ -43,6 +57,7 @@ void set_level(Level level) { current_level = level; }
 bool enabled(Level level) { return level >= current_level.load(std::memory_order_relaxed); }
 
 void write(Level level, std::string_view message) {
+  if (systemd::to_journal(priority_of(level), message)) return;
   logger().log(translate(level), spdlog::string_view_t{message.data(), message.size()});
 }
 

@@ -46,7 +46,8 @@ Fd SysDir::open_below(std::string_view below) {
   const auto path = fmt::format("{}/{}", path_, below);
   auto file = root_->open_strictly(path, O_RDONLY);
   if (file) inside_ = first_component(below);
-  return or_nothing(file || file.error().kind() == Errc::not_found ? std::move(file) : root_->open_file(path, O_RDONLY));
+  return or_nothing(file || file.error().kind() == Errc::not_found ? std::move(file)
+                                                                   : root_->open_file(path, O_RDONLY));
 }
 
 void SysDir::spend(Fd file) {
@@ -75,8 +76,7 @@ std::string SysDir::read(std::string_view below) {
 std::string SysDir::link(std::string_view below) {
   if (!stays_inside(below)) return root_->link(fmt::format("{}/{}", path_, below)).value_or("");
   std::array<char, PATH_MAX> target;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  const auto length =
-      ::readlinkat(directory_.ref().number(), std::string{below}.c_str(), target.data(), target.size());
+  const auto length = ::readlinkat(directory_.ref().number(), std::string{below}.c_str(), target.data(), target.size());
   return length < 0 ? std::string{} : std::string{target.data(), static_cast<std::size_t>(length)};
 }
 

@@ -7,6 +7,7 @@
 #include "cli/config_files.hpp"
 #include "cli/config_reader.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/host_plan_view.hpp"
 #include "cli/render.hpp"
 #include "cli/report.hpp"
 
@@ -17,10 +18,6 @@ namespace {
 struct ValidateArguments {
   std::vector<std::string> files;
 };
-
-Json to_json(const sriov::Place& place) {
-  return {{"file", place.file}, {"line", place.line}, {"column", place.column}};
-}
 
 std::string_view use_of(const sriov::DeviceEntry& device) {
   if (device.sriov) return "sriov";
@@ -39,14 +36,14 @@ std::string use_text(const sriov::DeviceEntry& device) {
 Json to_json(const sriov::DeviceEntry& device) {
   const bool has_count = device.sriov && device.sriov->num_vfs;
   return {{"name", device.name},
-          {"place", to_json(device.place)},
+          {"place", place_json(device.place)},
           {"match", to_string(device.match)},
           {"use", use_of(device)},
           {"numVfs", has_count ? Json(*device.sriov->num_vfs) : Json(nullptr)}};
 }
 
 Json to_json(const ConfigProblem& problem) {
-  auto json = to_json(problem.place);
+  auto json = place_json(problem.place);
   json["message"] = problem.text;
   json["hint"] = or_null(problem.hint);
   return json;

@@ -2,16 +2,19 @@
 // pcivm doctor [DEVICE]
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "cli/commands.hpp"
+#include "cli/config_files.hpp"
 #include "cli/device_facts.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/render.hpp"
 #include "cli/selector.hpp"
 #include "cli/terminal.hpp"
+#include "cli/udev_facts.hpp"
 #include "iommu/readiness.hpp"
 
 namespace pcivm::cli {
@@ -40,10 +43,12 @@ Mark mark_of(Level level) {
   return Mark::none;
 }
 
+constexpr std::string_view kRulesCheck{"generated-rules"};
+
 /// The section that explains the check; questions about one function share one.
 std::string documentation(const Finding& finding) {
   const auto ids = iommu::host_check_ids();
-  const bool of_host = std::ranges::count(ids, finding.id) != 0;
+  const bool of_host = std::ranges::count(ids, finding.id) != 0 || finding.id == kRulesCheck;
   return fmt::format("docs/doctor.md#{}", of_host ? finding.id : "questions-about-one-function");
 }
 
@@ -101,12 +106,43 @@ void put_summary(Context& context, const std::vector<Finding>& findings, bool al
   context.note(fmt::format("{}{}", fmt::join(counts, ", "), hidden ? " (--all shows them too)" : ""));
 }
 
+/// Do the rules of udev say what the configuration says? Not asked without a configuration.
+std::optional<Finding> check_rules(Context& context) {
+  Finding finding{.id = std::string{kRulesCheck}};
+  const auto files = rule_files(context);
+  if (!files) {
+    finding.level = Level::unknown;
+    finding.found = files.error().text();
+    finding.fix = files.error().hint();
+    return finding;
+  }
+  std::vector<std::string_view> stale;
+  for (const auto& file : *files) {
+    if (file.stale()) stale.push_back(file.path);
+  }
+  if (!stale.empty()) {
+    finding.level = Level::warning;
+    finding.found = fmt::format("not what /etc/pcivm asks for: {}", fmt::join(stale, ", "));
+    finding.cause = "functions are bound early, and interfaces named, as the configuration was before";
+    finding.fix = "pcivm udev install";
+  } else if (context.root().exists(kConfigFile) || context.root().exists(kConfigFragments)) {
+    finding.found = "udev's rules are those of the configuration";
+  } else {
+    return std::nullopt;
+  }
+  return finding;
+}
+
 /// Questions about the host that a VM with a device raises besides those that `assignable` asks.
 constexpr std::string_view kForDevices[] = {"unsafe-interrupts", "noiommu", "acs-override", "kvm", "memlock", "memory"};
 
-Result<std::vector<Finding>> examine(const SysRoot& root, const std::string& device) {
+Result<std::vector<Finding>> examine(Context& context, const std::string& device) {
+  const auto& root = context.root();
   auto host = iommu::check_host(root);
-  if (device.empty()) return host;
+  if (device.empty()) {
+    if (const auto finding = check_rules(context)) host.push_back(*finding);
+    return host;
+  }
   const auto address = TRY(select_function(root, device));
   const auto facts = TRY(device_facts(root, address));
   auto findings = iommu::check_device(facts.function, facts.assignable);
@@ -116,7 +152,7 @@ Result<std::vector<Finding>> examine(const SysRoot& root, const std::string& dev
 }
 
 Result<int> doctor(Context& context, const DoctorArguments& args) {
-  const auto findings = TRY(examine(context.root(), args.device));
+  const auto findings = TRY(examine(context, args.device));
   const bool all = args.all || context.options.verbosity > 0;
   auto shown = findings;
   const auto output = context.options.output;

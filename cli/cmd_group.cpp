@@ -19,32 +19,15 @@ struct ShowArguments {
   std::string group;
 };
 
-std::string_view to_string(iommu::Role role) {
-  switch (role) {
-    case iommu::Role::free: return "free";
-    case iommu::Role::managed: return "managed";
-    case iommu::Role::blocks: return "blocks";
-  }
-  return "?";
-}
-
-Json to_json(const iommu::Group& group) {
-  auto members = Json::array();
-  for (const auto& [function, role] : group.members) {
-    members.push_back(
-        {{"address", function.address.to_string()}, {"driver", or_null(function.driver)}, {"role", to_string(role)}});
-  }
+Json to_json(const iommu::Group& group, const std::vector<iommu::SharingReason>& sharing) {
   auto reserved = Json::array();
   for (const auto& region : group.reserved) {
     reserved.push_back({{"first", fmt::format("{:#x}", region.first.value)},
                         {"last", fmt::format("{:#x}", region.last.value)},
                         {"type", region.type}});
   }
-  return {{"number", group.number},
-          {"type", or_null(group.type)},
-          {"viable", group.viable()},
-          {"members", members},
-          {"reservedRegions", reserved}};
+  return {{"number", group.number},         {"type", or_null(group.type)},      {"viable", group.viable()},
+          {"members", members_json(group)}, {"sharing", sharing_json(sharing)}, {"reservedRegions", reserved}};
 }
 
 std::string member_text(const iommu::Member& member) {
@@ -65,7 +48,8 @@ Result<int> list_groups(Context& context) {
                             {group.type},
                             {group.viable() ? "yes" : "no", group.viable() ? Mark::good : Mark::notice},
                             {fmt::format("{}", fmt::join(members, ", "))}});
-    listing.items.push_back(to_json(group));
+    if (!context.structured()) continue;
+    listing.items.push_back(to_json(group, iommu::sharing_reasons(context.root(), group.members)));
   }
   return print(context, listing);
 }
@@ -99,7 +83,8 @@ Result<int> show_group(Context& context, const ShowArguments& args) {
   Record record;
   record.kind = "Group";
   record.name = fmt::to_string(group.number);
-  record.object = to_json(group);
+  const auto sharing = iommu::sharing_reasons(context.root(), group.members);
+  record.object = to_json(group, sharing);
   record.add("Group", record.name);
   record.add("Type", group.type);
   record.fields.emplace_back("Viable", viability(group));
@@ -108,6 +93,9 @@ Result<int> show_group(Context& context, const ShowArguments& args) {
     members.push_back(fmt::format("{}  {}", member_text(member), short_name(names, member.function)));
   }
   record.fields.emplace_back("Members", members);
+  std::vector<std::string> reasons;
+  for (const auto& reason : sharing) reasons.push_back(reason.text);
+  if (!reasons.empty()) record.fields.emplace_back("Shared because", reasons);
   std::vector<std::string> reserved;
   for (const auto& region : group.reserved) {
     reserved.push_back(fmt::format("{:#x} to {:#x}, {}", region.first.value, region.last.value, region.type));

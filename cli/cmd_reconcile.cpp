@@ -6,6 +6,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/host_change.hpp"
 #include "cli/render.hpp"
+#include "sriov/apply_record.hpp"
 #include "sriov/vf_set.hpp"
 #include "vfio/journal.hpp"
 
@@ -20,6 +21,9 @@ Result<int> print_unfinished(Context& context) {
     const auto step = entry.record ? entry.record->get("step") : std::string{};
     lines.push_back(fmt::format("repair {}: {}, stopped at: {}", entry.function.to_string(), intent, step));
   }
+  const auto apply = sriov::load_apply(context.root(), sriov::ApplyMark::running);
+  if (apply) lines.push_back(fmt::format("undo an apply that did not end (plan {})", apply->plan));
+  if (!apply && apply.error().kind() == Errc::invalid) lines.push_back("put aside " + apply.error().text());
   return print_steps(context, lines);
 }
 

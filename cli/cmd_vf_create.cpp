@@ -57,15 +57,14 @@ Result<std::vector<sriov::VfWish>> wishes_of(const WishArguments& args, unsigned
 Result<sriov::CreateRequest> create_request(Context& context, const CreateArguments& args) {
   const auto count = TRY_IN(parse_decimal<unsigned>(args.count, 65'535), std::string{"number of VFs"});
   auto settings = TRY(settings_of(args.settings));
-  auto wishes = TRY(wishes_of(args.wish, count));
+  const auto wishes = TRY(wishes_of(args.wish, count));
   auto eswitch = TRY(eswitch_of(args.eswitch));
   const auto physical = TRY(select_function(context.root(), args.pf));
+  const auto bind = args.bind == "none" ? sriov::kBindNone : std::string_view{args.bind};
   return sriov::CreateRequest{.physical = physical,
-                              .count = count,
-                              .bind = args.bind == "none" ? std::string{sriov::kBindNone} : args.bind,
+                              .targets = sriov::targets_for(count, bind, wishes),
                               .force = context.options.force,
                               .settings = std::move(settings),
-                              .wishes = std::move(wishes),
                               .allow_recreate = args.allow_recreate,
                               .eswitch = std::move(eswitch)};
 }
@@ -81,7 +80,7 @@ Result<int> create_vfs(Context& context, const CreateArguments& args) {
   }
   {
     const auto lock = TRY(begin_change(context, host));
-    context.doing(fmt::format("making {} VFs of {}", request.count, request.physical.to_string()));
+    context.doing(fmt::format("making {} VFs of {}", request.targets.size(), request.physical.to_string()));
     const auto created = TRY(sriov::create(host, lock, request));
     context.note(created.changed
                      ? fmt::format("{} has {} VFs", request.physical.to_string(), created.vfs.size())

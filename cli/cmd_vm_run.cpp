@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/event_loop.hpp"
+#include "base/log.hpp"
 #include "base/scope_exit.hpp"
 #include "cli/commands.hpp"
 #include "cli/raw_terminal.hpp"
@@ -17,6 +18,7 @@
 #include "cli/vm_request.hpp"
 #include "cli/vm_supervisor.hpp"
 #include "cli/vm_timeline.hpp"
+#include "vfio/blocker.hpp"
 #include "vfio/managed.hpp"
 #include "vmm/machine.hpp"
 
@@ -79,16 +81,27 @@ Result<void> return_functions(const vfio::Host& host, const std::vector<vfio::Ma
   }
 }
 
+// Said while whoever asks still waits, because afterwards nobody can tell who it was.
+void tell_request(Context& context, std::string_view line, bool stops) {
+  const auto space = line.find(' ');
+  if (line.substr(0, space) != vmm::kWantedBack || space == std::string_view::npos) return;
+  const auto askers = vfio::waiters_of(context.root());
+  log::warning("the host wants {} back{}{}; {}", line.substr(space + 1), askers.empty() ? "" : ": ", askers,
+               stops ? "the guest is asked to power off" : "it waits until this VM ends (--on-request ignore)");
+}
+
 Result<vmm::VmEnd> start(Context& context, Vm& vm) {
   vm.config = TRY(open_vm(context.root(), vm.port, vm.checked));
   vm.timeline.stamp(vmm::Phase::prepared);
+  const bool stops = vm.config.on_request == vmm::OnRequest::stop;
   const RawTerminal terminal{FdRef{vm.config.console.serial ? STDIN_FILENO : -1}};
   TRY(connect_console(vm.config.console, static_cast<bool>(terminal)));
   if (terminal) context.note(fmt::format("{} starts; Ctrl-] ends it", vm.config.name));
   return supervise({.child = [&vm](Fd control) { return run_vmm(vm, std::move(control)); },
                     .after_fork = [&vm] { vm.config = vmm::VmConfig{}; },
                     .patience = context.options.timeout.value_or(kPatience),
-                    .note = [&context](std::string_view text) { context.note(text); }});
+                    .note = [&context](std::string_view text) { context.note(text); },
+                    .heard = [&context, stops](std::string_view line) { tell_request(context, line, stops); }});
 }
 
 Result<int> run_vm(Context& context, const VmRequest& request) {
@@ -136,6 +149,12 @@ void add_vm_run(CLI::App& group, Context& context) {
   command.add_option("--on-reboot", request.on_reboot, "restart the guest, or exit")
       ->check(CLI::IsMember({"restart", "exit"}).description(""))
       ->type_name("restart|exit")
+      ->capture_default_str();
+  command
+      .add_option("--on-request", request.on_request,
+                  "when the host wants a device back: stop the guest, or ignore it and let the host wait")
+      ->check(CLI::IsMember({"stop", "ignore"}).description(""))
+      ->type_name("stop|ignore")
       ->capture_default_str();
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }

@@ -6,6 +6,7 @@
 
 namespace pcivm::cli {
 
+void add_apply(CLI::App& root, Context& context);
 void add_completion(CLI::App& root, Context& context);
 void add_config_validate(CLI::App& group, Context& context);
 void add_device_list(CLI::App& group, Context& context);
@@ -14,10 +15,18 @@ void add_device_bind(CLI::App& group, Context& context);
 void add_device_release(CLI::App& group, Context& context);
 void add_device_reset(CLI::App& group, Context& context);
 void add_doctor(CLI::App& root, Context& context);
+void add_export(CLI::App& root, Context& context);
 void add_group_list(CLI::App& group, Context& context);
 void add_group_show(CLI::App& group, Context& context);
+void add_plan(CLI::App& root, Context& context);
 void add_reconcile(CLI::App& root, Context& context);
+void add_rollback(CLI::App& root, Context& context);
+void add_status(CLI::App& root, Context& context);
 void add_topology(CLI::App& root, Context& context);
+void add_udev_install(CLI::App& group, Context& context);
+void add_udev_rules(CLI::App& group, Context& context);
+void add_udev_wait(CLI::App& group, Context& context);
+void add_udev_watch(CLI::App& group, Context& context);
 void add_vf_create(CLI::App& group, Context& context);
 void add_vf_destroy(CLI::App& group, Context& context);
 void add_vf_eswitch(CLI::App& group, Context& context);

@@ -147,7 +147,7 @@ Json to_json(const sriov::DeviceEntry& device) {
 
 }  // namespace
 
-std::string write_config(const sriov::HostConfig& config) {
+Json config_document(const sriov::HostConfig& config) {
   Json json{{"apiVersion", kConfigVersion}, {"kind", kConfigKind}};
   if (config.allow_recreate) json["defaults"] = {{"allowRecreate", true}};
   auto devices = Json::object();
@@ -156,7 +156,9 @@ std::string write_config(const sriov::HostConfig& config) {
   auto pools = Json::object();
   for (const auto& [name, place] : config.pools) pools[name] = Json::object();
   put_map(json, "pools", std::move(pools));
-  return to_yaml(json);
+  return json;
 }
+
+std::string write_config(const sriov::HostConfig& config) { return to_yaml(config_document(config)); }
 
 }  // namespace pcivm::cli

@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/journal_message.hpp"
+
 namespace pcivm::cli {
 
 namespace {
@@ -38,10 +40,14 @@ void Context::flush() {
   if (std::fflush(out) != 0 && write_error_ == 0) write_error_ = errno;
 }
 
-void Context::note(std::string_view text) {
+void Context::note(std::string_view text, NoteFields fields) {
   progress.hide();
+  if (options.quiet) return;
+  const JournalMessage message{
+      .priority = systemd::Priority::notice, .text = text, .message_id = fields.message_id, .step = fields.step};
+  if (to_journal(*this, message)) return;
   // Not by fmt::print, which throws when stderr is closed.
-  if (!options.quiet) std::fputs(fmt::format("{}\n", text).c_str(), err);
+  std::fputs(fmt::format("{}\n", text).c_str(), err);
 }
 
 void Context::doing(std::string what) {

@@ -43,6 +43,12 @@ struct Context;
 /// error that ends it; the frame prints the error and picks the code.
 using Action = std::function<Result<int>(Context&)>;
 
+/// What a note has in the journal beside its text.
+struct NoteFields {
+  std::string_view message_id{};  ///< cli/message_ids.hpp
+  std::string_view step{};        ///< of a plan that is carried out: "2/7"
+};
+
 struct Context {
   Context(std::FILE* data, std::FILE* messages) : out{data}, err{messages}, progress{messages} {}
   Context(const Context&) = delete;
@@ -74,7 +80,7 @@ struct Context {
   /// Writes out what is buffered.
   void flush();
   /// A line for the operator on stderr ("created 2 VFs"); nothing with --quiet.
-  void note(std::string_view text);
+  void note(std::string_view text, NoteFields fields = {});
   /// What may take long from here on ("making 7 VFs of 0000:01:00.0"): shown as progress when stderr is a terminal;
   /// not with --quiet, nor with --verbose, which tells more.
   void doing(std::string what);

@@ -4,52 +4,14 @@
 #include <fmt/format.h>
 
 #include "iommu/inventory.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::cli {
 
 namespace {
 
-std::string hex(std::uint16_t number) { return fmt::format("{:04x}", number); }
-
-Json optional_address(const std::optional<Bdf>& address) {
-  return address ? Json(address->to_string()) : Json(nullptr);
-}
-
-Json sriov_json(const std::optional<iommu::Sriov>& sriov) {
-  if (!sriov) return nullptr;
-  return {{"totalVfs", sriov->total_vfs}, {"numVfs", sriov->num_vfs}, {"autoprobe", sriov->autoprobe}};
-}
-
-Json bars_json(const std::vector<iommu::Bar>& bars) {
-  auto list = Json::array();
-  for (const auto& bar : bars) {
-    list.push_back({{"index", bar.index},
-                    {"type", bar.io ? "io" : "memory"},
-                    {"address", fmt::format("{:#x}", bar.address)},  // a number of JSON is exact to 2^53 only
-                    {"size", bar.size},
-                    {"is64Bit", bar.wide},
-                    {"prefetchable", bar.prefetchable}});
-  }
-  return list;
-}
-
-Json link_json(const iommu::FunctionDetail& function) {
-  if (!function.link) return nullptr;
-  return {{"speed", function.link->speed}, {"width", or_null(function.link->width)}};
-}
-
-Json users_json(const std::vector<iommu::InUse>& users) {
-  auto list = Json::array();
-  for (const auto& user : users) list.push_back({{"kind", user.kind}, {"detail", user.detail}});
-  return list;
-}
-
-Json assignable_json(const iommu::Assignable& assignable) {
-  auto reasons = Json::array();
-  for (const auto& reason : assignable.reasons) {
-    reasons.push_back({{"code", reason.code}, {"text", reason.text}, {"fix", or_null(reason.fix)}});
-  }
-  return {{"ok", assignable.ok()}, {"reasons", reasons}};
+bool has_token(const SysRoot& root, const iommu::FunctionDetail& function) {
+  return function.sriov && vfio::has_vf_token(root, function.address);
 }
 
 }  // namespace
@@ -59,6 +21,7 @@ Result<DeviceFacts> device_facts(const SysRoot& root, Bdf address) {
   facts.function = TRY(iommu::read_function(root, address));
   facts.users = TRY(iommu::users_of(root, address));
   facts.assignable = TRY(iommu::assignable(root, iommu::read_host_caps(root), facts.function, facts.users));
+  facts.has_vf_token = has_token(root, facts.function);
   return facts;
 }
 
@@ -78,41 +41,21 @@ Result<std::vector<DeviceFacts>> all_device_facts(const SysRoot& root) {
     static const std::vector<iommu::Member> kNone;
     const auto& group = function.iommu_group ? groups.at(*function.iommu_group) : kNone;
     auto answer = iommu::assignable(host, function, users[i], group, quarantine);
-    all.push_back({std::move(details[i]), std::move(users[i]), std::move(answer)});
+    const bool token = has_token(root, function);
+    all.push_back({std::move(details[i]), std::move(users[i]), std::move(answer), token});
   }
   return all;
 }
 
-Json to_json(const DeviceFacts& facts, const iommu::PciNames& names) {
-  const auto& function = facts.function;
-  return {{"address", function.address.to_string()},
-          {"vendor", hex(function.vendor)},
-          {"device", hex(function.device)},
-          {"subsystem", fmt::format("{:04x}:{:04x}", function.subsystem_vendor, function.subsystem_device)},
-          {"revision", fmt::format("{:02x}", function.revision)},
-          {"class", fmt::format("{:06x}", function.class_code)},
-          {"className", or_null(names.class_name(function.class_code))},
-          {"name", full_name(names, function)},
-          {"isBridge", function.is_bridge},
-          {"driver", or_null(function.driver)},
-          {"driverOverride", or_null(function.driver_override)},
-          {"iommuGroup", or_null(function.iommu_group)},
-          {"numaNode", or_null(function.numa_node)},
-          {"resetMethods", function.reset_methods},
-          {"isVf", function.is_vf()},
-          {"physfn", optional_address(function.physfn)},
-          {"vfIndex", or_null(function.vf_index)},
-          {"sriov", sriov_json(function.sriov)},
-          {"bars", bars_json(function.bars)},
-          {"msiVectors", or_null(function.msi_vectors)},
-          {"msixVectors", or_null(function.msix_vectors)},
-          {"link", link_json(function)},
-          {"powerState", or_null(function.power_state)},
-          {"netdevs", function.netdevs},
-          {"blockDevices", function.block_devices},
-          {"drmNodes", function.drm_nodes},
-          {"inUse", users_json(facts.users)},
-          {"assignable", assignable_json(facts.assignable)}};
+DeviceDetails device_details(const SysRoot& root, const iommu::FunctionDetail& function,
+                             std::chrono::milliseconds deadline) {
+  DeviceDetails details{.record = iommu::read_record(root, function, deadline), .group = {}, .sharing = {}};
+  if (!function.iommu_group) return details;
+  if (auto group = iommu::read_group(root, *function.iommu_group)) {
+    details.sharing = iommu::sharing_reasons(root, group->members);
+    details.group = std::move(*group);
+  }
+  return details;
 }
 
 std::string id_of(const iommu::Function& function) {

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/message_ids.hpp"
 #include "cli/render.hpp"
 #include "sriov/vf_netlink.hpp"
 #include "sriov/vf_set.hpp"
@@ -45,7 +46,8 @@ Result<vfio::HostLock> begin_change(Context& context, const vfio::Host& host) {
   host.calls.renew();
   const auto port = vf_port(context);
   for (const auto& repair : TRY(sriov::recover(host, lock, port.get()))) {
-    host.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state));
+    context.note(fmt::format("unfinished change of {}: {}", repair.function.to_string(), repair.state),
+                 {.message_id = kRepaired});
   }
   return lock;
 }

@@ -11,6 +11,8 @@
 #include "base/nearest.hpp"
 #include "cli/complete.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/journal_message.hpp"
+#include "cli/message_ids.hpp"
 #include "cli/render.hpp"
 
 namespace pcivm::cli {
@@ -89,6 +91,15 @@ void say(const Context& context, std::string_view lead, std::string_view text) {
   std::fputs(fmt::format("{}: {}\n", lead, printable(text)).c_str(), context.err);
 }
 
+bool in_journal(const Context& context, const Error& error) {
+  const auto text = error.hint().empty() ? error.text() : fmt::format("{}; hint: {}", error.text(), error.hint());
+  return to_journal(context, {.priority = systemd::Priority::error,
+                              .text = text,
+                              .message_id = message_id(error.kind()),
+                              .code = error.code(),
+                              .error_number = error.sys_errno()});
+}
+
 std::string as_error_text(std::string text) {
   while (text.ends_with('.') || text.ends_with('\n')) text.pop_back();
   // CLI11 starts its texts with a capital, unless with the name of an option.
@@ -122,6 +133,7 @@ int report(Context& context, const Error& error) {
     std::fputs(document_text(context, document).c_str(), context.err);
     return code;
   }
+  if (in_journal(context, error)) return code;
   say(context, "pcivm", error.text());
   if (!error.hint().empty()) say(context, "hint", error.hint());
   return code;

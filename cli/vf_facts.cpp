@@ -100,6 +100,7 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physi
 
 Json to_json(const VfFacts& facts, const iommu::PciNames& names) {
   auto json = to_json(facts.device, names);
+  json.erase("hasVfToken");  // a VF opens with that of its PF
   json["attributes"] = attributes_json(facts.vf.attributes);
   json["attributesMissing"] = facts.vf.missing.empty() ? Json(nullptr) : Json(facts.vf.missing);
   json["profile"] = profile_json(facts);

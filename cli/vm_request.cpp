@@ -124,6 +124,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
+  config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
   TRY(read_files(checked, request));
   checked.functions = TRY(select_all(root, request.devices));
   config.kvm = TRY(open_kvm(root));

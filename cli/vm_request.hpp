@@ -28,6 +28,7 @@ struct VmRequest {
   std::vector<std::string> devices{};
   std::string console{"serial"};
   std::string on_reboot{"restart"};
+  std::string on_request{"stop"};
   std::string timeline{};
 };
 

@@ -5,14 +5,17 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -27,11 +30,23 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kKillGrace{10'000};  // for closing devices, each of which is reset once more
 constexpr std::size_t kMostReport = 65536;
+constexpr std::size_t kLongestLine = 256;
 
 struct Pipe {
   Fd read;
   Fd write;
 };
+
+struct Sockets {
+  Fd parent;
+  Fd child;
+};
+
+Result<Sockets> make_sockets() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return fail_errno(errno, "socketpair");
+  return Sockets{.parent = Fd::adopt(ends[0]), .child = Fd::adopt(ends[1])};
+}
 
 Result<Pipe> make_pipe() {
   int ends[2]{};
@@ -74,7 +89,7 @@ std::optional<Result<vmm::VmEnd>> decode(std::string_view report) {
 }
 
 // The terminal sends its signals to the child as well; only the parent's word counts.
-[[noreturn]] void be_child(const Supervision& supervision, pid_t parent, Pipe& control, Pipe& report) {
+[[noreturn]] void be_child(const Supervision& supervision, pid_t parent, Sockets& control, Pipe& report) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(EXIT_FAILURE);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE}) {
@@ -82,9 +97,9 @@ std::optional<Result<vmm::VmEnd>> decode(std::string_view report) {
   }
   const auto signals = stop_signals();
   (void)::sigprocmask(SIG_UNBLOCK, &signals, nullptr);
-  control.write.close();
+  control.parent.close();
   report.read.close();
-  const auto text = encode(supervision.child(std::move(control.read)));
+  const auto text = encode(supervision.child(std::move(control.child)));
   (void)write_all(report.write.ref(), text);
   // Threads and descriptors go with the process; a destructor of static state has no business here.
   ::_exit(EXIT_SUCCESS);
@@ -103,9 +118,11 @@ class Parent final {
   Result<void> watch() {
     for (;;) {
       pollfd entries[]{{.fd = pidfd_.ref().number(), .events = POLLIN, .revents = 0},
-                       {.fd = signals_.ref().number(), .events = POLLIN, .revents = 0}};
-      const int ready = ::poll(entries, 2, time_left());
+                       {.fd = signals_.ref().number(), .events = POLLIN, .revents = 0},
+                       {.fd = hears_ ? control_.ref().number() : -1, .events = POLLIN, .revents = 0}};
+      const int ready = ::poll(entries, 3, time_left());
       if (ready < 0 && errno != EINTR) return fail_errno(errno, "poll on the VMM");
+      if (entries[2].revents != 0) on_words();
       if (entries[0].revents != 0) return {};
       if (entries[1].revents != 0) on_signal();
       if (deadline_ && steady_clock::now() >= *deadline_) on_deadline();
@@ -120,7 +137,21 @@ class Parent final {
     const auto left = std::chrono::duration_cast<milliseconds>(*deadline_ - steady_clock::now()).count();
     return static_cast<int>(std::max<std::int64_t>(left + 1, 0));
   }
-  void send(vmm::ControlByte byte) { (void)write_all(control_.ref(), std::string(1, static_cast<char>(byte))); }
+  // The child may just have ended: no reason for a signal.
+  void send(vmm::ControlByte byte) { (void)::send(control_.ref().number(), &byte, 1, MSG_NOSIGNAL); }
+  void on_words() {
+    std::array<std::byte, 256> bytes{};
+    const auto count = read_some(control_.ref(), bytes);
+    hears_ = count && *count != 0;
+    if (!hears_) return;
+    for (const auto byte : std::span{bytes}.first(*count)) {
+      if (byte != std::byte{'\n'} && words_.size() < kLongestLine) {
+        words_ += static_cast<char>(byte);
+      } else {
+        supervision_.heard(std::exchange(words_, {}));
+      }
+    }
+  }
   void on_signal() {
     signalfd_siginfo info{};
     (void)read_some(signals_.ref(), std::as_writable_bytes(std::span{&info, 1}));
@@ -154,6 +185,8 @@ class Parent final {
   Fd pidfd_;
   Fd control_;
   Fd signals_;
+  bool hears_{true};
+  std::string words_;
   int asked_{};
   bool hard_{};
   bool timed_out_{};
@@ -187,7 +220,7 @@ BlockedStopSignals::BlockedStopSignals() {
 BlockedStopSignals::~BlockedStopSignals() { (void)::sigprocmask(SIG_SETMASK, &former_, nullptr); }
 
 Result<vmm::VmEnd> supervise(const Supervision& supervision) {
-  auto control = TRY(make_pipe());
+  auto control = TRY(make_sockets());
   auto report = TRY(make_pipe());
   const auto set = stop_signals();
   auto signals = Fd::adopt(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
@@ -200,7 +233,7 @@ Result<vmm::VmEnd> supervise(const Supervision& supervision) {
     signals.close();
     be_child(supervision, parent, control, report);
   }
-  control.read.close();
+  control.child.close();
   report.write.close();
   supervision.after_fork();
   auto pidfd = Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
@@ -210,7 +243,7 @@ Result<vmm::VmEnd> supervise(const Supervision& supervision) {
     (void)::waitpid(child, nullptr, 0);
     return fail_errno(error, "pidfd_open");
   }
-  Parent watcher{supervision, child, std::move(pidfd), std::move(control.write), std::move(signals)};
+  Parent watcher{supervision, child, std::move(pidfd), std::move(control.parent), std::move(signals)};
   auto watched = watcher.watch();
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {

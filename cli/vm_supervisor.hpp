@@ -27,13 +27,15 @@ class BlockedStopSignals final {
 };
 
 struct Supervision {
-  /// Runs in the child with the read end of the control pipe; the child has no other way to be told anything.
+  /// Runs in the child with its end of a socket: on it come the bytes of vmm::ControlByte, and go lines of text.
   std::function<Result<vmm::VmEnd>(Fd control)> child;
   /// Closes the parent's copies of what the child now owns.
   std::function<void()> after_fork;
   /// How long the guest may take to power off after the first SIGTERM, SIGINT or SIGHUP.
   std::chrono::milliseconds patience{60'000};
   std::function<void(std::string_view)> note;
+  /// A line that the child said.
+  std::function<void(std::string_view)> heard{[](std::string_view) {}};
 };
 
 /// Call it while single-threaded, with BlockedStopSignals. First signal: the power button; second signal, or patience

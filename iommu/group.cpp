@@ -52,6 +52,15 @@ Result<Group> read_existing(const SysRoot& root, std::uint32_t number) {
 
 }  // namespace
 
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::free: return "free";
+    case Role::managed: return "managed";
+    case Role::blocks: return "blocks";
+  }
+  return "?";
+}
+
 bool Group::viable() const {
   return std::ranges::none_of(members, [](const Member& m) { return m.role == Role::blocks; });
 }

@@ -24,6 +24,8 @@ enum class Role : std::uint8_t {
   blocks,   ///< a native driver does DMA
 };
 
+[[nodiscard]] std::string_view to_string(Role role);
+
 struct Member {
   Function function{};
   Role role{Role::free};

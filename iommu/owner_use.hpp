@@ -21,9 +21,9 @@ class OwnerUse final {
   [[nodiscard]] std::vector<InUse> of(const SysRoot& root, Bdf address) const;
 
  private:
-  std::map<std::string, std::string> overrides_{};               ///< driver by address
-  std::vector<std::pair<std::string, std::string>> domains_{};   ///< name and XML
-  std::vector<std::string> network_states_{};                    ///< files of libvirt's hostdev manager
+  std::map<std::string, std::string> overrides_{};              ///< driver by address
+  std::vector<std::pair<std::string, std::string>> domains_{};  ///< name and XML
+  std::vector<std::string> network_states_{};                   ///< files of libvirt's hostdev manager
 };
 
 }  // namespace pcivm::iommu

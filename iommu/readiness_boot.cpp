@@ -81,6 +81,10 @@ bool later(const timespec& left, const timespec& right) {
   return left.tv_sec != right.tv_sec ? left.tv_sec > right.tv_sec : left.tv_nsec > right.tv_nsec;
 }
 
+constexpr std::string_view kEarlyRules{"/etc/udev/rules.d/04-pcivm-early.rules"};
+// Made by `pcivm udev install`; about interfaces and units, which an initramfs has not.
+constexpr std::string_view kHostRules{"/etc/udev/rules.d/61-pcivm-host.rules"};
+
 /// Of Debian, and of what dracut makes.
 struct Initramfs {
   std::string file;
@@ -99,7 +103,7 @@ Verdicts initramfs(const HostFacts& host) {
   for (const std::string directory : {"/etc/modprobe.d", "/etc/udev/rules.d", "/etc/initramfs-tools"}) {
     for (const auto& name : host.names(directory)) {
       const auto path = fmt::format("{}/{}", directory, name);
-      const auto when = changed(host, path);
+      const auto when = path == kHostRules ? std::nullopt : changed(host, path);
       if (made && when && later(*when, *made)) newer.push_back(path);
     }
   }
@@ -110,11 +114,31 @@ Verdicts initramfs(const HostFacts& host) {
            .fix = kind->remake}};
 }
 
+/// The hook of initramfs-tools keeps the early rules that it put into an initramfs.
+Verdicts early_rules(const HostFacts& host) {
+  const auto initramfs = fmt::format("/boot/initrd.img-{}", host.release);
+  const auto kept = fmt::format("/var/lib/pcivm/initramfs/{}.rules", host.release);
+  const auto wanted = host.root.read(kEarlyRules);
+  const auto inside = host.root.read(kept);
+  if (!inside && inside.error().kind() == Errc::denied) return unknown(inside.error().text(), "sudo pcivm doctor");
+  if (!wanted && !inside) return ok("no function is bound in the initramfs");
+  if (!host.root.exists(initramfs)) {
+    return {{.level = Level::note,
+             .found = fmt::format("{} counts only in an initramfs, and there is no {}", kEarlyRules, initramfs),
+             .cause = "pcivm knows that of initramfs-tools only",
+             .fix = fmt::format("see to it that the initramfs has {} and the module vfio_pci", kEarlyRules)}};
+  }
+  if (wanted && inside && *wanted == *inside) return ok(fmt::format("{} has the early rules of today", initramfs));
+  return {{.level = Level::warning,
+           .found = fmt::format("{} has {} early rules of pcivm, /etc has {}", initramfs,
+                                inside ? (wanted ? "other" : "old") : "no", wanted ? "some" : "none"),
+           .cause = "at boot, native drivers take functions that are to go to VMs, or the other way round",
+           .fix = fmt::format("update-initramfs -u -k {}", host.release)}};
+}
+
 constexpr Check kChecks[] = {
-    {"vfio-ids", vfio_ids},
-    {"softdeps", softdeps},
-    {"udev-rules", udev_rules},
-    {"initramfs", initramfs},
+    {"vfio-ids", vfio_ids},   {"softdeps", softdeps},       {"udev-rules", udev_rules},
+    {"initramfs", initramfs}, {"early-rules", early_rules},
 };
 
 }  // namespace

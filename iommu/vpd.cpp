@@ -165,9 +165,8 @@ Result<std::optional<Vpd>> VpdReader::read(const SysRoot& root, Bdf address, std
   if (root.live()) {
     if (!child_ || !child_->usable()) {
       child_.reset();
-      child_.emplace(TRY(CallChild::start([&root](std::string_view asked) {
-        return read_image(root, std::string{asked});
-      })));
+      child_.emplace(
+          TRY(CallChild::start([&root](std::string_view asked) { return read_image(root, std::string{asked}); })));
     }
     image = TRY_IN(child_->ask(path, deadline), fmt::format("read '{}'", path));
   } else {

@@ -26,11 +26,11 @@ struct VpdField {
 /// Texts without trailing blanks; bytes that are no printable ASCII stand as "\x1f". Empty = the card does not say.
 struct Vpd {
   std::string product{};
-  std::string part_number{};         ///< PN
-  std::string serial{};              ///< SN
-  std::vector<VpdField> fields{};    ///< all others that are text, in the card's order
+  std::string part_number{};          ///< PN
+  std::string serial{};               ///< SN
+  std::vector<VpdField> fields{};     ///< all others that are text, in the card's order
   std::optional<bool> checksum_ok{};  ///< none = there is no checksum to judge it by
-  std::string problem{};             ///< where the data stops making sense: what stands before it was read
+  std::string problem{};              ///< where the data stops making sense: what stands before it was read
   bool operator==(const Vpd&) const = default;
 };
 

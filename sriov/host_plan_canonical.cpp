@@ -28,7 +28,7 @@ struct Canonical {
   std::string operator()(const MakeVfs& making) const {
     auto text = fmt::format("make {} from {} autoprobe {} eswitch {} settings {}", making.targets.size(), making.former,
                             making.autoprobe_after, serialize(making.eswitch), to_string(making.settings));
-    for (const auto& [wish, driver] : making.targets) {
+    for (const auto& [wish, driver, keep] : making.targets) {
       text += fmt::format("\n{} {}{}", text_of(driver.driver), driver.driver_override, text_of(wish));
     }
     return text;

@@ -53,14 +53,14 @@ Result<Acknowledgement> acknowledgement_of(nlmsghdr* header) {
 }
 
 Result<void> each_message(std::span<const std::byte> datagram, std::uint32_t sequence,
-                          const std::function<Result<void>(nlmsghdr*)>& visit) {
+                          const std::function<Result<void>(nlmsghdr*)>& visit, std::uint32_t count) {
   // libnl's readers want a mutable buffer aligned as a message header.
   std::vector<std::uint32_t> copy((datagram.size() + 3) / 4);
   if (!datagram.empty()) std::memcpy(copy.data(), datagram.data(), datagram.size());
   auto left = static_cast<int>(datagram.size());
   auto* header = static_cast<nlmsghdr*>(static_cast<void*>(copy.data()));
   for (; nlmsg_ok(header, left); header = nlmsg_next(header, &left)) {
-    if (header->nlmsg_seq == sequence) TRY(visit(header));
+    if (header->nlmsg_seq - sequence < count) TRY(visit(header));  // modulo 2^32
   }
   if (left > 0) return fail(Errc::invalid, fmt::format("a netlink message is cut short with {} bytes left", left));
   return {};

@@ -58,8 +58,9 @@ struct Acknowledgement {
 /// Errc::invalid when it is cut short.
 [[nodiscard]] Result<Acknowledgement> acknowledgement_of(nlmsghdr* header);
 
-/// Calls `visit` with each message of a datagram that carries this sequence number. What is cut short is Errc::invalid.
+/// Calls `visit` with each message of a datagram that carries this sequence number, or one of `count` from it on. What
+/// is cut short is Errc::invalid.
 [[nodiscard]] Result<void> each_message(std::span<const std::byte> datagram, std::uint32_t sequence,
-                                        const std::function<Result<void>(nlmsghdr*)>& visit);
+                                        const std::function<Result<void>(nlmsghdr*)>& visit, std::uint32_t count = 1);
 
 }  // namespace pcivm::sriov

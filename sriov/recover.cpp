@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
+#include "sriov/host_apply.hpp"
 #include "sriov/vf_recreate.hpp"
 #include "sriov/vf_set.hpp"
 #include "sriov/vf_steps.hpp"
@@ -55,8 +59,8 @@ Result<std::string> repair(const Tools& tools, Bdf physical, const vfio::Record&
 
 }  // namespace
 
-Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::HostLock& lock, VfPort* port,
-                                          std::span<const AdapterKind> adapters) {
+Result<std::vector<vfio::Repair>> recover_transactions(const vfio::Host& host, const vfio::HostLock& lock, VfPort* port,
+                                                       std::span<const AdapterKind> adapters) {
   const Tools tools{.host = host, .port = port, .adapters = adapters};
   auto repairs = TRY(vfio::recover_bindings(host, lock));
   for (const auto& entry : TRY(vfio::left_over(host.root))) {
@@ -73,6 +77,14 @@ Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::Ho
           {.function = entry.function, .state = "left: " + state.error().text(), .problem = std::move(state).error()});
     }
   }
+  return repairs;
+}
+
+Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::HostLock& lock, VfPort* port,
+                                          std::span<const AdapterKind> adapters) {
+  auto repairs = TRY(recover_transactions(host, lock, port, adapters));
+  auto whole = TRY(recover_apply({.host = host, .lock = lock, .port = port, .adapters = adapters}));
+  std::ranges::move(whole, std::back_inserter(repairs));
   return repairs;
 }
 

@@ -86,15 +86,44 @@ Result<void> VfAccess::check(const VfWish& wish) const {
   return {};
 }
 
-Result<void> VfAccess::set(unsigned index, const VfChange& change) {
+// What does not go through the PF's network interface; false: it does.
+Result<bool> VfAccess::set_otherwise(const VfSetting& setting) {
+  const auto& [index, change] = setting;
   if (const auto* msix = std::get_if<MsixCount>(&change)) {
     const auto vfs = vfs_of(host_->root, physical_);
     if (index >= vfs.size()) return fail(no_such_vf(physical_, index, vfs.size()));
-    return set_msix_count(*host_, physical_, vfs[index], msix->count);
+    TRY(set_msix_count(*host_, physical_, vfs[index], msix->count));
+    return true;
   }
   if (missing_) return fail(*missing_);
-  if (functions_ && functions_->takes(index, change)) return functions_->set(index, change);
-  return port_->set(interface_.index, index, change);
+  if (!functions_ || !functions_->takes(index, change)) return false;
+  TRY(functions_->set(index, change));
+  return true;
+}
+
+Result<std::vector<Refusal>> VfAccess::set(std::span<const VfSetting> settings) {
+  std::vector<Refusal> refusals;
+  std::vector<VfSetting> network;
+  std::vector<std::size_t> places;
+  for (std::size_t place = 0; place < settings.size(); ++place) {
+    auto done = set_otherwise(settings[place]);
+    if (!done) refusals.push_back({.index = place, .error = std::move(done).error()});
+    if (!done || *done) continue;
+    network.push_back(settings[place]);
+    places.push_back(place);
+  }
+  if (network.empty()) return refusals;
+  for (auto& refusal : TRY(port_->set(interface_.index, network))) {
+    refusals.push_back({.index = places.at(refusal.index), .error = std::move(refusal.error)});
+  }
+  return refusals;
+}
+
+Result<void> VfAccess::set(unsigned index, const VfChange& change) {
+  const VfSetting setting{.vf = index, .change = change};
+  auto refusals = TRY(set(std::span{&setting, 1}));
+  if (!refusals.empty()) return fail(std::move(refusals.front().error));
+  return {};
 }
 
 Result<void> VfAccess::expect(const VfAttributes& now, unsigned index, const VfChange& change) const {

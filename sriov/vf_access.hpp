@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "sriov/physical_function.hpp"
@@ -27,10 +28,14 @@ class VfAccess final {
   /// Errc::kernel when there is no way to what `wish` names: no interface here, no pool of interrupt vectors.
   [[nodiscard]] Result<void> check(const VfWish& wish) const;
   [[nodiscard]] Result<void> set(unsigned index, const VfChange& change);
+  /// The same for many, with few calls of the kernel; a refusal does not stop those behind it.
+  [[nodiscard]] Result<std::vector<Refusal>> set(std::span<const VfSetting> settings);
   /// Errc::kernel when `now` reports something else than was accepted.
   [[nodiscard]] Result<void> expect(const VfAttributes& now, unsigned index, const VfChange& change) const;
 
  private:
+  Result<bool> set_otherwise(const VfSetting& setting);
+
   const vfio::Host* host_;
   VfPort* port_;
   Bdf physical_;

@@ -32,20 +32,24 @@ Result<Plan> checked(const vfio::Host& host, VfPort& port, const SetRequest& req
   return plan;
 }
 
-Result<void> set_steps(vfio::Journal& journal, const SetRequest& request, Plan& plan) {
-  for (const auto& change : plan.changes) {
-    TRY(journal.step(to_string(change)));
-    TRY(plan.access.set(request.index, change));
-    const auto now = TRY(plan.access.read(request.index));
-    TRY(plan.access.expect(now, request.index, change));
-  }
+Result<void> send(VfAccess& access, unsigned index, const std::vector<VfChange>& changes) {
+  std::vector<VfSetting> settings;
+  for (const auto& change : changes) settings.push_back({.vf = index, .change = change});
+  auto refusals = TRY(access.set(settings));
+  if (!refusals.empty()) return fail(std::move(refusals.front().error));
+  return {};
+}
+
+Result<void> set_steps(const SetRequest& request, Plan& plan) {
+  TRY(send(plan.access, request.index, plan.changes));
+  const auto now = TRY(plan.access.read(request.index));
+  for (const auto& change : plan.changes) TRY(plan.access.expect(now, request.index, change));
   return {};
 }
 
 Result<void> set_back(VfAccess& access, unsigned index, const VfAttributes& former) {
   const auto now = TRY(access.read(index));
-  for (const auto& change : changes_back(now, former)) TRY(access.set(index, change));
-  return {};
+  return send(access, index, changes_back(now, former));
 }
 
 }  // namespace
@@ -60,7 +64,7 @@ Result<std::vector<VfChange>> set(const vfio::Host& host, const vfio::HostLock& 
   record.set("vf", fmt::to_string(request.index));
   record.set("former", serialize(plan.now));
   auto journal = TRY(vfio::Journal::begin(host.root, request.physical, record));
-  if (auto done = set_steps(journal, request, plan); !done) {
+  if (auto done = set_steps(request, plan); !done) {
     return fail(end_failed(journal, request.physical, std::move(done).error(), [&] {
                   return set_back(plan.access, request.index, plan.now);
                 }).within(fmt::format("change VF {} of {}", request.index, request.physical.to_string())));

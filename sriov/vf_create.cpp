@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -10,6 +11,7 @@
 #include "sriov/vf_set.hpp"
 #include "sriov/vf_steps.hpp"
 #include "vfio/binding_check.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::sriov {
 
@@ -24,11 +26,44 @@ Result<void> check_driver(const PhysicalFunction& pf) {
     return fail(unfit(pf.address, Errc::kernel, "pf.no_driver", "has no driver, and only its driver can make VFs")
                     .advise(fmt::format("pcivm device release {}", pf.address.to_string())));
   }
-  if (vfio::is_vfio_driver(pf.driver)) {
-    return fail(unfit(pf.address, Errc::kernel, "pf.given_away",
-                      fmt::format("is given away itself (driver {}); its own driver must make VFs", pf.driver))
-                    .advise(fmt::format("pcivm device release {}", pf.address.to_string())));
+  return {};
+}
+
+// Whoever drives a PF can read and write what its VFs do, so no VF of one that was given away is for the host.
+Result<void> check_shared(const vfio::Host& host, const PhysicalFunction& pf, const CreateRequest& request) {
+  if (!vfio::is_vfio_driver(pf.driver)) return {};
+  TRY(check_given_away(host.root, pf));
+  const auto release = fmt::format("pcivm device release {}", pf.address.to_string());
+  for (const auto& target : request.targets) {
+    const auto driver = target.driver.driver.value_or(std::string{kBindHost});
+    if (driver.empty() || vfio::is_vfio_driver(driver)) continue;
+    return fail(unfit(pf.address, Errc::refused, "pf.given_away",
+                      fmt::format("is given away itself (driver {}), and whoever has it could attack the host through "
+                                  "a VF on driver '{}'; wanted --bind vfio-pci",
+                                  pf.driver, driver))
+                    .advise(release));
   }
+  const auto plain = [](const VfTarget& target) { return target.wish == VfWish{}; };
+  if (std::ranges::all_of(request.targets, plain) && request.eswitch == Eswitch{}) return {};
+  return fail(unfit(pf.address, Errc::refused, "pf.given_away",
+                    fmt::format("is given away itself (driver {}): the attributes of its VFs are for whoever has it to "
+                                "set",
+                                pf.driver))
+                  .advise(release));
+}
+
+// With autoprobe off or on, vfio-pci names itself in the driver_override of the VFs that it makes
+// (vfio_pci_bus_notifier).
+Result<void> tell_of_token(const vfio::Host& host, const PhysicalFunction& pf) {
+  if (!vfio::is_vfio_driver(pf.driver)) return {};
+  TRY(vfio::ensure_vf_token(host.root, pf.address));
+  const auto address = pf.address.to_string();
+  const auto users = TRY(host.users_of(host.root, pf.address));
+  const bool held = std::ranges::any_of(users, [](const iommu::InUse& user) { return user.kind == "vfio"; });
+  host.note(held ? fmt::format("the VFs of {} open with the VF token with which it was opened itself", address)
+                 : fmt::format("nobody has {} open: its VFs can be opened only after a VM has it (pcivm vm run NAME "
+                               "--device {})",
+                               address, address));
   return {};
 }
 
@@ -46,12 +81,21 @@ Result<void> check_count(const PhysicalFunction& pf, unsigned count) {
   return {};
 }
 
+std::set<std::string> drivers_of(const CreateRequest& request) {
+  std::set<std::string> drivers;
+  for (const auto& target : request.targets) {
+    const auto& name = target.driver.driver;
+    if (name && !name->empty()) drivers.insert(*name);
+  }
+  return drivers;
+}
+
 // What would make every bind fail is found before the first VF exists.
 Result<void> check_bind(const vfio::Host& host, const CreateRequest& request) {
-  if (request.bind == kBindNone || request.bind == kBindHost) return {};
-  TRY(vfio::check_driver_name(request.bind));
-  if (vfio::is_vfio_driver(request.bind) &&
-      host.root.link_name(vfio::directory_of(request.physical) + "/iommu_group").empty()) {
+  const bool confined = !host.root.link_name(vfio::directory_of(request.physical) + "/iommu_group").empty();
+  for (const auto& driver : drivers_of(request)) {
+    TRY(vfio::check_driver_name(driver));
+    if (confined || !vfio::is_vfio_driver(driver)) continue;
     return fail(unfit(request.physical, Errc::refused, "device.no_iommu",
                       "has no IOMMU group: nothing would confine its VFs' DMA")
                     .advise("switch on VT-d or AMD-Vi in the firmware and boot with intel_iommu=on (Intel); then "
@@ -73,11 +117,8 @@ Result<void> check_kept_settings(const vfio::Host& host, const CreateRequest& re
 }
 
 Result<void> check_wishes(const vfio::Host& host, const CreateRequest& request) {
-  if (!request.wishes.empty() && request.wishes.size() != request.count) {
-    return fail(Errc::internal, fmt::format("{} wishes for {} VFs", request.wishes.size(), request.count));
-  }
   const VfAccess access{host, request.port, request.physical};
-  for (const auto& wish : request.wishes) {
+  for (const auto& [wish, driver, keep] : request.targets) {
     TRY(check(wish));
     TRY(check(changes({}, wish)));
     TRY(access.check(wish));
@@ -89,7 +130,7 @@ Result<void> check_eswitch(const PhysicalFunction& pf, const CreateRequest& requ
   if (request.eswitch == Eswitch{}) return {};
   if (request.port == nullptr) return fail(Errc::kernel, "an eswitch can be set on the live host only");
   TRY(read_eswitch(*request.port, pf.address));
-  if (pf.num_vfs == 0) return {};
+  if (pf.num_vfs == 0 || (request.allow_recreate && pf.num_vfs != request.targets.size())) return {};
   return fail(unfit(pf.address, Errc::busy, "vf.exist",
                     fmt::format("has {} VFs; --eswitch goes with the creation of the first ones", pf.num_vfs))
                   .advise(fmt::format("pcivm vf eswitch {}", pf.address.to_string())));
@@ -113,20 +154,22 @@ struct Checked {
 Result<Checked> checked(const vfio::Host& host, const CreateRequest& request) {
   auto pf = TRY(read_physical(host, request.physical));
   TRY(check_driver(pf));
-  TRY(check_count(pf, request.count));
+  TRY(check_shared(host, pf, request));
+  const auto count = static_cast<unsigned>(request.targets.size());
+  TRY(check_count(pf, count));
   TRY(check_bind(host, request));
   TRY(check_wishes(host, request));
   TRY(check_eswitch(pf, request));
   if (pf.num_vfs == 0) TRY(check_up(host, pf));
-  if (pf.num_vfs != 0 && pf.num_vfs != request.count) TRY(check_recreate(host, pf, request));
+  if (pf.num_vfs != 0 && pf.num_vfs != count) TRY(check_recreate(host, pf, request));
   const AdapterRequest adapted{
       .host = host, .physical = request.physical, .settings = request.settings, .force = request.force};
   Checked all{.pf = std::move(pf), .trail = TRY(AdapterTrail::begin(adapted, request.adapters))};
-  if (all.pf.num_vfs == request.count) {
+  if (all.pf.num_vfs == count) {
     TRY(check_kept_settings(host, request));
     return all;
   }
-  if (all.pf.num_vfs == 0) all.planned = TRY(all.trail.planned(request.count));
+  if (all.pf.num_vfs == 0) all.planned = TRY(all.trail.planned(count));
   return all;
 }
 
@@ -135,20 +178,17 @@ vfio::Target target_for(std::string_view bind) {
   return {.driver = std::string{bind}, .driver_override = std::string{bind}};
 }
 
-std::vector<VfTarget> targets_for(const CreateRequest& request) {
-  std::vector<VfTarget> targets(request.count, {.driver = target_for(request.bind)});
-  for (std::size_t index = 0; index < request.wishes.size(); ++index) targets[index].wish = request.wishes[index];
-  return targets;
-}
-
 // True when it was changed.
-Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request, Bdf vf) {
-  if (request.bind == kBindNone) return false;
-  if (request.bind == kBindHost) {
-    const auto change = TRY(vfio::release(host, lock, {.function = vf, .force = request.force}));
+Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request, unsigned index,
+                     Bdf vf) {
+  const auto& target = request.targets[index];
+  if (target.keep_driver) return false;
+  const auto& name = target.driver.driver;
+  if (!name || name->empty() || target.driver.driver_override.empty()) {
+    const auto change = TRY(vfio::release(host, lock, {.function = vf, .driver = name, .force = request.force}));
     return change.changed;
   }
-  const vfio::BindRequest bind{.function = vf, .driver = request.bind, .force = request.force, .remember = false};
+  const vfio::BindRequest bind{.function = vf, .driver = *name, .force = request.force, .remember = false};
   const auto change = TRY(vfio::bind(host, lock, bind));
   return change.changed;
 }
@@ -156,12 +196,13 @@ Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, const C
 Result<Created> settle_existing(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
   Created created{.changed = false, .vfs = vfs_of(host.root, request.physical)};
   for (unsigned index = 0; index < created.vfs.size(); ++index) {
-    if (index < request.wishes.size() && request.port != nullptr) {
-      const SetRequest wanted{.physical = request.physical, .index = index, .wish = request.wishes[index]};
+    const auto& wish = request.targets[index].wish;
+    if (wish != VfWish{} && request.port != nullptr) {
+      const SetRequest wanted{.physical = request.physical, .index = index, .wish = wish};
       const auto made = TRY(set(host, lock, *request.port, wanted));
       created.changed = created.changed || !made.empty();
     }
-    const bool bound = TRY(bind_vf(host, lock, request, created.vfs[index]));
+    const bool bound = TRY(bind_vf(host, lock, request, index, created.vfs[index]));
     created.changed = created.changed || bound;
   }
   return created;
@@ -181,11 +222,19 @@ Result<vfio::Record> opening(const vfio::Host& host, const PhysicalFunction& pf,
 
 }  // namespace
 
+std::vector<VfTarget> targets_for(unsigned count, std::string_view bind, const std::vector<VfWish>& wishes) {
+  std::vector<VfTarget> targets(count, {.driver = target_for(bind), .keep_driver = bind == kBindNone});
+  for (std::size_t index = 0; index < std::min(targets.size(), wishes.size()); ++index) {
+    targets[index].wish = wishes[index];
+  }
+  return targets;
+}
+
 Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
   auto [pf, trail, planned] = TRY(checked(host, request));
-  if (request.bind != kBindNone && request.bind != kBindHost) TRY(vfio::ensure_driver(host.root, request.bind));
-  if (pf.num_vfs == request.count) return settle_existing(host, lock, request);
-  if (pf.num_vfs != 0) return Created{.changed = true, .vfs = TRY(recreate(host, pf, request, targets_for(request)))};
+  for (const auto& driver : drivers_of(request)) TRY(vfio::ensure_driver(host.root, driver));
+  if (pf.num_vfs == request.targets.size()) return settle_existing(host, lock, request);
+  if (pf.num_vfs != 0) return Created{.changed = true, .vfs = TRY(recreate(host, pf, request))};
   const auto record = TRY(opening(host, pf, request));
   auto journal = TRY(vfio::Journal::begin(host.root, pf.address, record));
   auto vfs = make_vfs({.host = host,
@@ -193,39 +242,33 @@ Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const
                        .journal = journal,
                        .trail = trail,
                        .physical = pf.address,
-                       .autoprobe_after = pf.autoprobe && !request.keep_autoprobe_off,
+                       .autoprobe_after = request.autoprobe_after.value_or(pf.autoprobe),
                        .eswitch = request.eswitch},
-                      targets_for(request));
+                      request.targets);
   if (vfs) {
     // The entry goes last: a crash before that takes the VFs back, as if nothing had been asked.
     TRY(journal.close());
+    TRY(tell_of_token(host, pf));
     return Created{.changed = true, .vfs = std::move(*vfs)};
   }
   return fail(end_failed(journal, request.physical, std::move(vfs).error(), [&]() -> Result<void> {
                 TRY(take_back(host, request.physical, trail, pf.autoprobe));
                 return restore_eswitch(request.port, request.physical, record);
-              }).within(fmt::format("create {} VFs of {}", request.count, pf.address.to_string())));
+              }).within(fmt::format("create {} VFs of {}", request.targets.size(), pf.address.to_string())));
 }
 
 Result<std::vector<std::string>> preview(const vfio::Host& host, const CreateRequest& request) {
   const auto [pf, trail, planned] = TRY(checked(host, request));
-  const auto targets = targets_for(request);
   std::vector<std::string> lines;
-  if (pf.num_vfs == request.count) {
-    if (request.bind != kBindNone) {
-      lines.push_back(fmt::format("give each of {} VFs to {}", request.count,
-                                  request.bind == kBindHost ? "its host driver" : request.bind));
-    }
-    return lines;
-  }
-  if (pf.num_vfs != 0) return preview_recreate(host, pf, request, targets);
+  if (pf.num_vfs == request.targets.size()) return describe_drivers(request.targets);
+  if (pf.num_vfs != 0) return preview_recreate(host, pf, request);
   for (const auto& [name, value] : planned) lines.push_back(fmt::format("set {} to '{}'", name, value));
   if (request.eswitch != Eswitch{}) lines.push_back("set the eswitch to " + to_string(request.eswitch));
-  auto making = describe_making(pf, targets, pf.autoprobe && !request.keep_autoprobe_off);
+  auto making = describe_making(pf, request.targets, request.autoprobe_after.value_or(pf.autoprobe));
   if (!request.settings.empty()) {
     // Behind autoprobe and sriov_numvfs.
     making.insert(making.begin() + (pf.autoprobe ? 2 : 1),
-                  fmt::format("set up each of {} VFs: {}", request.count, to_string(request.settings)));
+                  fmt::format("set up each of {} VFs: {}", request.targets.size(), to_string(request.settings)));
   }
   std::ranges::move(making, std::back_inserter(lines));
   return lines;

@@ -47,6 +47,7 @@ Result<bool> destroy(const vfio::Host& host, const vfio::HostLock& /*lock*/, con
   if (without_sriov(host.root, request.physical)) return false;
   const auto pf = TRY(read_physical(host, request.physical));
   if (pf.num_vfs == 0) return false;
+  TRY(check_given_away(host.root, pf));
   TRY(refuse_vfs_in_use(host, pf.address, request.force));
   const auto former = TRY(holders_of(host, pf.address));
   auto trail = TRY(AdapterTrail::kept(host, request.adapters, pf.address));
@@ -70,6 +71,7 @@ Result<std::vector<std::string>> preview(const vfio::Host& host, const DestroyRe
   if (without_sriov(host.root, request.physical)) return lines;
   const auto pf = TRY(read_physical(host, request.physical));
   if (pf.num_vfs == 0) return lines;
+  TRY(check_given_away(host.root, pf));
   TRY(refuse_vfs_in_use(host, pf.address, request.force));
   for (const auto& [vf, state] : TRY(holders_of(host, pf.address))) {
     if (state.driver.empty()) continue;

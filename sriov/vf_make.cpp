@@ -61,36 +61,42 @@ Result<void> set_eswitch(const Making& making, EswitchOrder now, std::size_t cou
 }
 
 // Some drivers (igb) take their link down for a moment when they make or remove VFs, and refuse a rate meanwhile.
-Result<void> set_patiently(const vfio::Host& host, Bdf physical, VfAccess& access, unsigned index,
-                           const VfChange& change) {
+Result<void> set_patiently(const vfio::Host& host, Bdf physical, VfAccess& access,
+                           std::span<const VfSetting> settings) {
   using std::chrono::steady_clock;
   const auto end = steady_clock::now() + std::min(host.deadline, std::chrono::milliseconds{10'000});
-  for (;;) {
-    auto done = access.set(index, change);
-    const bool may_pass = !done && std::holds_alternative<Rate>(change) && done.error().sys_errno() == EINVAL;
-    if (!may_pass || steady_clock::now() >= end || interface_up(host.root, physical) != true) return done;
-    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+  for (auto& refusal : TRY(access.set(settings))) {
+    const auto& [vf, change] = settings[refusal.index];
+    Result<void> done = fail(std::move(refusal.error));
+    while (!done) {
+      const bool may_pass = std::holds_alternative<Rate>(change) && done.error().sys_errno() == EINVAL;
+      if (!may_pass || steady_clock::now() >= end || interface_up(host.root, physical) != true) return done;
+      std::this_thread::sleep_for(std::chrono::milliseconds{50});
+      done = access.set(vf, change);
+    }
   }
+  return {};
 }
 
-// All are sent before they are read back: one reading tells of all VFs.
+// One step of the journal for all: undoing it is removing the VFs. All are sent, then one reading tells of all.
 Result<void> set_attributes(const Making& making, const std::vector<VfTarget>& targets) {
   const auto nothing = [](const VfTarget& target) { return target.wish == VfWish{}; };
   if (std::ranges::all_of(targets, nothing)) return {};
   VfAccess access{making.host, making.port, making.physical};
   const auto fresh = access.read();
-  std::vector<std::pair<unsigned, VfChange>> sent;
+  std::vector<VfSetting> settings;
   for (unsigned index = 0; index < targets.size(); ++index) {
     TRY(access.check(targets[index].wish));
     for (const auto& change : changes(index < fresh.size() ? fresh[index] : VfAttributes{}, targets[index].wish)) {
-      TRY(making.journal.step(fmt::format("{} of VF {}", to_string(change), index)));
-      TRY(set_patiently(making.host, making.physical, access, index, change));
-      sent.emplace_back(index, change);
+      settings.push_back({.vf = index, .change = change});
     }
   }
+  if (settings.empty()) return {};
+  TRY(making.journal.step(fmt::format("{} attributes of {} VFs", settings.size(), targets.size())));
+  TRY(set_patiently(making.host, making.physical, access, settings));
   const auto now = access.read();
-  if (access.missing() && !sent.empty()) return fail(*access.missing());
-  for (const auto& [index, change] : sent) {
+  if (access.missing()) return fail(*access.missing());
+  for (const auto& [index, change] : settings) {
     if (index >= now.size()) return fail(Errc::kernel, fmt::format("VF {} vanished meanwhile", index));
     TRY(access.expect(now[index], index, change));
   }
@@ -104,12 +110,13 @@ bool driverless(const vfio::Target& target) {
 // Nobody can be using a VF that was just made and has no driver, so this needs none of the checks of vfio::bind().
 Result<void> give_driver(const Making& making, Bdf vf, const vfio::Target& target) {
   if (driverless(target)) return {};
-  TRY(making.journal.step(fmt::format("bind {}", vf.to_string())));
   if (!target.driver) return vfio::probe_native(making.host, making.journal, vf, target);
   TRY(vfio::move_to(making.host, making.journal, vf, target));
   if (vfio::is_vfio_driver(*target.driver)) return vfio::await_vfio_node(making.host, vf);
   return {};
 }
+
+}  // namespace
 
 std::vector<std::string> describe_drivers(const std::vector<VfTarget>& targets) {
   const auto name = [](const vfio::Target& target) { return target.driver.value_or("its host driver"); };
@@ -125,8 +132,6 @@ std::vector<std::string> describe_drivers(const std::vector<VfTarget>& targets) 
   }
   return lines;
 }
-
-}  // namespace
 
 std::vector<std::string> describe_making(const PhysicalFunction& pf, const std::vector<VfTarget>& targets,
                                          bool autoprobe_after) {

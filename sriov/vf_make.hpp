@@ -19,6 +19,7 @@ namespace pcivm::sriov {
 struct VfTarget {
   VfWish wish{};
   vfio::Target driver{.driver = "", .driver_override = ""};  ///< no name: the native one, if there is any
+  bool keep_driver{};  ///< a VF that is there, or was before a change of their number, stays with its driver
   bool operator==(const VfTarget&) const = default;
 };
 
@@ -36,7 +37,8 @@ struct Making {
 /// failure, undoing nothing. Fewer VFs than asked, and attributes that were accepted but are not so, are Errc::kernel.
 [[nodiscard]] Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarget>& targets);
 
-/// The same as lines for --dry-run.
+/// The same as lines for --dry-run; and the part of it about drivers.
+[[nodiscard]] std::vector<std::string> describe_drivers(const std::vector<VfTarget>& targets);
 [[nodiscard]] std::vector<std::string> describe_making(const PhysicalFunction& pf, const std::vector<VfTarget>& targets,
                                                        bool autoprobe_after);
 

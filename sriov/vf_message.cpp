@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -98,16 +99,23 @@ std::vector<std::byte> encode_read(int interface, std::uint32_t sequence) {
   return bytes_of(message);
 }
 
-Result<std::vector<std::byte>> encode_set(int interface, unsigned vf, const VfChange& change, std::uint32_t sequence) {
-  const auto message = link_message(RTM_SETLINK, sequence, interface, NLM_F_ACK);
-  auto* list = nla_nest_start(message.get(), IFLA_VFINFO_LIST);
-  auto* info = nla_nest_start(message.get(), IFLA_VF_INFO);
-  if (!std::visit(Putter{message.get(), vf}, change)) {
-    return fail(Errc::internal, fmt::format("{} is no matter of netlink", to_string(change)));
+Result<std::vector<std::byte>> encode_set(int interface, std::span<const VfSetting> settings, std::uint32_t sequence) {
+  std::vector<std::byte> all;
+  for (std::size_t index = 0; index < settings.size(); ++index) {
+    const auto& [vf, change] = settings[index];
+    const int flags = index + 1 == settings.size() ? NLM_F_ACK : 0;
+    const auto message = link_message(RTM_SETLINK, sequence++, interface, flags);
+    auto* list = nla_nest_start(message.get(), IFLA_VFINFO_LIST);
+    auto* info = nla_nest_start(message.get(), IFLA_VF_INFO);
+    if (!std::visit(Putter{message.get(), vf}, change)) {
+      return fail(Errc::internal, fmt::format("{} is no matter of netlink", to_string(change)));
+    }
+    nla_nest_end(message.get(), info);
+    nla_nest_end(message.get(), list);
+    std::ranges::move(bytes_of(message), std::back_inserter(all));
+    all.resize(NLMSG_ALIGN(all.size()));
   }
-  nla_nest_end(message.get(), info);
-  nla_nest_end(message.get(), list);
-  return bytes_of(message);
+  return all;
 }
 
 }  // namespace pcivm::sriov

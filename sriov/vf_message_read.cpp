@@ -162,4 +162,18 @@ Result<NetlinkReply> decode(std::span<const std::byte> datagram, std::uint32_t s
   return reply;
 }
 
+Result<std::vector<NetlinkAnswer>> decode_answers(std::span<const std::byte> datagram, std::uint32_t sequence,
+                                                  std::size_t count) {
+  std::vector<NetlinkAnswer> answers;
+  const auto read = [&](nlmsghdr* header) -> Result<void> {
+    if (header->nlmsg_type != NLMSG_ERROR) return {};
+    auto answer = TRY(acknowledgement_of(header));
+    answers.push_back(
+        {.index = std::uint32_t{header->nlmsg_seq - sequence}, .error = answer.error, .message = answer.message});
+    return {};
+  };
+  TRY(each_message(datagram, sequence, read, static_cast<std::uint32_t>(count)));
+  return answers;
+}
+
 }  // namespace pcivm::sriov

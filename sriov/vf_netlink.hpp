@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.hpp"
@@ -19,14 +20,15 @@ class NetlinkVfPort final : public VfPort {
  public:
   [[nodiscard]] static Result<std::unique_ptr<NetlinkVfPort>> open();
   [[nodiscard]] Result<std::vector<VfAttributes>> read(int interface) override;
-  [[nodiscard]] Result<void> set(int interface, unsigned vf, const VfChange& change) override;
+  /// Many messages go in one call of the kernel, and few calls bring their answers.
+  [[nodiscard]] Result<std::vector<Refusal>> set(int interface, std::span<const VfSetting> settings) override;
   [[nodiscard]] Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& request) override;
   [[nodiscard]] Result<std::vector<PermanentAddress>> permanent_addresses() override;
 
  private:
   explicit NetlinkVfPort(NetlinkSocket socket) : socket_{std::move(socket)} {}
-  Result<NetlinkReply> ask(std::span<const std::byte> request, bool wants_link);
-
+  Result<void> set_some(int interface, std::span<const VfSetting> settings, std::size_t first,
+                        std::vector<Refusal>& refusals);
   Result<void> open_devlink();
 
   NetlinkSocket socket_;

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
+#include <span>
 #include <vector>
 
 #include "base/result.hpp"
@@ -12,6 +14,17 @@
 
 namespace pcivm::sriov {
 
+/// One change to one VF.
+struct VfSetting {
+  unsigned vf{};
+  VfChange change;
+};
+/// One of several settings that was not made.
+struct Refusal {
+  std::size_t index{};  ///< in their list
+  Error error;
+};
+
 class VfPort {
  public:
   VfPort() = default;
@@ -20,7 +33,8 @@ class VfPort {
   virtual ~VfPort() = default;
   /// By VF index. `interface` is the PF's interface index.
   [[nodiscard]] virtual Result<std::vector<VfAttributes>> read(int interface) = 0;
-  [[nodiscard]] virtual Result<void> set(int interface, unsigned vf, const VfChange& change) = 0;
+  /// In this order, each a message of its own; one that is refused does not stop those behind it.
+  [[nodiscard]] virtual Result<std::vector<Refusal>> set(int interface, std::span<const VfSetting> settings) = 0;
   /// One request to devlink, and the objects that answer it. Errc::kernel with EOPNOTSUPP where there is no devlink.
   [[nodiscard]] virtual Result<std::vector<DevlinkMessage>> devlink(const DevlinkMessage& /*request*/) {
     return fail_errno(EOPNOTSUPP, "devlink");

@@ -13,17 +13,17 @@ namespace pcivm::sriov {
 namespace {
 
 /// One VF as it is.
-struct VfState {
+struct FormerVf {
   Bdf address;
   VfAttributes attributes;
   vfio::DriverState driver;
 };
 
-Result<std::vector<VfState>> snapshot(const vfio::Host& host, VfPort* port, Bdf physical) {
+Result<std::vector<FormerVf>> snapshot(const vfio::Host& host, VfPort* port, Bdf physical) {
   auto attributes = VfAccess{host, port, physical}.read();
   const auto vfs = vfs_of(host.root, physical);
   attributes.resize(vfs.size());
-  std::vector<VfState> states;
+  std::vector<FormerVf> states;
   for (const auto vf : vfs) {
     const auto now = TRY(vfio::situation(host, vf));
     states.push_back({.address = vf, .attributes = attributes[states.size()], .driver = now.state});
@@ -31,23 +31,23 @@ Result<std::vector<VfState>> snapshot(const vfio::Host& host, VfPort* port, Bdf 
   return states;
 }
 
-VfTarget target_of(const VfState& state) {
+VfTarget target_of(const FormerVf& state) {
   return {.wish = as_wish(state.attributes),
           .driver = {.driver = state.driver.driver, .driver_override = state.driver.driver_override}};
 }
 
-std::vector<VfTarget> targets_of(const std::vector<VfState>& states) {
+std::vector<VfTarget> targets_of(const std::vector<FormerVf>& states) {
   std::vector<VfTarget> targets;
   std::ranges::transform(states, std::back_inserter(targets), target_of);
   return targets;
 }
 
 // What the request names wins over what the VF was.
-std::vector<VfTarget> merged(const std::vector<VfState>& states, std::vector<VfTarget> wanted, bool names_driver) {
+std::vector<VfTarget> merged(const std::vector<FormerVf>& states, std::vector<VfTarget> wanted) {
   for (std::size_t index = 0; index < std::min(states.size(), wanted.size()); ++index) {
     auto former = target_of(states[index]);
     wanted[index].wish = merged(std::move(former.wish), wanted[index].wish);
-    if (!names_driver) wanted[index].driver = std::move(former.driver);
+    if (wanted[index].keep_driver) wanted[index].driver = std::move(former.driver);
   }
   return wanted;
 }
@@ -59,8 +59,9 @@ std::string key(std::size_t index, std::string_view name) { return fmt::format("
 /// What must be there again when the change fails.
 struct Former {
   bool autoprobe{};
-  Settings settings;
-  std::vector<VfState> states;
+  std::optional<Eswitch> eswitch{};  // of a change that is about it too
+  Settings settings{};
+  std::vector<FormerVf> states{};
 };
 
 Result<vfio::Record> opening(const vfio::Host& host, Bdf physical, const Former& former) {
@@ -68,6 +69,7 @@ Result<vfio::Record> opening(const vfio::Host& host, Bdf physical, const Former&
   record.set("intent", kIntentRecreate);
   record.set("identity", TRY(vfio::identity_of(host.root, physical)));
   record.set("autoprobe", former.autoprobe ? "1" : "0");
+  if (former.eswitch) record.set("eswitch", serialize(*former.eswitch));
   for (std::size_t index = 0; index < former.states.size(); ++index) {
     const auto& state = former.states[index];
     record.set(key(index, "attributes"), serialize(state.attributes));
@@ -82,7 +84,8 @@ Result<vfio::Record> opening(const vfio::Host& host, Bdf physical, const Former&
 }
 
 Result<Former> former_of(const vfio::Record& record) {
-  Former former{.autoprobe = record.get("autoprobe") != "0", .settings = {}, .states = {}};
+  Former former{.autoprobe = record.get("autoprobe") != "0"};
+  if (record.has("eswitch")) former.eswitch = parse_eswitch(record.get("eswitch"));
   while (record.has(key(former.states.size(), "driver"))) {
     const auto index = former.states.size();
     auto attributes = TRY(parse_attributes(record.get(key(index, "attributes"))));
@@ -109,14 +112,21 @@ struct Change {
   Bdf physical;
 };
 
-Result<std::vector<Bdf>> make(const Change& change, vfio::Journal& journal, AdapterTrail& trail, bool autoprobe,
+/// What the VFs become with their number.
+struct Around {
+  bool autoprobe{};
+  Eswitch eswitch{};
+};
+
+Result<std::vector<Bdf>> make(const Change& change, vfio::Journal& journal, AdapterTrail& trail, const Around& around,
                               const std::vector<VfTarget>& targets) {
   return make_vfs({.host = change.host,
                    .port = change.port,
                    .journal = journal,
                    .trail = trail,
                    .physical = change.physical,
-                   .autoprobe_after = autoprobe},
+                   .autoprobe_after = around.autoprobe,
+                   .eswitch = around.eswitch},
                   targets);
 }
 
@@ -125,11 +135,14 @@ Result<void> put_back(const Change& change, vfio::Journal& journal, AdapterTrail
   TRY(remove_vfs(change.host, nullptr, change.physical, present));
   auto trail = TRY(AdapterTrail::begin({.host = change.host, .physical = change.physical, .settings = former.settings},
                                        change.adapters));
-  TRY(make(change, journal, trail, former.autoprobe, targets_of(former.states)));
+  // Without VFs, so that every driver lets it be changed; make() finds it so already.
+  const auto eswitch = former.eswitch.value_or(Eswitch{});
+  if (former.eswitch) TRY(restore_eswitch(change.port, change.physical, eswitch));
+  TRY(make(change, journal, trail, {.autoprobe = former.autoprobe, .eswitch = eswitch}, targets_of(former.states)));
   return {};
 }
 
-std::string lost(const VfState& state, std::size_t index) {
+std::string lost(const FormerVf& state, std::size_t index) {
   std::string text = fmt::format("lost: VF {} ({})", index, state.address.to_string());
   for (const auto& change : changes({}, as_wish(state.attributes))) text += ", " + to_string(change);
   if (!state.driver.driver.empty()) text += ", bound to " + state.driver.driver;
@@ -151,45 +164,48 @@ Result<void> check_recreate(const vfio::Host& host, const PhysicalFunction& pf, 
           .advise(fmt::format("--allow-recreate makes them anew with their attributes; pcivm vf destroy {}", address)));
 }
 
-Result<std::vector<Bdf>> recreate(const vfio::Host& host, const PhysicalFunction& pf, const CreateRequest& request,
-                                  const std::vector<VfTarget>& wanted) {
+Result<std::vector<Bdf>> recreate(const vfio::Host& host, const PhysicalFunction& pf, const CreateRequest& request) {
   const Change change{.host = host, .port = request.port, .adapters = request.adapters, .physical = pf.address};
   auto old = TRY(AdapterTrail::kept(host, request.adapters, pf.address));
-  const Former former{
+  Former former{
       .autoprobe = pf.autoprobe, .settings = old.settings(), .states = TRY(snapshot(host, request.port, pf.address))};
+  if (request.eswitch != Eswitch{}) former.eswitch = TRY(read_eswitch(*request.port, pf.address));
   const AdapterRequest adapted{.host = host,
                                .physical = pf.address,
                                .settings = request.settings.empty() ? former.settings : request.settings,
                                .force = request.force};
   auto trail = TRY(AdapterTrail::begin(adapted, request.adapters));
-  const auto targets = merged(former.states, wanted, request.bind != kBindNone);
+  const auto targets = merged(former.states, request.targets);
   const auto record = TRY(opening(host, pf.address, former));
   auto journal = TRY(vfio::Journal::begin(host.root, pf.address, record));
   bool removed{};
   const auto steps = [&]() -> Result<std::vector<Bdf>> {
     TRY(remove_vfs(host, &journal, pf.address, old));
     removed = true;
-    return make(change, journal, trail, pf.autoprobe && !request.keep_autoprobe_off, targets);
+    return make(change, journal, trail,
+                {.autoprobe = request.autoprobe_after.value_or(pf.autoprobe), .eswitch = request.eswitch}, targets);
   };
   auto vfs = steps();
   if (vfs) {
     TRY(journal.close());
     return vfs;
   }
-  return fail(end_failed(journal, pf.address, std::move(vfs).error(), [&] {
-                return put_back(change, journal, removed ? trail : old, former);
-              }).within(fmt::format("change {} VFs of {} to {}", pf.num_vfs, pf.address.to_string(), request.count)));
+  return fail(
+      end_failed(journal, pf.address, std::move(vfs).error(), [&] {
+        return put_back(change, journal, removed ? trail : old, former);
+      }).within(fmt::format("change {} VFs of {} to {}", pf.num_vfs, pf.address.to_string(), request.targets.size())));
 }
 
 Result<std::vector<std::string>> preview_recreate(const vfio::Host& host, const PhysicalFunction& pf,
-                                                  const CreateRequest& request, const std::vector<VfTarget>& wanted) {
+                                                  const CreateRequest& request) {
   const auto states = TRY(snapshot(host, request.port, pf.address));
   auto lines = TRY(preview(host, DestroyRequest{.physical = pf.address, .force = request.force}));
-  for (const auto& line : describe_making(pf, merged(states, wanted, request.bind != kBindNone),
-                                          pf.autoprobe && !request.keep_autoprobe_off)) {
+  for (const auto& line :
+       describe_making(pf, merged(states, request.targets), request.autoprobe_after.value_or(pf.autoprobe))) {
     lines.push_back(line);
   }
-  for (std::size_t index = request.count; index < states.size(); ++index) lines.push_back(lost(states[index], index));
+  for (std::size_t index = request.targets.size(); index < states.size(); ++index)
+    lines.push_back(lost(states[index], index));
   return lines;
 }
 

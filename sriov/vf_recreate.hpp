@@ -17,14 +17,13 @@ inline constexpr std::string_view kIntentRecreate{"vf-recreate"};
 [[nodiscard]] Result<void> check_recreate(const vfio::Host& host, const PhysicalFunction& pf,
                                           const CreateRequest& request);
 
-/// Destroys all VFs and makes `request.count`. VFs with an index below both numbers keep their attributes and drivers,
-/// unless the request names others. When that fails: as many as before, as they were (Errc::rolled_back).
+/// Destroys all VFs and makes those of the request. VFs with an index below both numbers keep their attributes and
+/// drivers, unless the request names others. When that fails: as many as before, as they were (Errc::rolled_back).
 [[nodiscard]] Result<std::vector<Bdf>> recreate(const vfio::Host& host, const PhysicalFunction& pf,
-                                                const CreateRequest& request, const std::vector<VfTarget>& wanted);
+                                                const CreateRequest& request);
 /// Every step, and what is lost.
 [[nodiscard]] Result<std::vector<std::string>> preview_recreate(const vfio::Host& host, const PhysicalFunction& pf,
-                                                                const CreateRequest& request,
-                                                                const std::vector<VfTarget>& wanted);
+                                                                const CreateRequest& request);
 /// After a crash: as many VFs as before, as they were.
 [[nodiscard]] Result<std::string> repair_recreate(const vfio::Host& host, VfPort* port,
                                                   std::span<const AdapterKind> adapters, Bdf physical,

@@ -10,6 +10,7 @@
 #include "sriov/eswitch.hpp"
 #include "sriov/pf_adapter.hpp"
 #include "sriov/physical_function.hpp"
+#include "sriov/vf_make.hpp"
 #include "sriov/vf_port.hpp"
 #include "sriov/vf_wish.hpp"
 #include "vfio/binding.hpp"
@@ -19,27 +20,30 @@ namespace pcivm::sriov {
 inline constexpr std::string_view kBindNone{};        ///< no driver
 inline constexpr std::string_view kBindHost{"host"};  ///< the VF's native driver
 
+/// `count` VFs that all get the same driver: kBindNone (where there are VFs, they keep theirs), kBindHost, or a
+/// driver's name. `wishes`: by VF index, none or `count`.
+[[nodiscard]] std::vector<VfTarget> targets_for(unsigned count, std::string_view bind = kBindNone,
+                                                const std::vector<VfWish>& wishes = {});
+
 struct CreateRequest {
   Bdf physical;
-  unsigned count{};
-  std::string bind{kBindNone};  ///< kBindNone, kBindHost, or a driver's name
-  bool keep_autoprobe_off{};    ///< leave sriov_drivers_autoprobe at 0
+  std::vector<VfTarget> targets{};        ///< one a VF; attributes are set before the VF has a driver
+  std::optional<bool> autoprobe_after{};  ///< sriov_drivers_autoprobe as it is left; not set: as it was
   std::vector<std::string> force{};
-  Settings settings{};           ///< for the PF's adapter
-  std::vector<VfWish> wishes{};  ///< attributes by VF index, set before the VF has a driver; none or `count`
-  bool allow_recreate{};         ///< another number than there is: make all anew
-  VfPort* port{};                ///< the way to attributes; null: none can be kept or set
-  Eswitch eswitch{};             ///< of a PF without VFs; goes back when the creation fails, not on removal
+  Settings settings{};    ///< for the PF's adapter
+  bool allow_recreate{};  ///< another number than there is: make all anew
+  VfPort* port{};         ///< the way to attributes; null: none can be kept or set
+  Eswitch eswitch{};      ///< set before or with the VFs; goes back when that fails, not on removal
   std::span<const AdapterKind> adapters{builtin_adapters()};
 };
 struct Created {
   bool changed{};
   std::vector<Bdf> vfs;
 };
-/// Makes `count` VFs of a PF that has none, sets their attributes and gives them to a driver. That many there already:
-/// only those with another driver are bound, and only attributes that differ are set. Errc::invalid for no or too many
-/// VFs, busy while another number exists (see vf_recreate.hpp), kernel without a PF driver; later Errc::rolled_back,
-/// stranded or timeout.
+/// Makes VFs of a PF that has none, one a target, sets their attributes and gives them to a driver. That many there
+/// already: only those with another driver are bound, and only attributes that differ are set. Errc::invalid for no or
+/// too many VFs, busy while another number exists (see vf_recreate.hpp), kernel without a PF driver; later
+/// Errc::rolled_back, stranded or timeout.
 [[nodiscard]] Result<Created> create(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request);
 
 struct DestroyRequest {
@@ -56,7 +60,8 @@ struct SetRequest {
   unsigned index{};
   VfWish wish;
 };
-/// Changes attributes one by one and reads them back; the changes made. Errc::not_found for an absent index.
+/// Changes attributes, one message each, and reads them back; the changes made. All or none. Errc::not_found for an
+/// absent index.
 [[nodiscard]] Result<std::vector<VfChange>> set(const vfio::Host& host, const vfio::HostLock& lock, VfPort& port,
                                                 const SetRequest& request);
 
@@ -65,9 +70,13 @@ struct SetRequest {
 [[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, const DestroyRequest& request);
 [[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, VfPort& port, const SetRequest& request);
 
-/// Repairs every transaction that a crash left behind, bindings first. An interrupted creation is undone, an
+/// Repairs every single transaction that a crash left behind, bindings first. An interrupted creation is undone, an
 /// interrupted removal completed, an interrupted change of attributes undone. `port` may be null: then attributes stay
 /// as they are, and their entry too.
+[[nodiscard]] Result<std::vector<vfio::Repair>> recover_transactions(
+    const vfio::Host& host, const vfio::HostLock& lock, VfPort* port,
+    std::span<const AdapterKind> adapters = builtin_adapters());
+/// The same, and then undoes an apply that did not end (host_apply.hpp).
 [[nodiscard]] Result<std::vector<vfio::Repair>> recover(const vfio::Host& host, const vfio::HostLock& lock,
                                                         VfPort* port,
                                                         std::span<const AdapterKind> adapters = builtin_adapters());

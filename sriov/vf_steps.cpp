@@ -4,9 +4,28 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
-#include "sriov/eswitch.hpp"
 
 namespace pcivm::sriov {
+
+Result<void> check_given_away(const SysRoot& root, const PhysicalFunction& pf) {
+  constexpr std::string_view kParameter{"/sys/module/vfio_pci/parameters/enable_sriov"};
+  if (!vfio::is_vfio_driver(pf.driver)) return {};
+  const auto address = pf.address.to_string();
+  const auto given_away = [&](std::string_view why) {
+    return Error::make(Errc::kernel, fmt::format("{} is given away itself (driver {}), {}", address, pf.driver, why))
+        .coded("pf.given_away");
+  };
+  if (pf.driver != "vfio-pci") {
+    return fail(given_away("which makes no VFs; its own driver must")
+                    .advise(fmt::format("pcivm device release {}", address)));
+  }
+  const auto enabled = root.read(kParameter);
+  if (enabled && *enabled == "Y") return {};
+  return fail(given_away("which makes and removes VFs only with its parameter enable_sriov, and that is off")
+                  .advise(fmt::format("echo 1 >{} (for good: 'options vfio-pci enable_sriov=1' in /etc/modprobe.d); or "
+                                      "let its own driver make them: pcivm device release {}",
+                                      kParameter, address)));
+}
 
 Result<void> refuse_vfs_in_use(const vfio::Host& host, Bdf physical, const std::vector<std::string>& force) {
   std::string holders;
@@ -71,10 +90,14 @@ Result<void> take_back(const vfio::Host& host, Bdf physical, AdapterTrail& trail
   return set_autoprobe(host, physical, former_autoprobe);
 }
 
+Result<void> restore_eswitch(VfPort* port, Bdf physical, const Eswitch& former) {
+  if (port == nullptr) return fail(Errc::kernel, "devlink cannot be reached");
+  return apply_eswitch(*port, physical, former);
+}
+
 Result<void> restore_eswitch(VfPort* port, Bdf physical, const vfio::Record& record) {
   if (!record.has("eswitch")) return {};
-  if (port == nullptr) return fail(Errc::kernel, "devlink cannot be reached");
-  return apply_eswitch(*port, physical, parse_eswitch(record.get("eswitch")));
+  return restore_eswitch(port, physical, parse_eswitch(record.get("eswitch")));
 }
 
 Error end_failed(vfio::Journal& journal, Bdf physical, Error cause, const std::function<Result<void>()>& back) {

@@ -7,10 +7,15 @@
 #include <vector>
 
 #include "sriov/adapter_trail.hpp"
+#include "sriov/eswitch.hpp"
 #include "sriov/physical_function.hpp"
 #include "vfio/binding_transaction.hpp"
 
 namespace pcivm::sriov {
+
+/// A PF on a VFIO driver makes and removes VFs only if that is vfio-pci with its parameter enable_sriov on: Errc::kernel
+/// with the way out where it is not. Others pass.
+[[nodiscard]] Result<void> check_given_away(const SysRoot& root, const PhysicalFunction& pf);
 
 inline constexpr std::string_view kIntentCreate{"vf-create"};
 inline constexpr std::string_view kIntentDestroy{"vf-destroy"};
@@ -32,7 +37,8 @@ inline constexpr std::string_view kIntentSet{"vf-set"};
 [[nodiscard]] Result<void> restore_attributes(const vfio::Host& host, VfPort& port, Bdf physical,
                                               const vfio::Record& record);
 
-/// Sets the eswitch back to what the record says, if it says anything.
+/// Sets the eswitch back to what it was, or to what the record says, if it says anything.
+[[nodiscard]] Result<void> restore_eswitch(VfPort* port, Bdf physical, const Eswitch& former);
 [[nodiscard]] Result<void> restore_eswitch(VfPort* port, Bdf physical, const vfio::Record& record);
 
 /// "0000:01:00.0 is blocked in the kernel ..." for a timeout, else conclude().

@@ -33,7 +33,8 @@ Result<std::vector<Due>> due_binds(const Host& host, Requests requests, std::vec
     TRY(check_bindable(host, request.function, target, request.force));
     dues.push_back({.index = changes.size() - 1,
                     .move = {.now = std::move(now), .target = std::move(target)},
-                    .known = record_of(host, request.function)});
+                    .known = record_of(host, request.function),
+                    .netdev = netdev_state(host.root, request.function)});
   }
   return dues;
 }
@@ -68,9 +69,11 @@ Result<void> remember(const Host& host, const BindRequest& request, const Due& d
               .former = before.state,
               .managed = request.managed.has_value(),
               .owner = request.managed.value_or(Owner{}),
-              .former_settings = before.settings};
+              .former_settings = before.settings,
+              .netdev = due.netdev};
   if (due.known && due.known->identity == bound.identity && is_vfio_driver(before.state.driver)) {
     bound.former = due.known->former;
+    bound.netdev = due.known->netdev;
     for (const auto& [file, value] : due.known->former_settings) bound.former_settings[file] = value;
   }
   return store_bound(host.root, bound);
@@ -112,8 +115,11 @@ Result<std::vector<Change>> bind_all(const Host& host, const HostLock& /*lock*/,
   auto transaction = TRY(begin(host, dues));
   if (auto done = carry_out(host, transaction, requests, dues); !done) {
     put_records_back(host, dues);
-    return fail(transaction.undo(std::move(done).error())
-                    .within(fmt::format("bind {} to {}", names_of(dues), *dues.front().move.target.driver)));
+    auto error = transaction.undo(std::move(done).error());
+    for (const auto& due : dues) {
+      if (due.netdev && error.kind() == Errc::rolled_back) restore_netdev(host, due.move.now.function, *due.netdev);
+    }
+    return fail(std::move(error).within(fmt::format("bind {} to {}", names_of(dues), *dues.front().move.target.driver)));
   }
   TRY(transaction.close());
   TRY(tell_after(host, dues, changes));

@@ -29,6 +29,7 @@ struct ReleaseRequest {
   Bdf function;
   std::optional<std::string> driver{};  ///< "" = none; not set = who had it before, or whoever the kernel finds
   std::vector<std::string> force{};
+  Settings settings{};  ///< what these files hold afterwards, whatever they held before a bind
 };
 
 struct Change {

@@ -19,6 +19,7 @@ struct Due {
   std::size_t index{};  ///< in the request
   Move move;
   std::optional<Bound> known{};  ///< its record before the transaction
+  std::optional<NetdevState> netdev{};  ///< of a bind: what its interface has now
 };
 
 /// "0000:02:00.0, 0000:02:01.0"

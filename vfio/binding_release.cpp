@@ -7,6 +7,8 @@
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_due.hpp"
 #include "vfio/binding_transaction.hpp"
+#include "vfio/netdev_loss.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 
@@ -28,6 +30,7 @@ Result<Move> way_back(const Host& host, const ReleaseRequest& request, const std
     move.target = {.driver = record->former.driver, .driver_override = record->former.driver_override};
   }
   if (known) move.target.settings = record->former_settings;
+  for (const auto& [file, value] : request.settings) move.target.settings[file] = value;
   move.now.settings = TRY(read_settings(host, request.function, move.target.settings));
   return move;
 }
@@ -41,6 +44,8 @@ bool needed(const ReleaseRequest& request, const Move& move) {
 Result<void> check_return(const Host& host, const ReleaseRequest& request, const Move& move) {
   const auto& wanted = move.target.driver;
   if (wanted && *wanted == move.now.state.driver) return {};
+  // vfio-pci would remove the VFs that it made (vfio_pci_core_unregister_device).
+  if (is_vfio_driver(move.now.state.driver)) TRY(check_no_vfs(host, request.function));
   TRY(refuse_in_use(host, request.function, request.force));
   if (wanted && !wanted->empty()) {
     auto ready = ensure_driver(host.root, *wanted);
@@ -77,7 +82,10 @@ Result<Transaction> begin(const Host& host, std::span<const Due> dues) {
 Result<void> carry_out(const Host& host, Transaction& transaction, std::span<const Due> dues) {
   TRY(transaction.carry_out());
   TRY(transaction.mark("forget"));
-  for (const auto& due : dues) TRY(forget_bound(host.root, due.move.now.function));
+  for (const auto& due : dues) {
+    TRY(forget_bound(host.root, due.move.now.function));
+    TRY(forget_vf_token(host.root, due.move.now.function));
+  }
   return {};
 }
 
@@ -94,6 +102,11 @@ Result<std::vector<Change>> release_all(const Host& host, const HostLock& /*lock
     }
     TRY(transaction.close());
     TRY(tell_after(host, dues, changes));
+    for (const auto& due : dues) {
+      const auto& after = changes[due.index].after;
+      const bool native = due.known && !after.driver.empty() && after.driver == due.known->former.driver;
+      if (native && due.known->netdev) restore_netdev(host, due.move.now.function, *due.known->netdev);
+    }
   }
   for (const auto& request : requests) TRY(forget_bound(host.root, request.function));
   return changes;

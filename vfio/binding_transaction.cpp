@@ -152,6 +152,13 @@ Error Transaction::undo(Error cause) {
                             blockers.empty() ? "" : ": ", blockers))
         .advise("end the process that has it open, then: pcivm reconcile");
   }
+  const auto gone = [&](const Member& member) {
+    return !host_->root.exists(directory_of(member.move.now.function));
+  };
+  if (std::ranges::all_of(members_, gone)) {
+    if (const auto closed = close(); !closed) log::debug("{}", closed.error().text());
+    return std::move(cause).within(fmt::format("{} is gone", subject())).as(Errc::not_found);
+  }
   Result<void> first{};
   for (auto index = members_.size(); index-- > 0;) {
     const auto& [move, record] = members_[index];

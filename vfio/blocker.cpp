@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <set>
 #include <string_view>
 
@@ -69,17 +70,23 @@ std::set<std::string> holders_of(const SysRoot& root, Bdf function) {
   return found;
 }
 
-}  // namespace
-
-std::string blockers_of(const SysRoot& root, Bdf function) {
-  auto sentences = holders_of(root, function);
+std::set<std::string> all_waiters(const SysRoot& root) {
   std::set<std::string> waiters;
   const auto self = root.live() ? fmt::to_string(::getpid()) : std::string{};
   for (const auto& pid : root.list("/proc").value_or(std::vector<std::string>{})) {
     if (parse_decimal<std::uint32_t>(pid) && pid != self && !child_of(root, pid, self)) add_waiters(root, pid, waiters);
   }
-  std::vector<std::string> all{sentences.begin(), sentences.end()};
-  all.insert(all.end(), waiters.begin(), waiters.end());
+  return waiters;
+}
+
+}  // namespace
+
+std::string waiters_of(const SysRoot& root) { return fmt::to_string(fmt::join(all_waiters(root), "; ")); }
+
+std::string blockers_of(const SysRoot& root, Bdf function) {
+  const auto holders = holders_of(root, function);
+  std::vector<std::string> all{holders.begin(), holders.end()};
+  std::ranges::copy(all_waiters(root), std::back_inserter(all));
   return fmt::to_string(fmt::join(all, "; "));
 }
 

@@ -14,4 +14,7 @@ namespace pcivm::vfio {
 /// Found in /proc/*/fd only, which never blocks. Empty when nobody can be seen.
 [[nodiscard]] std::string blockers_of(const SysRoot& root, Bdf function);
 
+/// Of that only who waits, for whichever function.
+[[nodiscard]] std::string waiters_of(const SysRoot& root);
+
 }  // namespace pcivm::vfio

@@ -25,12 +25,18 @@ namespace {
 constexpr std::size_t kSmallConfig = 256;
 constexpr std::size_t kFullConfig = 4096;
 
-Result<Fd> get_device_fd(IoctlPort& port, FdRef group, Bdf address) {
-  auto name = address.to_string();
-  auto raw = uapi::get_device_fd(port, group, *name.data());
+constexpr std::string_view kNoOwner{
+    "a VF of a PF on vfio-pci opens only after the PF was opened with the token in /run/pcivm/vf-token: start the VM "
+    "that has the PF first"};
+
+Result<Fd> get_device_fd(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token) {
+  const auto name = address.to_string();
+  auto asked = vf_token.empty() ? name : fmt::format("{} vf_token={}", name, vf_token);
+  auto raw = uapi::get_device_fd(port, group, *asked.data());
   if (raw) return Fd::adopt(*raw);
   auto error = std::move(raw).error();
   switch (error.sys_errno()) {
+    case EACCES: return fail(std::move(error).coded("vf_token.refused").advise(std::string{kNoOwner}));
     case EAGAIN:
       return fail(std::move(error).as(Errc::busy).advise("the function is being reset or removed: try again"));
     case EBUSY:
@@ -46,8 +52,9 @@ Result<Fd> get_device_fd(IoctlPort& port, FdRef group, Bdf address) {
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, UnprovenReset unproven) {
-  auto fd = TRY_IN(get_device_fd(port, group, address), address.to_string());
+Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token,
+                                             UnprovenReset unproven) {
+  auto fd = TRY_IN(get_device_fd(port, group, address, vf_token), address.to_string());
   std::unique_ptr<Device> device{new Device{port, std::move(fd), address}};
   TRY_IN(device->read_facts(unproven), address.to_string());
   return device;

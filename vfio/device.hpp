@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/bdf.hpp"
@@ -43,8 +44,10 @@ class Device final {
 
   /// VFIO_GROUP_GET_DEVICE_FD and all facts. The kernel resets the function in here (0.1 s and more), which is the one
   /// reset at start: none is made by this process. `group` must be in a container with an IOMMU set. `port` outlives
-  /// the object. Errc::refused = reset not proven; kernel = does not answer (configuration space is all-ones).
+  /// the object. `vf_token` is the UUID of a PF on vfio-pci for it and its VFs, empty where none applies. Errc::refused
+  /// = reset not proven; denied = another VF token; kernel = does not answer (configuration space is all-ones).
   [[nodiscard]] static Result<std::unique_ptr<Device>> open(IoctlPort& port, FdRef group, Bdf address,
+                                                            std::string_view vf_token = {},
                                                             UnprovenReset unproven = UnprovenReset::refuse);
 
   [[nodiscard]] Bdf address() const { return address_; }

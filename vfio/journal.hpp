@@ -5,6 +5,7 @@
 //   /run/pcivm/bound/BDF    a committed bind: who had the function before; gone when it is released
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,12 @@ struct Owner {
   bool operator==(const Owner&) const = default;
 };
 
+/// What is put back when the native driver makes a function's network interface anew.
+struct NetdevState {
+  std::string mtu;
+  bool up{};
+};
+
 /// A function that pcivm bound: what it was before, and for whom.
 struct Bound {
   Bdf function;
@@ -72,6 +79,7 @@ struct Bound {
   bool managed{};              ///< bound for one VM, to be returned when that ends; otherwise by `pcivm device bind`
   Owner owner;                 ///< of a managed one
   Settings former_settings{};  ///< of those that the bind changed
+  std::optional<NetdevState> netdev{};
 };
 /// Errc::not_found when there is none; a damaged one is Errc::invalid.
 [[nodiscard]] Result<Bound> load_bound(const SysRoot& root, Bdf function);

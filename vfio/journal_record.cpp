@@ -2,17 +2,14 @@
 #include "vfio/journal_record.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
 
 #include <fmt/format.h>
 
 #include "base/fd.hpp"
 #include "base/parse.hpp"
+#include "base/replace_file.hpp"
 
 namespace pcivm::vfio {
 
@@ -51,27 +48,6 @@ std::string unescape(std::string_view value) {
     value.remove_prefix(percent || newline ? 3 : 1);
   }
   return out;
-}
-
-Result<void> make_directories(const SysRoot& root, std::string_view path) {
-  for (auto slash = path.find('/', 1); slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
-    const auto directory = path.substr(0, slash);
-    if (::mkdir(root.host_path(directory).c_str(), 0700) != 0 && errno != EEXIST) {
-      return fail_errno(errno, fmt::format("make directory '{}'", directory));
-    }
-  }
-  return {};
-}
-
-Result<void> sync(FdRef fd, std::string_view path) {
-  if (::fsync(fd.number()) != 0) return fail_errno(errno, fmt::format("fsync '{}'", path));
-  return {};
-}
-
-Result<void> sync_directory_of(const SysRoot& root, std::string_view path) {
-  const auto directory = path.substr(0, path.rfind('/'));
-  const auto fd = TRY(open_path(root.host_path(directory), O_RDONLY | O_DIRECTORY));
-  return sync(fd.ref(), directory);
 }
 
 }  // namespace
@@ -117,17 +93,7 @@ Result<Record> Record::parse(std::string_view text) {
 }
 
 Result<void> store(const SysRoot& root, std::string_view path, const Record& record) {
-  TRY(make_directories(root, path));
-  const auto slash = path.rfind('/');
-  // The leading dot keeps a temporary file that a crash left behind out of listings.
-  const auto temporary = fmt::format("{}/.{}.new", path.substr(0, slash), path.substr(slash + 1));
-  const auto fd = TRY(open_path(root.host_path(temporary), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
-  TRY_IN(write_all(fd.ref(), record.serialize()), fmt::format("write '{}'", temporary));
-  TRY(sync(fd.ref(), temporary));
-  if (::rename(root.host_path(temporary).c_str(), root.host_path(path).c_str()) != 0) {
-    return fail_errno(errno, fmt::format("rename '{}' to '{}'", temporary, path));
-  }
-  return sync_directory_of(root, path);
+  return replace_file(root, path, record.serialize(), 0600, 0700);
 }
 
 Result<Record> load(const SysRoot& root, std::string_view path) {
@@ -136,12 +102,6 @@ Result<Record> load(const SysRoot& root, std::string_view path) {
   return TRY_IN(Record::parse(text), std::string{path});
 }
 
-Result<void> erase(const SysRoot& root, std::string_view path) {
-  if (::unlink(root.host_path(path).c_str()) != 0) {
-    if (errno == ENOENT) return {};
-    return fail_errno(errno, fmt::format("remove '{}'", path));
-  }
-  return sync_directory_of(root, path);
-}
+Result<void> erase(const SysRoot& root, std::string_view path) { return remove_file(root, path); }
 
 }  // namespace pcivm::vfio

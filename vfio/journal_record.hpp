@@ -30,12 +30,11 @@ class Record final {
   std::map<std::string, std::string, std::less<>> fields_;
 };
 
-/// Replaces `path` (absolute, inside the root) by write, fsync, rename and fsync of the directory, which is made with
-/// mode 0700 when missing: after a crash at any point the old or the new record is there, never a mixture.
+/// replace_file() with a record, of mode 0600 in directories of mode 0700.
 [[nodiscard]] Result<void> store(const SysRoot& root, std::string_view path, const Record& record);
 /// Errc::not_found when there is none, Errc::invalid when it is damaged.
 [[nodiscard]] Result<Record> load(const SysRoot& root, std::string_view path);
-/// Removes the record; none there is success.
+/// Removes the file; none there is success.
 [[nodiscard]] Result<void> erase(const SysRoot& root, std::string_view path);
 
 }  // namespace pcivm::vfio

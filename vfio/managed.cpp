@@ -3,15 +3,23 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
 #include <fmt/format.h>
 
 #include "base/scope_exit.hpp"
 #include "vfio/binding_check.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 
 namespace {
+
+constexpr std::chrono::seconds kRemovalTime{2};
 
 Result<void> refuse_foreign(const Host& host, Bdf function, const Owner& self) {
   const auto bound = load_bound(host.root, function);
@@ -39,15 +47,35 @@ Result<ManagedBinding> adopt(const Host& host, Bdf function, const std::string& 
                         .former = inherited ? bound->former : DriverState{}};
 }
 
-Result<void> return_one(const Host& host, const HostLock& lock, const ManagedBinding& binding) {
-  if (!binding.must_return) return {};
+bool gone(const Host& host, const ManagedBinding& binding) {
   const auto identity = identity_of(host.root, binding.function);
-  if (!identity || *identity != binding.identity) {
-    host.note(fmt::format("{} is no longer there; nothing to return", binding.function.to_string()));
-    return forget_bound(host.root, binding.function);
+  return !identity || *identity != binding.identity;
+}
+
+// Who wanted to remove it waited for the VM and goes on now.
+bool goes_away(const Host& host, const ManagedBinding& binding) {
+  const auto end = std::chrono::steady_clock::now() + kRemovalTime;
+  while (!gone(host, binding)) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
   }
-  TRY(release(host, lock, {.function = binding.function}));
-  return {};
+  return true;
+}
+
+Result<void> forget_gone(const Host& host, const ManagedBinding& binding) {
+  host.note(fmt::format("{} is no longer there; nothing to return", binding.function.to_string()));
+  TRY(forget_bound(host.root, binding.function));
+  return forget_vf_token(host.root, binding.function);
+}
+
+Result<void> return_one(const Host& host, const HostLock& lock, const ManagedBinding& binding) {
+  if (gone(host, binding)) return forget_gone(host, binding);
+  if (!binding.must_return) return {};
+  auto done = release(host, lock, {.function = binding.function});
+  if (done) return {};
+  const bool vanishes = done.error().sys_errno() == ENODEV || done.error().kind() == Errc::not_found;
+  if (vanishes && goes_away(host, binding)) return forget_gone(host, binding);
+  return fail(std::move(done).error());
 }
 
 Result<void> return_all(const Host& host, const HostLock& lock, std::span<const ManagedBinding> bindings) {
@@ -61,10 +89,22 @@ Result<void> return_all(const Host& host, const HostLock& lock, std::span<const 
   return first;
 }
 
+// They would be opened at the same time, but the VF opens only after the PF.
+Result<void> refuse_vf_beside_pf(const SysRoot& root, std::span<const Bdf> functions) {
+  for (const auto function : functions) {
+    const auto physical = root.link_name(directory_of(function) + "/physfn");
+    const auto same = [&](Bdf other) { return other.to_string() == physical; };
+    if (physical.empty() || std::ranges::none_of(functions, same)) continue;
+    return fail(Errc::invalid, fmt::format("{} is a VF of {}: one VM cannot have both", function.to_string(), physical));
+  }
+  return {};
+}
+
 Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRequest& request,
                          std::vector<ManagedBinding>& bindings) {
   const auto self = TRY(Owner::of(host.root, ::getpid()));
   for (const auto function : request.functions) TRY(situation(host, function));
+  TRY(refuse_vf_beside_pf(host.root, request.functions));
   TRY(check_groups(host.root, request.functions));
   std::vector<BindRequest> wanted;
   for (const auto function : request.functions) {
@@ -83,6 +123,9 @@ Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRe
                         .identity = TRY(identity_of(host.root, wanted[index].function)),
                         .must_return = true,
                         .former = changes[index].before});
+  }
+  for (const auto function : request.functions) {
+    if (const auto physical = token_owner(host.root, function)) TRY(ensure_vf_token(host.root, *physical));
   }
   return {};
 }

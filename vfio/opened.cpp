@@ -14,6 +14,7 @@
 #include "iommu/group.hpp"
 #include "iommu/inventory.hpp"
 #include "vfio/uapi.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 
@@ -137,6 +138,7 @@ Result<std::uint32_t> group_of(const SysRoot& root, Bdf address) {
 Result<OpenedDevice> facts_of(const SysRoot& root, Bdf address, std::size_t group) {
   const auto function = TRY(iommu::read_function(root, address));
   OpenedDevice device{.address = address, .group = group, .bars = {}};
+  if (const auto physical = token_owner(root, address)) device.vf_token = TRY(load_vf_token(root, *physical));
   std::ranges::copy_if(function.bars, std::back_inserter(device.bars),
                        [](const iommu::Bar& bar) { return bar.index < kBars; });
   return device;

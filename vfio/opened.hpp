@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/bdf.hpp"
@@ -32,6 +33,7 @@ struct OpenedDevice {
   Bdf address{};
   std::size_t group{};           ///< index into OpenedVfio::groups
   std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host assigned them; the ROM is left out
+  std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
 };
 
 struct OpenedVfio {

@@ -25,11 +25,8 @@ Error abandoned() { return Error::make(Errc::internal, "the VM ended before the 
 Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, const BarPlan& bars, Wiring wiring) {
   std::unique_ptr<DeviceSet> set{new DeviceSet{std::move(wiring)}};
   if (opened.devices.empty()) return set;
-  for (const auto& facts : opened.devices) {
-    set->addresses_.push_back(facts.address);
-    set->groups_.push_back(facts.group);
-    TRY_IN(set->add(facts, bars), facts.address.to_string());
-  }
+  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, bars), facts.address.to_string());
+  set->facts_ = std::move(opened.devices);
   set->container_ =
       TRY(vfio::Container::attach(set->wiring_.port, std::move(opened.container), std::move(opened.groups)));
   return set;
@@ -52,15 +49,15 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
     if (site.device == devices_.size()) device->place_bar(site.bar, site.address(wiring_.window64));
   }
   (void)TRY(wiring_.bus.add(*device));
-  TRY(watch(*device));
+  TRY(watch(*device, facts.address));
   devices_.push_back(std::move(device));
   return {};
 }
 
-Result<void> DeviceSet::watch(AssignedDevice& device) {
-  watches_.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device] {
+Result<void> DeviceSet::watch(AssignedDevice& device, Bdf address) {
+  watches_.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device, address] {
     (void)drain_eventfd(device.request_event());
-    wiring_.fail(Error::make(Errc::busy, fmt::format("{}: the host wants the device back", device.name())));
+    wiring_.wanted(address);
   })));
   watches_.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device] {
     (void)drain_eventfd(device.error_event());
@@ -90,10 +87,11 @@ void DeviceSet::map_ram() {
 }
 
 void DeviceSet::open(std::size_t index) {
-  auto done =
-      devices_[index]->deliver(vfio::Device::open(wiring_.port, container_->group(groups_[index]), addresses_[index]));
+  const auto& facts = facts_[index];
+  auto done = devices_[index]->deliver(
+      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token));
   if (!done) {
-    wiring_.fail(std::move(done).error().within(addresses_[index].to_string()));
+    wiring_.fail(std::move(done).error().within(facts.address.to_string()));
   } else if (opening_.fetch_sub(1) == 1) {
     wiring_.timeline.stamp(Phase::device_ready);
   }

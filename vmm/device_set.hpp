@@ -43,6 +43,7 @@ class DeviceSet final {
     PciBus& bus;
     Timeline& timeline;
     platform::Window window64;
+    std::function<void(Bdf)> wanted;           ///< the host wants it back; loop thread, again and again
     std::function<void(Error)> fail;           ///< the VM must end, on any thread
     std::function<void(const Error&)> report;  ///< the VM goes on, on any thread
   };
@@ -74,14 +75,13 @@ class DeviceSet final {
  private:
   explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)} {}
   [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const BarPlan& bars);
-  [[nodiscard]] Result<void> watch(AssignedDevice& device);
+  [[nodiscard]] Result<void> watch(AssignedDevice& device, Bdf address);
   void open(std::size_t index);
   void map_memory();
 
   Wiring wiring_;
   DmaReady dma_;
-  std::vector<Bdf> addresses_;
-  std::vector<std::size_t> groups_;             // of each device, into container_
+  std::vector<vfio::OpenedDevice> facts_;       // of each device; their groups are indices into container_
   std::unique_ptr<vfio::Container> container_;  // outlives the devices
   std::vector<std::unique_ptr<AssignedDevice>> devices_;
   std::vector<Watch> watches_;  // on events of devices_

@@ -21,6 +21,9 @@ namespace pcivm::vmm {
 namespace {
 constexpr std::size_t kOutputRoom = kMiB;
 constexpr std::chrono::milliseconds kFlushTime{1000};
+// For the guest to power off when the host wants a device back: the host's writer waits meanwhile, and with a removal
+// every other change of PCI functions does.
+constexpr std::chrono::seconds kRequestPatience{10};
 }  // namespace
 
 // What a vCPU asks of the chipset.
@@ -93,6 +96,7 @@ Result<void> Machine::build() {
                                     .bus = bus_,
                                     .timeline = timeline_,
                                     .window64 = config_.layout.window64,
+                                    .wanted = [this](Bdf function) { on_wanted(function); },
                                     .fail = [this](Error error) { fail_with(std::move(error)); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   if (config_.control) {
@@ -191,7 +195,9 @@ Result<VmEnd> Machine::run() {
     auto booted = boot();
     if (!booted) fail_with(std::move(booted).error());
     TRY(loop_.run());
-    const bool restart = !failure_ && outcome_ == Outcome::reset && config_.on_reboot == OnReboot::restart;
+    const bool leaves = !wanted_.empty() && config_.on_request == OnRequest::stop;
+    const bool restart =
+        !failure_ && !leaves && outcome_ == Outcome::reset && config_.on_reboot == OnReboot::restart;
     if (!restart) devices_->abandon();
     stop_cpus();
     if (!restart) break;
@@ -202,6 +208,11 @@ Result<VmEnd> Machine::run() {
   if (output_) output_->flush(kFlushTime);
   timeline_.stamp(Phase::ended);
   if (failure_) return fail(std::move(*failure_));
+  if (!wanted_.empty() && config_.on_request == OnRequest::stop) {
+    return fail(Error::make(Errc::busy, fmt::format("the host wants {} back; the guest {}", wanted_.front().to_string(),
+                                                    outcome_ == Outcome::killed ? "was ended" : "ended itself"))
+                    .coded("device.wanted"));
+  }
   switch (outcome_.value_or(Outcome::killed)) {
     case Outcome::power_off: return VmEnd::power_off;
     case Outcome::reset: return VmEnd::reboot;
@@ -231,6 +242,25 @@ void Machine::on_control() {
     if (command == ControlByte::power_button) chipset_->press_power_button();
     if (command == ControlByte::kill) end(Outcome::killed);
   }
+}
+
+// The kernel asks every ten seconds (vfio_unregister_group_dev).
+void Machine::on_wanted(Bdf function) {
+  if (std::ranges::find(wanted_, function) != wanted_.end()) return;
+  wanted_.push_back(function);
+  if (config_.control) {
+    // Without a supervisor to read it the end of the VM says the same.
+    (void)write_all(config_.control.ref(), fmt::format("{} {}\n", kWantedBack, function.to_string()));
+  }
+  if (config_.on_request == OnRequest::ignore || wanted_.size() > 1) return;
+  chipset_->press_power_button();
+  if (auto waiting = await_power_off(); !waiting) fail_with(std::move(waiting).error());
+}
+
+Result<void> Machine::await_power_off() {
+  patience_ = TRY(make_timerfd());
+  patience_over_ = TRY(loop_.watch(patience_.ref(), Interest::read, [this] { end(Outcome::killed); }));
+  return arm_timerfd(patience_.ref(), kRequestPatience, {});
 }
 
 void Machine::on_cpu_end(Result<Vcpu::End> end) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/event_loop.hpp"
 #include "base/result.hpp"
@@ -33,6 +34,9 @@ enum class VmEnd : std::uint8_t {
 
 /// Loop thread. A guest reboot keeps memory, DMA mappings, open devices, the chipset and the buses, each reset; the
 /// KVM VM and its CPUs are made anew, so that nothing of theirs survives.
+///
+/// When the host wants a function back, that is told to the supervisor, and run() fails with Errc::busy however the
+/// guest then ends, unless OnRequest::ignore.
 class Machine final {
  public:
   /// Starts what may go on in the background already. `port` is where all requests but KVM_RUN are counted; all three
@@ -64,6 +68,8 @@ class Machine final {
   [[nodiscard]] Result<void> prepare_reboot();
   [[nodiscard]] ChipsetCallbacks chipset_callbacks();
   void on_control();
+  void on_wanted(Bdf function);
+  [[nodiscard]] Result<void> await_power_off();
   void on_cpu_end(Result<Vcpu::End> end);
   void request(Outcome outcome);
   void fail_with(Error error);
@@ -90,6 +96,9 @@ class Machine final {
   std::unique_ptr<DeviceSet> devices_;
   std::unique_ptr<ConsoleInput> input_;
   Watch control_;
+  std::vector<Bdf> wanted_;  // back by the host
+  Fd patience_;              // of the host with the guest
+  Watch patience_over_;
   std::unique_ptr<CpuSet> cpus_;  // their threads use all of the above
   ExitCounts exits_;
   std::uint64_t boots_{};

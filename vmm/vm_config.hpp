@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/fd.hpp"
 #include "vfio/opened.hpp"
@@ -16,8 +17,18 @@ namespace pcivm::vmm {
 
 enum class OnReboot : std::uint8_t { restart, exit };
 
+/// When the host wants an assigned function back (its driver is unbound, the function removed), which waits in the
+/// kernel until the VM lets go.
+enum class OnRequest : std::uint8_t {
+  stop,   ///< the power button; the VM ends when the guest powered off, or soon after
+  ignore  ///< the host waits until the VM ends
+};
+
 /// What the supervisor asks for, one byte each on VmConfig::control.
 enum class ControlByte : char { power_button = 'p', kill = 'k' };
+
+/// What the VMM tells the supervisor on VmConfig::control, one line each: this word, a space, the function's address.
+inline constexpr std::string_view kWantedBack{"wanted"};
 
 struct ConsoleFiles {
   bool serial{true};   ///< false: the serial port is connected to nothing
@@ -30,6 +41,7 @@ struct VmConfig {
   std::string name;
   unsigned cpus{1};
   OnReboot on_reboot{OnReboot::restart};
+  OnRequest on_request{OnRequest::stop};
   MemoryLayout layout;
   Fd kvm;     ///< /dev/kvm
   Fd kernel;  ///< a regular file; read at every boot
@@ -39,7 +51,7 @@ struct VmConfig {
   vfio::OpenedVfio vfio;  ///< no groups: no container either
   BarPlan bars;           ///< sites of vfio.devices, by index
   ConsoleFiles console;
-  Fd control;  ///< read end of the supervisor's pipe
+  Fd control;  ///< the VMM's end of a socket to the supervisor
 };
 
 }  // namespace pcivm::vmm

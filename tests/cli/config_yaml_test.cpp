@@ -157,9 +157,9 @@ TEST(ConfigYaml, EndsSoonWhateverTheText) {
        {"[",         "{",   "[,",       "- ",    "? ",   ": ", "-\n",  "a:\n", "&a ", "- &a b\n", "! ",
         "- !!x y\n", "*a ", "\"",       "'",     "|\n",  "> ", "#\n",  " ",    "\n",  "---\n",    "...\n",
         "\"a\":",    "[],", "{a: b}, ", "a: b,", "a:b ", "a%", "x\n ", "\\n",  "}",   "]"}) {
-    for (const auto* start : {"", "[", "a: "}) {
+    for (const auto* start : {"", "["}) {
       ConfigProblems problems;
-      EXPECT_FALSE(read_yaml("f", start + repeated(piece, 1'000'000), problems)) << start << piece;
+      EXPECT_FALSE(read_yaml("f", start + repeated(piece, 300'000), problems)) << start << piece;
       EXPECT_THAT(problems, testing::Not(IsEmpty())) << start << piece;
       EXPECT_LE(problems.size(), kConfigMostProblems);
     }

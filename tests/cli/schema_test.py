@@ -23,7 +23,7 @@ except ImportError as missing:
 DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 # Commands that print no document, only errors.
 NO_DOCUMENT = {"completion": "a script", "vm run": "the console of a guest", "vf set": "the live host only",
-               "vf destroy": "only notes", "vf eswitch": "the live host only"}
+               "vf destroy": "only notes", "udev watch": "a service", "udev rules": "rules", "udev wait": "only notes", "vf eswitch": "the live host only"}
 
 
 def write(path: pathlib.Path, text: str):
@@ -136,6 +136,7 @@ def main() -> int:
         check("reset-list.json", "device", "reset", "eth2/vf0", *root)
         check("error.json", "device", "reset", "eth2", *root)
         check("repair-list.json", "reconcile", *root)
+        check("step-list.json", "udev", "install", *root)
         check("doctor-report.json", "doctor", *root)
         check("doctor-report.json", "doctor", "eth2/vf0", *root)
         check("topology.json", "topology", *root)
@@ -145,6 +146,19 @@ def main() -> int:
         check("config-report.json", "config", "validate", *root)
         write(host_file, "apiVersion: pcivm/v1\nkind: HostConfig\ndevices: {lan0: {match: {slt: 3}}}\n")
         check("config-report.json", "config", "validate", *root)
+        check("error.json", "plan", "--root", f"{directory}/etc")
+        write(host_file, "apiVersion: pcivm/v1\nkind: HostConfig\ndevices:\n"
+              "  lan0: {match: {bdf: '0000:01:00.0'}, sriov: {vfs: [{index: 0, bind: none}]}}\n"
+              "  lan9: {match: {bdf: '0000:09:00.0'}, sriov: {numVfs: 1}}\n")
+        check("plan.json", "plan", *root)
+        check("error.json", "plan", "--only", "lan8", *root)
+        check("status-list.json", "status", *root)
+        check("host-config.json", "export", *root)
+        check("plan.json", "apply", "--dry-run", "--only", "lan0", *root)
+        check("apply-result.json", "apply", "--yes", "--only", "lan0", *root)
+        check("plan.json", "rollback", "--dry-run", *root)
+        check("apply-result.json", "rollback", "--yes", *root)
+        check("error.json", "rollback", "--yes", *root)
         failures += undocumented(json.loads(said("json", "", "doctor", *root)))
     check("device-list.json", "device", "list")
     check("group-list.json", "group", "list")

@@ -7,6 +7,7 @@
 #include <array>
 #include <csignal>
 #include <string>
+#include <vector>
 
 #include "tests/support/result_matchers.hpp"
 
@@ -31,9 +32,11 @@ class Supervised : public testing::Test {
     return supervise({.child = std::move(child),
                       .after_fork = [this] { forked = true; },
                       .patience = patience,
-                      .note = [](std::string_view) {}});
+                      .note = [](std::string_view) {},
+                      .heard = [this](std::string_view line) { heard.emplace_back(line); }});
   }
   bool forked{};
+  std::vector<std::string> heard;
 };
 
 TEST_F(Supervised, SaysHowTheGuestEnded) {
@@ -60,6 +63,16 @@ TEST_F(Supervised, NamesTheSignalThatKilledTheVmm) {
 
 TEST_F(Supervised, NoticesAVmmThatEndsWithoutAWord) {
   EXPECT_THAT(run([](Fd) -> Result<vmm::VmEnd> { ::_exit(3); }), FailsWith(Errc::internal, HasSubstr("said nothing")));
+}
+
+TEST_F(Supervised, HearsWhatTheVmmSays) {
+  EXPECT_THAT(run([](Fd control) -> Result<vmm::VmEnd> {
+                TRY(write_all(control.ref(), "wanted 0000:01:10.0\nwan"));
+                TRY(write_all(control.ref(), "ted 0000:01:10.2\n"));
+                return vmm::VmEnd::killed;
+              }),
+              IsOkAnd(vmm::VmEnd::killed));
+  EXPECT_THAT(heard, testing::ElementsAre("wanted 0000:01:10.0", "wanted 0000:01:10.2"));
 }
 
 TEST_F(Supervised, TurnsTheFirstSignalIntoThePowerButton) {

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -20,6 +21,12 @@
 #include "tests/support/temp_root.hpp"
 
 namespace pcivm::test {
+
+/// What the kernel answers to writes about functions and VFs (docs/faults.md, E10 and F3). Without EAGAIN, after which
+/// sriov_numvfs is tried again.
+inline constexpr int kKernelErrors[]{EPERM,  ENOENT,    EIO,        EACCES, EBUSY,  ENODEV,     EINVAL,
+                                     ENOTTY, ENOSPC,    ERANGE,     ENOMEM, EPROTO, EOPNOTSUPP, EOVERFLOW,
+                                     ENXIO,  ETIMEDOUT, EPROTONOSUPPORT};
 
 /// What happens to the n-th write, counted from 1.
 struct Fault {
@@ -111,6 +118,11 @@ class FakeKernel final {
   }
   /// Plays what this kernel does not know: its answer to a write, after changing the tree.
   void handle_others(WriteHook others) { others_ = std::move(others); }
+  /// vfio-pci's parameter enable_sriov.
+  void enable_sriov(bool on) {
+    vfio_makes_vfs_ = on;
+    tree_.file("/sys/module/vfio_pci/parameters/enable_sriov", on ? "Y\n" : "N\n");
+  }
   /// The PF driver makes only so many VFs and reports success.
   void limit_vfs(unsigned count) { vf_limit_ = count; }
   /// VFs that are made from now on have no virtfn links until link_vfs(), as where no_vf_scan is set (s390).
@@ -118,6 +130,8 @@ class FakeKernel final {
   void link_vfs(const std::string& pf) {
     for (unsigned index = 0; index < at(pf).num_vfs; ++index) link_vf(pf, index);
   }
+  /// The next write to an unbind file finds that the function was removed meanwhile, or only unbound.
+  void race_unbind(bool removed) { race_ = removed ? Race::remove : Race::unbind; }
   /// Surprise removal.
   void unplug(const std::string& bdf) {
     tree_.remove(device_directory(bdf));
@@ -231,6 +245,12 @@ class FakeKernel final {
   }
 
   int driver_unbind(const std::string& driver, const std::string& bdf) {
+    const auto race = std::exchange(race_, Race::none);
+    if (race == Race::remove) unplug(bdf);
+    if (race == Race::unbind) {
+      at(bdf).driver.clear();
+      show(bdf);
+    }
     if (!functions_.contains(bdf) || at(bdf).driver != driver) return ENODEV;
     if (at(bdf).open) return kWriteBlocks;
     if (at(bdf).num_vfs > 0) destroy_vfs(bdf);
@@ -273,7 +293,7 @@ class FakeKernel final {
     const auto wanted = static_cast<unsigned>(std::stoul(value));
     if (wanted > pf.total_vfs) return ERANGE;
     if (wanted == pf.num_vfs) return 0;
-    if (pf.driver.empty() || pf.driver == "vfio-pci") return ENOENT;
+    if (pf.driver.empty() || (pf.driver == "vfio-pci" && !vfio_makes_vfs_)) return ENOENT;
     if (wanted != 0 && pf.num_vfs != 0) return EBUSY;
     if (wanted == 0) return destroy_vfs(bdf);
     create_vfs(bdf, std::min(wanted, vf_limit_));
@@ -289,6 +309,8 @@ class FakeKernel final {
       const auto name = vf_name(bdf, index);
       add(name, {.native = at(bdf).vf_native, .driver = {}, .physfn = bdf}, 10 + static_cast<int>(index), "0x10ca");
       if (!late_links_) link_vf(bdf, index);
+      // vfio_pci_bus_notifier()
+      if (at(bdf).driver == "vfio-pci") (void)set_override(name, "vfio-pci");
       (void)drivers_probe(name);
     }
     at(bdf).num_vfs = count;
@@ -356,6 +378,8 @@ class FakeKernel final {
   int count_{};
   int lifetimes_{};
   bool late_links_{};
+  bool vfio_makes_vfs_{};
+  enum class Race { none, unbind, remove } race_{Race::none};
 };
 
 }  // namespace pcivm::test

@@ -22,15 +22,23 @@ class FakeVfPort final : public sriov::VfPort {
     forget_former_lives();
     return vfs;
   }
-  Result<void> set(int /*interface*/, unsigned vf, const sriov::VfChange& change) override {
+  Result<std::vector<sriov::Refusal>> set(int /*interface*/, std::span<const sriov::VfSetting> settings) override {
+    std::vector<sriov::Refusal> refusals;
     forget_former_lives();
-    ++count;
-    on_set(vf);
-    sent.push_back(sriov::to_string(change));
-    if (count == fail_at) return fail_errno(error, "set " + sriov::to_string(change));
-    if (count == kill_at) throw 0;
-    if (count != lie_at) apply(vfs.at(vf), change);
-    return {};
+    ++calls;
+    for (std::size_t index = 0; index < settings.size(); ++index) {
+      const auto& [vf, change] = settings[index];
+      ++count;
+      on_set(vf);
+      sent.push_back(sriov::to_string(change));
+      if (count == kill_at) throw 0;
+      const bool refuses = count == fail_at;
+      if (refuses) {
+        refusals.push_back({.index = index, .error = Error::from_errno(error, "set " + sriov::to_string(change))});
+      }
+      if (!refuses && count != lie_at) apply(vfs.at(vf), change);
+    }
+    return refusals;
   }
 
   Result<std::vector<sriov::DevlinkMessage>> devlink(const sriov::DevlinkMessage& request) override {
@@ -41,7 +49,8 @@ class FakeVfPort final : public sriov::VfPort {
   std::function<Result<std::vector<sriov::DevlinkMessage>>(const sriov::DevlinkMessage&)> devlink_port{};
   std::vector<sriov::VfAttributes> vfs;
   std::vector<std::string> sent{};
-  int count{};
+  int count{};  ///< of changes
+  int calls{};  ///< in which they came
   int fail_at{};
   int lie_at{};
   int kill_at{};

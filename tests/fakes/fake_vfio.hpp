@@ -70,6 +70,8 @@ class FakeVfio final : public IoctlPort {
   bool fixed_count{false};
   std::map<unsigned long, int> fail;  ///< request -> errno
   std::optional<std::string> device_name;
+  /// Of the PF on vfio-pci whose VF this is: the kernel wants it in the name. Empty: it wants none.
+  std::string vf_token;
 
   /// Sets a register of the "hardware".
   void config(std::uint64_t offset, unsigned width, std::uint32_t value) const {
@@ -88,6 +90,12 @@ class FakeVfio final : public IoctlPort {
     config_store(bytes, 0, 4, value);
     (void)pwrite_exact(memory_.ref(), region * kStride + offset, bytes);
   }
+
+  /// Configuration space reads all-ones, as that of a device that died or was pulled; later also EIO.
+  void die() const {
+    for (std::uint64_t offset = 0; offset < 4096; offset += 4) config(offset, 4, 0xffffffff);
+  }
+  void vanish() const { (void)::ftruncate(memory_.ref().number(), 0); }
 
   /// Log since the last call.
   [[nodiscard]] std::vector<std::string> take_log() {
@@ -135,7 +143,13 @@ class FakeVfio final : public IoctlPort {
     return 0;
   }
   int get_device(void* argument) {
-    device_name = static_cast<const char*>(argument);
+    const std::string asked = static_cast<const char*>(argument);
+    const auto space = asked.find(' ');
+    device_name = asked.substr(0, space);
+    const auto token = space == std::string::npos ? std::string{} : asked.substr(space);
+    // vfio_pci_core_match() and vfio_pci_validate_vf_token()
+    if (!token.empty() && vf_token.empty()) return -EINVAL;
+    if (!vf_token.empty() && token != " vf_token=" + vf_token) return -EACCES;
     note("get device " + *device_name);
     return ::dup(memory_.ref().number());
   }

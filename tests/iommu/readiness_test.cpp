@@ -268,6 +268,26 @@ const Fault kFaults[] = {
        ASSERT_EQ(::utime(host.temp.path("/boot/initrd.img-6.12.48-amd64").c_str(), &old), 0);
        host.temp.file("/etc/modprobe.d/x.conf", "\n");
      }},
+    {"NoEarlyRules", "early-rules", Level::warning, "has no early rules of pcivm, /etc has some",
+     "update-initramfs -u -k 6.12.48-amd64",
+     [](HealthyHost& host) {
+       host.temp.file("/boot/initrd.img-6.12.48-amd64", "");
+       host.temp.file("/etc/udev/rules.d/04-pcivm-early.rules", "rule\n");
+     }},
+    {"OtherEarlyRules", "early-rules", Level::warning, "has other early rules", "update-initramfs -u",
+     [](HealthyHost& host) {
+       host.temp.file("/boot/initrd.img-6.12.48-amd64", "");
+       host.temp.file("/etc/udev/rules.d/04-pcivm-early.rules", "rule\n");
+       host.temp.file("/var/lib/pcivm/initramfs/6.12.48-amd64.rules", "another\n");
+     }},
+    {"OldEarlyRules", "early-rules", Level::warning, "has old early rules of pcivm, /etc has none",
+     "update-initramfs -u",
+     [](HealthyHost& host) {
+       host.temp.file("/boot/initrd.img-6.12.48-amd64", "");
+       host.temp.file("/var/lib/pcivm/initramfs/6.12.48-amd64.rules", "another\n");
+     }},
+    {"EarlyRulesWithoutInitramfs", "early-rules", Level::note, "there is no /boot/initrd.img", "vfio_pci",
+     [](HealthyHost& host) { host.temp.file("/etc/udev/rules.d/04-pcivm-early.rules", "rule\n"); }},
     {"Unfinished", "unfinished-changes", Level::warning, "0000:01:10.0", "pcivm reconcile",
      [](HealthyHost& host) { host.temp.file("/run/pcivm/journal/0000:01:10.0", "step=bind\n"); }},
     {"Vanished", "vanished-functions", Level::warning, "0000:01:10.6, which is gone", "pcivm reconcile",
@@ -314,6 +334,23 @@ TEST(ReadinessTest, EveryCheckHasAFaultThatItFinds) {
   std::set<std::string_view> tested{"vfio-backend"};
   for (const auto& fault : kFaults) tested.insert(fault.id);
   for (const auto id : host_check_ids()) EXPECT_TRUE(tested.contains(id)) << id;
+}
+
+TEST(ReadinessTest, AnInitramfsWithTheEarlyRulesOfToday) {
+  HealthyHost host;
+  host.temp.file("/etc/udev/rules.d/04-pcivm-early.rules", "rule\n");
+  host.temp.file("/var/lib/pcivm/initramfs/6.12.48-amd64.rules", "rule\n");
+  host.temp.file("/boot/initrd.img-6.12.48-amd64", "");
+  EXPECT_THAT(of(check_host(host.temp.root()), "early-rules"), Contains(testing::Field(&Finding::level, Level::ok)));
+}
+
+TEST(ReadinessTest, NewNamesOfInterfacesMakeNoInitramfsStale) {
+  HealthyHost host;
+  host.temp.file("/boot/initrd.img-6.12.48-amd64", "");
+  const utimbuf old{.actime = 1, .modtime = 1};
+  ASSERT_EQ(::utime(host.temp.path("/boot/initrd.img-6.12.48-amd64").c_str(), &old), 0);
+  host.temp.file("/etc/udev/rules.d/61-pcivm-host.rules", "rule\n");
+  EXPECT_THAT(of(check_host(host.temp.root()), "initramfs"), Contains(testing::Field(&Finding::level, Level::ok)));
 }
 
 TEST(ReadinessTest, WhateverIsWrongIsExplained) {

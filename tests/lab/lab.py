@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from labkit import bench, cache, case, host, image, packages, runner, topology, tree
+from labkit import bench, cache, case, host, image, packages, runner, suite, topology, tree
 
 LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,8 +47,9 @@ def run_test(arguments) -> int:
             plan[name] = chosen
     if not plan:
         raise cache.LabError(f"nothing to run: no such case has '{arguments.only}' in its name; `lab.py list` shows all")
-    if not given.pcivm and any("pcivm" in each.needs for cases in plan.values() for each in cases):
-        raise cache.LabError(f"{ROOT / 'build/pcivm'} is absent: build it, or name a binary with --pcivm")
+    for name, cases in plan.items():
+        if topology.load(name).system == "initramfs" and not given.pcivm and any("pcivm" in each.needs for each in cases):
+            raise cache.LabError(f"{ROOT / 'build/pcivm'} is absent: build it, or name a binary with --pcivm")
     prepare(arguments)
     tally = runner.run(plan, given, arguments.jobs, arguments.patience)
     print(f"{tally.passed} passed, {tally.failed} failed")
@@ -61,7 +62,8 @@ def content(arguments) -> host.Content:
         if arguments.pcivm:
             raise cache.LabError(f"{pcivm} is no file, wanted the pcivm binary")
         pcivm = None
-    return host.Content(pcivm=pcivm, extra=[Path(path) for path in arguments.add], peer=arguments.peer)
+    package = sorted((ROOT / "build/package" / suite.running()).glob("pcivm_*.deb"))
+    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=[Path(path) for path in arguments.add], peer=arguments.peer)
 
 
 def execute(host_name: str, script: Path, arguments) -> int:

@@ -195,13 +195,12 @@ class EswitchedPf : public test::VfRig {
     return all;
   }
   Result<Created> make_switchdev(unsigned count) {
-    return sriov::create(host_, lock(),
-                         {.physical = bdf(kPf),
-                          .count = count,
-                          .bind = "vfio-pci",
-                          .wishes = std::vector<VfWish>(count, {.mac = MacAddress{{2, 0, 0, 0, 0, 5}}}),
-                          .port = &port_,
-                          .eswitch = {.mode = EswitchMode::switchdev}});
+    return sriov::create(
+        host_, lock(),
+        {.physical = bdf(kPf),
+         .targets = targets_for(count, "vfio-pci", std::vector<VfWish>(count, {.mac = MacAddress{{2, 0, 0, 0, 0, 5}}})),
+         .port = &port_,
+         .eswitch = {.mode = EswitchMode::switchdev}});
   }
   void drive_by(const std::string& driver) {
     kernel_.add_driver(driver);

@@ -142,8 +142,7 @@ class GpuTree {
   Result<Created> create(Settings settings) {
     return sriov::create(host_, lock(),
                          {.physical = Bdf::parse(kPf).value(),
-                          .count = 2,
-                          .bind = gpu_.bind,
+                          .targets = targets_for(2, gpu_.bind),
                           .settings = std::move(settings),
                           .adapters = kinds_});
   }

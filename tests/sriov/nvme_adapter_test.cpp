@@ -37,8 +37,10 @@ class Nvme : public testing::Test {
   static Bdf bdf(const std::string& text) { return Bdf::parse(text).value(); }
   vfio::HostLock lock() { return vfio::HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value(); }
   CreateRequest request(unsigned count, Settings settings = {}) {
-    return {
-        .physical = bdf(kPf), .count = count, .bind = "vfio-pci", .settings = std::move(settings), .adapters = kinds_};
+    return {.physical = bdf(kPf),
+            .targets = targets_for(count, "vfio-pci"),
+            .settings = std::move(settings),
+            .adapters = kinds_};
   }
   Result<Created> create(unsigned count, Settings settings = {}) {
     return sriov::create(host_, lock(), request(count, std::move(settings)));

@@ -90,8 +90,7 @@ class Adapted : public testing::Test {
   Result<Created> create(unsigned count, Settings settings = {{"quota", "5"}}) {
     return sriov::create(host_, lock(),
                          {.physical = bdf(kPf),
-                          .count = count,
-                          .bind = "vfio-pci",
+                          .targets = targets_for(count, "vfio-pci"),
                           .settings = std::move(settings),
                           .adapters = kinds_});
   }
@@ -188,8 +187,9 @@ TEST_F(Adapted, APfWithoutAdapterTakesNoSettings) {
 }
 
 TEST_F(Adapted, PreviewSaysWhatThePfIsSetTo) {
-  const auto lines =
-      preview(host_, CreateRequest{.physical = bdf(kPf), .count = 2, .settings = {{"quota", "5"}}, .adapters = kinds_});
+  const auto lines = preview(
+      host_,
+      CreateRequest{.physical = bdf(kPf), .targets = targets_for(2), .settings = {{"quota", "5"}}, .adapters = kinds_});
   ASSERT_THAT(lines, IsOk());
   EXPECT_EQ(lines->front(), "set share to '98'");
   EXPECT_EQ(lines->at(3), "set up each of 2 VFs: quota=5");

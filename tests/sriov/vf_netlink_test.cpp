@@ -270,8 +270,13 @@ TEST(VfNetlink, AsksForVfsWithoutTheirStatistics) {
 // Offsets: 16 header, 16 ifinfomsg, 4 list, 4 info, 4 attribute.
 constexpr std::size_t kFirst{16 + 16 + 4 + 4};
 
+Result<std::vector<std::byte>> encode_one(unsigned vf, const VfChange& change) {
+  const VfSetting setting{.vf = vf, .change = change};
+  return encode_set(3, std::span{&setting, 1}, 9);
+}
+
 TEST(VfNetlink, SendsTheVlanProtocolInNetworkOrder) {
-  const auto request = encode_set(3, 5, Vlan{.id = 7, .qos = 1, .protocol = VlanProtocol::dot1ad}, 9).value();
+  const auto request = encode_one(5, Vlan{.id = 7, .qos = 1, .protocol = VlanProtocol::dot1ad}).value();
   EXPECT_EQ(at<std::uint16_t>(request, kFirst + 2) & NLA_TYPE_MASK, IFLA_VF_VLAN_LIST);
   const auto info = at<ifla_vf_vlan_info>(request, kFirst + 4 + 4);
   EXPECT_EQ(info.vf, 5U);
@@ -280,7 +285,7 @@ TEST(VfNetlink, SendsTheVlanProtocolInNetworkOrder) {
 }
 
 TEST(VfNetlink, SendsAnOrdinaryVlanByTheOlderAttribute) {
-  const auto request = encode_set(3, 5, Vlan{.id = 7, .qos = 1}, 9).value();
+  const auto request = encode_one(5, Vlan{.id = 7, .qos = 1}).value();
   EXPECT_EQ(at<std::uint16_t>(request, kFirst + 2), IFLA_VF_VLAN);
   EXPECT_EQ(at<ifla_vf_vlan>(request, kFirst + 4).vlan, 7U);
   EXPECT_EQ(request.size(), kFirst + 4 + sizeof(ifla_vf_vlan));
@@ -297,14 +302,50 @@ TEST(VfNetlink, SendsEachOtherChangeAsOneAttribute) {
                                             {PortGuid{{5}}, IFLA_VF_IB_PORT_GUID},
                                             {Trust{true}, IFLA_VF_TRUST}};
   for (const auto& [change, type] : cases) {
-    const auto request = encode_set(3, 5, change, 9).value();
+    const auto request = encode_one(5, change).value();
     EXPECT_EQ(at<std::uint16_t>(request, kFirst + 2), type);
     EXPECT_EQ(at<std::uint16_t>(request, kFirst) + kFirst, request.size());
     EXPECT_EQ(at<std::uint32_t>(request, kFirst + 4), 5U);
   }
-  EXPECT_EQ(at<std::uint8_t>(encode_set(3, 5, mac, 9).value(), kFirst + 8), 0x02);
-  EXPECT_EQ(at<std::uint64_t>(encode_set(3, 5, PortGuid{{0x11}}, 9).value(), kFirst + 12), 0x11U);
-  EXPECT_THAT(encode_set(3, 5, MsixCount{4}, 9), FailsWith(Errc::internal));
+  EXPECT_EQ(at<std::uint8_t>(encode_one(5, mac).value(), kFirst + 8), 0x02);
+  EXPECT_EQ(at<std::uint64_t>(encode_one(5, PortGuid{{0x11}}).value(), kFirst + 12), 0x11U);
+  EXPECT_THAT(encode_one(5, MsixCount{4}), FailsWith(Errc::internal));
+}
+
+// One message each, and success is told once.
+TEST(VfNetlink, SendsManyChangesAtOnce) {
+  const std::vector<VfSetting> settings{{0, MacAddress{{2, 0, 0, 0, 0, 1}}}, {1, Vlan{.id = 7}}, {1, Trust{true}}};
+  const auto request = encode_set(3, settings, 0xffffffff).value();
+  std::size_t start{};
+  for (std::uint32_t index = 0; index < 3; ++index) {
+    ASSERT_LT(start + kFirst, request.size());
+    EXPECT_EQ(start % 4, 0U);
+    EXPECT_EQ(at<std::uint16_t>(request, start + 6), NLM_F_REQUEST | (index == 2 ? NLM_F_ACK : 0));
+    EXPECT_EQ(at<std::uint32_t>(request, start + 8), 0xffffffff + index);
+    EXPECT_EQ(at<std::uint32_t>(request, start + kFirst + 4), settings[index].vf);
+    start += at<std::uint32_t>(request, start);
+  }
+  EXPECT_EQ(start, request.size());
+}
+
+TEST(VfNetlink, TellsWhichOfManyWasRefused) {
+  const auto answer = [](std::uint32_t sequence, int error) {
+    nlmsgerr content{};
+    content.error = -error;
+    return Bytes{}.value(content).message(NLMSG_ERROR, NLM_F_CAPPED, sequence);
+  };
+  auto datagram = answer(0, EINVAL);  // the sequence went on from 0xffffffff
+  for (const auto byte : answer(1, 0)) datagram.push_back(byte);
+  for (const auto byte : answer(7, EBUSY)) datagram.push_back(byte);  // of somebody else's request
+  const auto answers = decode_answers(datagram, 0xffffffff, 3);
+  ASSERT_THAT(answers, IsOk());
+  ASSERT_EQ(answers->size(), 2U);
+  EXPECT_EQ(answers->at(0).index, 1U);
+  EXPECT_EQ(answers->at(0).error, EINVAL);
+  EXPECT_EQ(answers->at(1).index, 2U);
+  EXPECT_EQ(answers->at(1).error, 0);
+  datagram.pop_back();
+  EXPECT_THAT(decode_answers(datagram, 0xffffffff, 3), FailsWith(Errc::invalid));
 }
 
 TEST(VfAttributes, AreTheSameAfterTheJournal) {

@@ -31,14 +31,13 @@ class VfMake : public test::VfRig {
   VfMake() { kernel_.tree().file(test::FakeKernel::device_directory(kPf) + "/net/eth1/ifindex", "3\n"); }
 
   CreateRequest request(unsigned count) {
-    CreateRequest wanted{.physical = bdf(kPf), .count = count, .bind = "vfio-pci", .port = &port_};
-    for (unsigned index = 0; index < count; ++index) wanted.wishes.push_back({.mac = mac(index), .vlan = 100});
+    CreateRequest wanted{.physical = bdf(kPf), .targets = targets_for(count, "vfio-pci"), .port = &port_};
+    for (unsigned index = 0; index < count; ++index) wanted.targets[index].wish = {.mac = mac(index), .vlan = 100};
     return wanted;
   }
   Result<Created> make(const CreateRequest& wanted) { return sriov::create(host_, lock(), wanted); }
-  Result<Created> change(unsigned count, std::string bind = {}) {
-    return make(
-        {.physical = bdf(kPf), .count = count, .bind = std::move(bind), .allow_recreate = true, .port = &port_});
+  Result<Created> change(unsigned count, std::string_view bind = kBindNone) {
+    return make({.physical = bdf(kPf), .targets = targets_for(count, bind), .allow_recreate = true, .port = &port_});
   }
 
   /// All that a change of the number may not lose.
@@ -73,7 +72,7 @@ TEST_F(VfMake, SetsOnlyWhatDiffersWhenTheVfsAreThere) {
   EXPECT_FALSE(again->changed);
   EXPECT_EQ(port_.count, sent);
   auto other = request(2);
-  other.wishes[1].mac = mac(9);
+  other.targets[1].wish.mac = mac(9);
   EXPECT_TRUE(make(other)->changed);
   EXPECT_EQ(port_.count, sent + 1);
 }
@@ -81,11 +80,11 @@ TEST_F(VfMake, SetsOnlyWhatDiffersWhenTheVfsAreThere) {
 TEST_F(VfMake, RefusesAttributesThatCannotBeBeforeItMakesVfs) {
   kernel_.inject({});
   auto wanted = request(1);
-  wanted.wishes[0].vlan = 4095;
+  wanted.targets[0].wish.vlan = 4095;
   EXPECT_THAT(make(wanted), FailsWith(Errc::invalid, HasSubstr("VLAN 4095")));
-  wanted.wishes[0] = {.qos = 3};
+  wanted.targets[0].wish = {.qos = 3};
   EXPECT_THAT(make(wanted), FailsWith(Errc::invalid, HasSubstr("needs a VLAN")));
-  wanted.wishes[0] = {.msix_count = 8};
+  wanted.targets[0].wish = {.msix_count = 8};
   EXPECT_THAT(make(wanted), FailsWith(Errc::kernel, HasSubstr("does not share out interrupt vectors")));
   // F12: the PF's interface is in another network namespace, or its driver made none.
   kernel_.tree().remove(test::FakeKernel::device_directory(kPf) + "/net");
@@ -181,8 +180,8 @@ TEST_F(VfMake, APfThatVanishesIsForgotten) {
 TEST_F(VfMake, SharesOutInterruptVectorsBeforeAnyDriver) {
   kernel_.at(kPf).total_msix = 32;
   kernel_.tree().file(test::FakeKernel::device_directory(kPf) + "/sriov_vf_total_msix", "32\n");
-  CreateRequest wanted{.physical = bdf(kPf), .count = 2, .bind = "vfio-pci", .port = &port_};
-  wanted.wishes.assign(2, {.msix_count = 8});
+  CreateRequest wanted{.physical = bdf(kPf), .targets = targets_for(2, "vfio-pci"), .port = &port_};
+  for (auto& target : wanted.targets) target.wish = {.msix_count = 8};
   ASSERT_THAT(make(wanted), IsOk());
   EXPECT_EQ(msix_count(kernel_.root(), bdf(vf(1))), 8U);
   const auto vfs = list(host_, bdf(kPf), nullptr);
@@ -278,8 +277,8 @@ TEST_F(VfRecreate, RefusesWhileAnyIsUsedAndNamesAllHolders) {
 }
 
 TEST_F(VfRecreate, SaysEveryStepAndWhatIsLost) {
-  const auto lines =
-      preview(host_, CreateRequest{.physical = bdf(kPf), .count = 2, .allow_recreate = true, .port = &port_});
+  const auto lines = preview(
+      host_, CreateRequest{.physical = bdf(kPf), .targets = targets_for(2), .allow_recreate = true, .port = &port_});
   ASSERT_THAT(lines, IsOk());
   EXPECT_THAT(*lines, Contains(HasSubstr("write '0' to '/sys/bus/pci/devices/0000:01:00.0/sriov_numvfs'")));
   EXPECT_THAT(*lines, Contains(HasSubstr("write '2' to")));
@@ -296,7 +295,7 @@ TEST_F(VfRecreate, FewerThanAskedBringTheFormerBack) {
 }
 
 class VfRecreateFaults : public VfRecreate, public testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(AnyErrno, VfRecreateFaults, testing::Values(EBUSY, EIO, EINVAL, ENOENT, ENOMEM, ENOSPC),
+INSTANTIATE_TEST_SUITE_P(AnyErrno, VfRecreateFaults, testing::ValuesIn(test::kKernelErrors),
                          [](const auto& test) { return errno_name(test.param); });
 
 TEST_P(VfRecreateFaults, AnyWriteThatFailsBringsTheFormerBack) {

@@ -32,7 +32,7 @@ class VfRig : public testing::Test {
   static std::string vf(unsigned index) { return FakeKernel::vf_name(kPf, index); }
   vfio::HostLock lock() { return vfio::HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value(); }
   Result<sriov::Created> create(unsigned count, const std::string& bind = "vfio-pci") {
-    return sriov::create(host_, lock(), {.physical = bdf(kPf), .count = count, .bind = bind});
+    return sriov::create(host_, lock(), {.physical = bdf(kPf), .targets = sriov::targets_for(count, bind)});
   }
   Result<bool> destroy() { return sriov::destroy(host_, lock(), {.physical = bdf(kPf)}); }
   Result<std::vector<vfio::Repair>> recover() { return sriov::recover(host_, lock(), &port_); }

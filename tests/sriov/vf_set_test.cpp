@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/sriov/vf_rig.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::sriov {
 namespace {
@@ -46,7 +47,8 @@ TEST_F(VfSet, CreatesVfsForTheHost) {
 }
 
 TEST_F(VfSet, LeavesAutoprobeOffWhenAsked) {
-  ASSERT_THAT(sriov::create(host_, lock(), {.physical = bdf(kPf), .count = 1, .keep_autoprobe_off = true}), IsOk());
+  ASSERT_THAT(sriov::create(host_, lock(), {.physical = bdf(kPf), .targets = targets_for(1), .autoprobe_after = false}),
+              IsOk());
   EXPECT_FALSE(kernel_.at(kPf).autoprobe);
 }
 
@@ -66,6 +68,25 @@ TEST_F(VfSet, SameNumberWithADriverBindsThoseThatHaveAnother) {
   ASSERT_THAT(again, IsOk());
   EXPECT_TRUE(again->changed);
   expect_all_bound(2);
+}
+
+// ---- a PF that is given away itself ----
+
+TEST_F(VfSet, VfsOfAPfOnVfioPciGoToVfioPciAndHaveAToken) {
+  kernel_.add_pf(kPf, 7, "vfio-pci");
+  kernel_.enable_sriov(true);
+  std::string notes;
+  host_.note = [&](std::string_view note) { notes += note; };
+  ASSERT_THAT(create(2, ""), IsOk());
+  expect_all_bound(2);
+  EXPECT_TRUE(vfio::has_vf_token(kernel_.root(), bdf(kPf)));
+  EXPECT_THAT(notes, HasSubstr("nobody has 0000:01:00.0 open"));
+  EXPECT_THAT(notes, testing::Not(HasSubstr(vfio::load_vf_token(kernel_.root(), bdf(kPf)).value())));
+  EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(kPf)}),
+              FailsWith(Errc::busy, HasSubstr("has 2 virtual functions")))
+      << "vfio-pci would remove them";
+  EXPECT_THAT(destroy(), IsOkAnd(true));
+  expect_untouched();
 }
 
 // ---- refusals: nothing is written ----
@@ -95,21 +116,42 @@ TEST_F(VfRefusal, PfWithoutDriver) {
 }
 TEST_F(VfRefusal, PfThatIsGivenAway) {
   kernel_.add_pf(kPf, 7, "vfio-pci");
-  expect_refused(create(2), Errc::kernel, "is given away itself");
+  expect_refused(create(2), Errc::kernel, "its parameter enable_sriov, and that is off");
+  kernel_.enable_sriov(false);
+  EXPECT_THAT(create(2).error().hint(), HasSubstr("echo 1 >/sys/module/vfio_pci/parameters/enable_sriov"));
+  kernel_.add_pf(kPf, 7, "mlx5_vfio_pci");
+  expect_refused(create(2), Errc::kernel, "which makes no VFs");
+}
+TEST_F(VfRefusal, HostDriversAndAttributesForVfsOfAPfThatIsGivenAway) {
+  kernel_.add_pf(kPf, 7, "vfio-pci");
+  kernel_.enable_sriov(true);
+  expect_refused(create(2, "host"), Errc::refused, "could attack the host");
+  expect_refused(create(2, "igbvf"), Errc::refused, "could attack the host");
+  const sriov::CreateRequest request{.physical = bdf(kPf),
+                                     .targets = sriov::targets_for(2, "vfio-pci", {{}, {.trust = true}})};
+  expect_refused(sriov::create(host_, lock(), request), Errc::refused, "the attributes of its VFs");
+}
+TEST_F(VfRefusal, RemovalThatVfioPciWouldNotDo) {
+  kernel_.add_pf(kPf, 7, "vfio-pci");
+  kernel_.enable_sriov(true);
+  ASSERT_THAT(create(2), IsOk());
+  kernel_.enable_sriov(false);
+  kernel_.inject({});
+  expect_refused(destroy(), Errc::kernel, "enable_sriov");
 }
 TEST_F(VfRefusal, AbsentFunction) {
-  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:99:00.0"), .count = 1}), Errc::not_found,
-                 "no PCI function");
+  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:99:00.0"), .targets = targets_for(1)}),
+                 Errc::not_found, "no PCI function");
 }
 TEST_F(VfRefusal, FunctionWithoutSriov) {
   kernel_.add("0000:02:00.0", {.native = "e1000e", .driver = "e1000e"}, 3);
-  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:02:00.0"), .count = 1}), Errc::invalid,
-                 "has no SR-IOV");
+  expect_refused(sriov::create(host_, lock(), {.physical = bdf("0000:02:00.0"), .targets = targets_for(1)}),
+                 Errc::invalid, "has no SR-IOV");
 }
 TEST_F(VfRefusal, VfInsteadOfAPf) {
   ASSERT_THAT(create(1), IsOk());
   kernel_.inject({});
-  expect_refused(sriov::create(host_, lock(), {.physical = bdf(vf(0)), .count = 1}), Errc::invalid,
+  expect_refused(sriov::create(host_, lock(), {.physical = bdf(vf(0)), .targets = targets_for(1)}), Errc::invalid,
                  "is itself a virtual function");
 }
 TEST_F(VfRefusal, NoIommu) {
@@ -168,7 +210,7 @@ TEST_F(VfSet, AVfThatCannotBeBoundTakesAllBack) {
 // ---- every write fails once, in every way ----
 
 class FaultyVfSet : public VfSet, public testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyVfSet, testing::Values(EBUSY, ENODEV, EIO, EINVAL, ENOENT, ENOMEM, ETIMEDOUT),
+INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyVfSet, testing::ValuesIn(test::kKernelErrors),
                          [](const auto& test) { return errno_name(test.param); });
 
 TEST_P(FaultyVfSet, CreationIsUndoneWhicheverWriteFails) {
@@ -325,7 +367,7 @@ TEST_F(VfSet, RemovalTakesEachVfFromItsDriverFirst) {
 
 TEST_F(VfSet, PreviewsWriteNothing) {
   kernel_.inject({});
-  const CreateRequest request{.physical = bdf(kPf), .count = 2, .bind = "vfio-pci"};
+  const CreateRequest request{.physical = bdf(kPf), .targets = targets_for(2, "vfio-pci")};
   EXPECT_EQ(preview(host_, request)->size(), 4U);
   EXPECT_TRUE(preview(host_, DestroyRequest{.physical = bdf(kPf)})->empty());
   EXPECT_EQ(kernel_.count(), 0);

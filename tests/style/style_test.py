@@ -14,7 +14,7 @@ MAY_INCLUDE = {
     "vmm": {"base", "iommu", "vfio"}, "cli": ALL, "tests": ALL | {"tests"},
 }
 FENCED = {  # header prefix -> where it may be included
-    "pci/": ("iommu/",), "libmount": ("iommu/",), "netlink/": ("sriov/", "iommu/kernel_routes.cpp"), "libkmod": ("vfio/",), "libudev": ("udev/",),
+    "pci/": ("iommu/",), "libmount": ("iommu/",), "netlink/": ("sriov/", "iommu/kernel_routes.cpp"), "libkmod": ("vfio/",), "libudev": ("udev/monitor.cpp",),
     "spdlog/": ("base/log.cpp",), "CLI/": ("cli/",), "nlohmann/": ("cli/",), "libsmartcols": ("cli/",),
     "yaml-cpp/": ("cli/config_yaml.cpp", "cli/render_yaml.cpp"),
 }
@@ -44,10 +44,26 @@ def breaches(path: pathlib.Path):
             yield f"uses {call}, allowed only in {', '.join(sorted(RAW_ALLOWED))}"
 
 
+def unknown_tests():
+    """Names in docs/faults.md of unit tests (Suite.Name, Suite.*, .Name of the suite before) and lab cases (a-name)."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*_test.cpp"))
+    tests = set(re.findall(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", source, re.M))
+    cases = {path.stem for path in (ROOT / "tests/lab/cases").glob("*.sh")}
+    suite = ""
+    for name in re.findall(r"`([^`]+)`", (ROOT / "docs/faults.md").read_text(encoding="utf-8")):
+        if named := re.fullmatch(r"(\w*)\.(\w+|\*)", name):
+            suite = named[1] or suite
+            if not any(suite == known and named[2] in (test, "*") for known, test in tests):
+                yield f"docs/faults.md: there is no test {suite}.{named[2]}"
+        elif re.fullmatch(r"[a-z]+(-[a-z]+)+", name) and name not in cases:
+            yield f"docs/faults.md: there is no case {name}"
+
+
 def main() -> int:
     files = [p for folder in sorted(MAY_INCLUDE) for p in sorted((ROOT / folder).rglob("*"))
              if p.suffix in (".cpp", ".hpp", ".py", ".sh")]
     found = [f"{path.relative_to(ROOT)}: {breach}" for path in files for breach in breaches(path)]
+    found += unknown_tests()
     print("\n".join(found) or f"{len(files)} files keep the rules")
     return 1 if found or not files else 0
 

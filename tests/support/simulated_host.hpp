@@ -243,7 +243,7 @@ class SimulatedHost final {
     show_ports(pf);
     for (unsigned index = 0; index < action.targets.size(); ++index) {
       auto& vf = pf.vfs[index];
-      const auto& [wish, driver] = action.targets[index];
+      const auto& [wish, driver, keeps] = action.targets[index];
       for (const auto& each : sriov::changes(vf.attributes, wish)) change(vf, each);
       give(function, vf, driver.driver.value_or(own.vf_native), driver.driver_override);
     }

@@ -141,7 +141,7 @@ TEST_F(GroupBinding, ADeviceThatStopsAnsweringIsPutBack) {
 }
 
 TEST_F(GroupBinding, BindAndReleaseAreUndoneWhicheverWriteFails) {
-  for (const int error : {EBUSY, ENODEV, EINVAL, EAGAIN, EPERM}) {
+  for (const int error : test::kKernelErrors) {
     int failures{};
     const auto fails = [&](auto change, const std::vector<DriverState>& kept, std::size_t records) {
       for (int n = 1;; ++n) {

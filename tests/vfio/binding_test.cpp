@@ -286,10 +286,10 @@ TEST_F(Refusal, GroupWithANativeSiblingIsNamed) {
 
 // ---- every write fails once, in every way ----
 
-constexpr int kErrors[] = {EBUSY, ENODEV, EIO, EINVAL, EAGAIN, ENOENT, EPERM, ETIMEDOUT};
-
 class FaultyBinding : public Binding, public testing::WithParamInterface<int> {};
-INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyBinding, testing::ValuesIn(kErrors),
+INSTANTIATE_TEST_SUITE_P(AnyErrno, FaultyBinding, testing::ValuesIn(test::kKernelErrors),
+                         [](const auto& test) { return errno_name(test.param); });
+INSTANTIATE_TEST_SUITE_P(ProbeIsDeferred, FaultyBinding, testing::Values(EAGAIN),
                          [](const auto& test) { return errno_name(test.param); });
 
 TEST_P(FaultyBinding, BindIsUndoneWhicheverWriteFails) {

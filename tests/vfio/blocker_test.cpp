@@ -70,8 +70,46 @@ TEST_F(Blocked, WhatAnInterfaceLosesIsTold) {
   kernel_.tree().file("/proc/net/if_inet6", "20010db8000000000000000000000007 02 40 00 80     eth2\n");
   EXPECT_EQ(
       netdev_loss(kernel_.root(), vf_).value_or(""),
-      "eth2 goes with what it has: up, mtu 9000, its place in br0, 2001:db8::7; release brings the interface back "
-      "without these");
+      "eth2 goes with what it has: up, mtu 9000, its place in br0, 2001:db8::7; release puts back up, mtu 9000 only");
+}
+
+TEST_F(Blocked, AnInterfaceIsBackWithItsMtuAndUp) {
+  const std::string nic{"0000:02:00.0"};
+  const auto directory = FakeKernel::device_directory(nic) + "/net/eth5";
+  kernel_.add(nic, {.native = "e1000e", .driver = "e1000e"}, 3);
+  const auto interface = [&](const char* flags, const char* mtu) {
+    kernel_.tree().file(directory + "/flags", flags);
+    kernel_.tree().file(directory + "/mtu", mtu);
+  };
+  interface("0x1003\n", "9000\n");
+  kernel_.on_bound([&](const std::string& bdf) {
+    kernel_.tree().remove(FakeKernel::device_directory(nic) + "/net");
+    if (bdf == nic && kernel_.at(nic).driver == "e1000e") interface("0x1002\n", "1500\n");
+  });
+  std::string writes;
+  kernel_.handle_others([&](std::string_view path, std::string_view value) {
+    writes += fmt::format("{}={} ", path.substr(path.rfind('/') + 1), value);
+    return 0;
+  });
+  std::string told;
+  Host host{.root = kernel_.root(),
+            .users_of = [](const SysRoot&, Bdf) -> Result<std::vector<iommu::InUse>> {
+              return std::vector<iommu::InUse>{};
+            },
+            .note = [&](std::string_view text) { told = text; }};
+  const auto function = Bdf::parse(nic).value();
+  const auto lock = HostLock::take(kernel_.root(), std::chrono::milliseconds{0});
+  ASSERT_THAT(bind(host, *lock, {.function = function}), IsOk());
+  EXPECT_EQ(writes, "");
+  ASSERT_THAT(release(host, *lock, {.function = function}), IsOk());
+  EXPECT_EQ(writes, "mtu=9000 flags=0x1003 ");
+  EXPECT_EQ(told, "eth5 is back with what it had: up, mtu 9000");
+
+  interface("0x1003\n", "9000\n");
+  writes.clear();
+  kernel_.fail_probe("vfio-pci", nic, EIO);
+  EXPECT_THAT(bind(host, *lock, {.function = function}), FailsWith(Errc::rolled_back, HasSubstr("put back")));
+  EXPECT_EQ(writes, "mtu=9000 flags=0x1003 ");
 }
 
 TEST_F(Blocked, ALossIsToldBeforeTheFirstWrite) {

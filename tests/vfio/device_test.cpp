@@ -23,8 +23,9 @@ constexpr Bdf kAddress{.domain = 0, .bus = 1, .device = 0x10, .function = 2};
 class DeviceTest : public testing::Test {
  protected:
   Result<std::unique_ptr<Device>> open(UnprovenReset unproven = UnprovenReset::refuse) {
-    return Device::open(fake, group.ref(), kAddress, unproven);
+    return Device::open(fake, group.ref(), kAddress, token, unproven);
   }
+  std::string token;
   FakeVfio fake;
   Fd group = make_eventfd().value();
 };
@@ -60,6 +61,21 @@ TEST_F(DeviceTest, ExplainsWhyThereIsNoDescriptor) {
   EXPECT_THAT(open(), FailsWith(Errc::busy, HasSubstr("0000:01:10.2: VFIO_GROUP_GET_DEVICE_FD")));
   fake.fail[VFIO_GROUP_GET_DEVICE_FD] = ENODEV;
   EXPECT_THAT(open(), FailsWith(Errc::not_found));
+}
+
+TEST_F(DeviceTest, OpensTheVfOfAPfOnVfioWithItsTokenOnly) {
+  fake.vf_token = "7f6a4c1e-3b52-4d8e-9a10-2f0c5d6e7a8b";
+  EXPECT_THAT(open(), FailsWith(Errc::denied));
+  token = "00000000-3b52-4d8e-9a10-2f0c5d6e7a8b";
+  const auto refused = open();
+  ASSERT_THAT(refused, FailsWith(Errc::denied, HasSubstr("0000:01:10.2: VFIO_GROUP_GET_DEVICE_FD")));
+  EXPECT_EQ(refused.error().code(), "vf_token.refused");
+  EXPECT_THAT(refused.error().text() + refused.error().hint(), testing::Not(HasSubstr("3b52"))) << "it is a secret";
+  token = fake.vf_token;
+  EXPECT_THAT(open(), IsOk());
+  EXPECT_EQ(fake.device_name, "0000:01:10.2");
+  fake.vf_token.clear();
+  EXPECT_THAT(open(), FailsWith(Errc::kernel, HasSubstr("EINVAL"))) << "where none applies the kernel refuses one";
 }
 
 TEST_F(DeviceTest, KeepsOutOfTheMsixTableWhenTheKernelWantsIt) {

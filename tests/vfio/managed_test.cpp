@@ -7,6 +7,7 @@
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 namespace {
@@ -76,6 +77,30 @@ TEST_F(Managed, AFunctionInQuarantineIsNotForAVm) {
   }
 }
 
+TEST_F(Managed, APfGetsAVfTokenThatGoesWithItsRelease) {
+  const std::string pf{"0000:01:00.0"};
+  kernel_.add_pf(pf, 7);
+  const auto bindings = acquire(host_, {.functions = {bdf(pf)}});
+  ASSERT_THAT(bindings, IsOk());
+  const auto token = load_vf_token(kernel_.root(), bdf(pf));
+  ASSERT_THAT(token, IsOk());
+  ASSERT_THAT(acquire(host_, {.functions = {bdf(pf)}}), IsOk());
+  EXPECT_EQ(load_vf_token(kernel_.root(), bdf(pf)).value(), *token) << "one PF, one token";
+  ASSERT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(pf), "igb");
+  EXPECT_FALSE(has_vf_token(kernel_.root(), bdf(pf)));
+  ASSERT_THAT(acquire(host_, {.functions = {bdf(kOne)}}), IsOk());
+  EXPECT_FALSE(has_vf_token(kernel_.root(), bdf(kOne))) << "no PF";
+}
+
+TEST_F(Managed, APfAndItsVfAreNotForOneVm) {
+  const std::string pf{"0000:01:00.0"};
+  kernel_.add_pf(pf, 7, "vfio-pci");
+  kernel_.add("0000:01:10.0", {.native = "igbvf", .driver = "vfio-pci", .physfn = pf}, 10, "0x10ca");
+  EXPECT_THAT(acquire(host_, {.functions = {bdf("0000:01:10.0"), bdf(pf)}}),
+              FailsWith(Errc::invalid, HasSubstr("one VM cannot have both")));
+}
+
 TEST_F(Managed, AllOrNoneAreAcquired) {
   kernel_.fail_probe("vfio-pci", kTwo, EIO);
   EXPECT_THAT(acquire(host_, both_), FailsWith(Errc::rolled_back, HasSubstr(kTwo)));
@@ -127,6 +152,36 @@ TEST_F(Managed, ReturningGoesOnAfterOneFailure) {
   kernel_.fail_probe("e1000e", kOne, EIO);
   EXPECT_THAT(give_back(host_, *bindings), FailsWith(Errc::rolled_back, HasSubstr(kOne)));
   EXPECT_EQ(driver(kTwo), "e1000e");
+}
+
+TEST_F(Managed, WhatTheHostTookMeanwhileIsReturnedAllTheSame) {
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.race_unbind(false);
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(driver(kOne), "e1000e");
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+}
+
+TEST_F(Managed, AFunctionThatVanishesInTheMiddleOfItsReturnLeavesNothing) {
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.race_unbind(true);
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
+  EXPECT_TRUE(left_over(kernel_.root())->empty());
+}
+
+TEST_F(Managed, WhatTheOperatorBoundAndThenRemovedIsForgotten) {
+  {
+    const auto lock = HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value();
+    ASSERT_THAT(bind(host_, lock, {.function = bdf(kOne)}), IsOk());
+  }
+  const auto bindings = acquire(host_, {.functions = {bdf(kOne)}});
+  ASSERT_THAT(bindings, IsOk());
+  kernel_.unplug(kOne);
+  EXPECT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_TRUE(all_bound(kernel_.root()).empty());
 }
 
 TEST_F(Managed, AFunctionThatVanishedNeedsNoReturn) {

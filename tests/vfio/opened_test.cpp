@@ -11,6 +11,7 @@
 #include "tests/support/temp_root.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 namespace {
@@ -72,6 +73,16 @@ TEST_F(OpenedTest, OpensContainerAndGroupAndReadsBarsFromSysfs) {
   EXPECT_TRUE(bars[1].io);
   EXPECT_EQ(bars[2].index, 3U);
   EXPECT_TRUE(bars[2].wide);
+}
+
+TEST_F(OpenedTest, HandsTheTokenOfAPfOnVfioToItsVfs) {
+  EXPECT_EQ(open({"0000:01:10.0"})->devices.at(0).vf_token, "") << "its PF has its own driver";
+  pci.bind("0000:01:00.0", "vfio-pci");
+  EXPECT_THAT(open({"0000:01:10.0"}), FailsWith(Errc::not_found, HasSubstr("/run/pcivm/vf-token/0000:01:00.0")));
+  ASSERT_THAT(ensure_vf_token(root.root(), Bdf::parse("0000:01:00.0").value()), IsOk());
+  const auto opened = open({"0000:01:10.0"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_TRUE(is_uuid(opened->devices.at(0).vf_token));
 }
 
 TEST_F(OpenedTest, OpensAGroupOnceForTwoFunctions) {

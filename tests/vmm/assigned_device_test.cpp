@@ -51,6 +51,34 @@ TEST(AssignedDevice, ReadsAllOnesWhenTheOpenerFailed) {
   EXPECT_EQ(rig.fake.slots(), 0U);
 }
 
+TEST(AssignedDevice, GoesOnWhenItsDeviceDies) {
+  AssignedRig rig;
+  rig.ready();
+  rig.decode();
+  ASSERT_GT(rig.fake.slots(), 0U);
+  rig.fake.fail[VFIO_DEVICE_SET_IRQS] = EIO;
+  rig.fake.fail[VFIO_DEVICE_RESET] = EIO;
+  const auto use = [&] {
+    EXPECT_EQ(rig.read(PCI_VENDOR_ID, 4), 0xffffffffU);
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+    rig.set_message(0, 0x4041);
+    rig.mask(0, false);
+    rig.write(FakeVfio::kPm + PCI_PM_CTRL, 2, 3);
+    rig.write(FakeVfio::kPm + PCI_PM_CTRL, 2, 0);
+    rig.write(PCI_BASE_ADDRESS_0, 4, 0xc0000000);
+    rig.write(FakeVfio::kExpress + PCI_EXP_DEVCTL, 2, PCI_EXP_DEVCTL_BCR_FLR);
+  };
+  rig.fake.die();
+  use();
+  rig.fake.vanish();
+  use();
+  EXPECT_EQ(rig.load(AssignedRig::kHigh, 4), 0xffffffffU) << "no BAR decodes any more";
+  EXPECT_THAT(rig.device->reset_for_reboot(), FailsWith(Errc::kernel));
+  rig.device->release();
+  EXPECT_EQ(rig.fake.slots(), 0U);
+  EXPECT_LE(rig.reports.size(), 21U);
+}
+
 TEST(AssignedDevice, RefusesADeviceWhoseBarIsNotTheOneOfSysfs) {
   AssignedRig rig;
   rig.fake.regions[0].size = 32 * kKiB;

@@ -22,6 +22,17 @@ there_and_back() {
     expect_eq "driver of $function after twice" "$(driver_of "$function")" "$former"
 }
 there_and_back "$(bdf e1000e)" e1000e
+
+# Its new interface is up and has the MTU of the old one.
+interface=$(netdev_of "$(bdf e1000e)")
+defer eval 'ip link set "$(netdev_of "$(bdf e1000e)")" down mtu 1500'
+ip link set "$interface" mtu 4000 up
+there_and_back "$(bdf e1000e)" e1000e --force=address
+interface=$(netdev_of "$(bdf e1000e)")
+expect_eq "MTU afterwards" "$(<"/sys/class/net/$interface/mtu")" 4000
+expect_match "state afterwards" "$(ip link show "$interface")" '[<,]UP[,>]'
+ip link set "$interface" down mtu 1500
+
 there_and_back "$(bdf nvme)" nvme
 there_and_back "$(bdf edu)" none --force=no-reset
 

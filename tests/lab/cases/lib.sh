@@ -238,3 +238,23 @@ count_processes() {
     forked=$(sed '0,/sched_process_exec:/d' $tracing/trace | grep -c sched_process_fork:)
     executed=$(sed '0,/sched_process_exec:/d' $tracing/trace | grep -c sched_process_exec:)
 }
+
+# host_facts: all that a configuration may change on the host, one fact per line.
+host_facts() {
+    local device file
+    for device in "$pci"/*; do
+        echo "${device##*/} driver=$(driver_of "${device##*/}")"
+        for file in driver_override sriov_numvfs sriov_drivers_autoprobe reset_method d3cold_allowed power/control; do
+            [[ -e $device/$file ]] && echo "${device##*/} $file=$(<"$device/$file")"
+        done
+    done
+    ip -o link show | sed 's/^[0-9]*: //' | sort # a new interface has a new number
+    find /run/pcivm/journal /run/pcivm/bound /run/pcivm/adapted -type f -exec sh -c 'echo "$1"; cat "$1"' - {} \; \
+        2>/dev/null
+}
+
+# config_file NAME: writes standard input, below the two lines that every configuration starts with, to NAME.
+config_file() {
+    { printf 'apiVersion: pcivm/v1\nkind: HostConfig\n' && cat; } >"$1"
+    chmod 600 "$1"
+}

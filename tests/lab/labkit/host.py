@@ -12,12 +12,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cache, image, tree
+from . import cache, disk, image, tree
 from .kernel import Kernel
 from .topology import Topology
 
 LOGS = image.LAB.parents[1] / "build/lab"
-BOOT_DEADLINE = 120.0
+BOOT_DEADLINE = 180.0
+OFF_DEADLINE = 120.0
 
 # What the kernel of the host says when something is broken, the product's fault or not.
 TROUBLE = re.compile(r"BUG:|WARNING: CPU|Oops:|general protection fault|Kernel panic|blocked for more than|"
@@ -28,6 +29,7 @@ TROUBLE = re.compile(r"BUG:|WARNING: CPU|Oops:|general protection fault|Kernel p
 class Content:
     """What a host is given beside its base image."""
     pcivm: Path | None = None
+    package: Path | None = None  # installed in hosts with a full systemd, which need it
     extra: list[Path] = field(default_factory=list)
     peer: bool = False
     scripts: dict[str, bytes] = field(default_factory=dict)
@@ -74,8 +76,45 @@ class Host:
         self.stop()
 
     def start(self) -> None:
-        """Boots the host and waits for its agent."""
+        """Boots the host and waits for its agent; a host with a disk then has the package installed."""
         self._scratch = Path(tempfile.mkdtemp(prefix="pcivm-lab-"))
+        if not self.has_disk:
+            return self._boot()
+        if not self._content.package:
+            raise cache.LabError(f"'{self._topology.name}' has the package installed, and there is none: run ./dev package")
+        master = disk.get(tree.get(), self._content.package)
+        cache.run(["cp", "--sparse=always", "--reflink=auto", str(master), str(self._scratch / "disk")])
+        self._boot()
+        outcome = self.run("/lab/install", BOOT_DEADLINE)
+        if outcome.code != 0:
+            raise Stuck("the package cannot be installed:\n" + "\n".join(outcome.output[-30:]))
+
+    @property
+    def has_disk(self) -> bool:
+        return self._topology.system == "systemd"
+
+    def reboot(self) -> None:
+        """Shuts the host down in order and starts it again."""
+        self._control.sendall(b"reboot\n")
+        try:
+            self._process.wait(OFF_DEADLINE)
+        except subprocess.TimeoutExpired:
+            raise Stuck("the host does not shut down") from None
+        self._boot()
+
+    def cut_power(self) -> None:
+        """Ends the host between two instructions and starts it again."""
+        self._process.kill()
+        self._process.wait()
+        self._boot()
+
+    def _boot(self) -> None:
+        for channel in (self._control, self._watch):
+            if channel:
+                channel.close()
+        self._buffer = b""
+        for name in ("control", "watch"):
+            (self._scratch / name).unlink(missing_ok=True)
         self._launch()
         self._control = self._connect("control")
         self._watch = self._connect("watch")
@@ -91,9 +130,9 @@ class Host:
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def run(self, script: str, deadline: float, on_line=lambda line: None) -> Outcome:
-        """Runs a script that is in the host; each line of output is also given to `on_line` at once."""
-        return self._request(f"run {script}", deadline, on_line)
+    def run(self, script: str, deadline: float, on_line=lambda line: None, boot: int = 0) -> Outcome:
+        """Runs a script that is in the host, LAB_BOOT in its environment; each line of output is also given to `on_line`."""
+        return self._request(f"run {script} {boot}", deadline, on_line)
 
     def state(self) -> list[str]:
         """What of the host a test may change, as text lines."""
@@ -124,9 +163,14 @@ class Host:
 
     def _launch(self) -> None:
         debian = tree.get()
-        layers = [image.host_base(debian)] + ([image.peer_layer(debian)] if self._content.peer else [])
+        layers = [image.disk_layer(debian) if self.has_disk else image.host_base(debian)]
+        layers += [image.peer_layer(debian)] if self._content.peer else []
         taken = {name for layer in layers for name in (layer / "names").read_text().splitlines()}
-        top = image.overlay(debian, self._content.pcivm, self._content.extra, taken)
+        init, pcivm = ("init-disk", None) if self.has_disk else ("init", self._content.pcivm)
+        top = image.overlay(debian, init, pcivm, self._content.extra, taken)
+        if self.has_disk:
+            top.file("lab/pcivm.deb", self._content.package)
+            top.file("lab/install", image.LAB / "l1/install")
         for path, data in self._content.scripts.items():
             top.text(path, data, 0o755)
         image.concatenate(layers, top, self._scratch / "initrd")
@@ -143,12 +187,14 @@ class Host:
 
     def _arguments(self, debian: Path) -> list[str]:
         control = self._scratch / "control"
-        parameters = f"console=ttyS0 loglevel=7 initcall_blacklist=crypto_kdf108_init,init_encrypted init_on_alloc=0 lsm=capability mitigations=off audit=0 no_timer_check tsc=reliable cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
+        parameters = f"console=ttyS0 loglevel={5 if self.has_disk else 7} initcall_blacklist=crypto_kdf108_init,init_encrypted init_on_alloc=0 lsm=capability mitigations=off audit=0 no_timer_check tsc=reliable cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
         terminal = ["-chardev", "stdio,id=terminal,signal=off", "-device", "virtconsole,chardev=terminal"]
         return [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-name", f"pcivm-lab-{self._topology.name}",
             *self._topology.machine(self._scratch),
+            *(["-drive", f"file={self._scratch}/disk,format=raw,if=none,id=disk", "-device", "virtio-blk-pci,drive=disk,bus=pcie.0,addr=1d.0"]
+              if self.has_disk else []),
             "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-device", "virtio-serial-pci,bus=pcie.0,addr=1e.0",
             *(terminal if self._terminal else []),

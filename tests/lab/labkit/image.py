@@ -4,6 +4,8 @@
 base     Debian programs and kernel modules, the guest's kernel; cached
 peer     Debian's QEMU, to run beside pcivm in comparisons; cached
 overlay  what changes from run to run: scripts of this folder, pcivm with its libraries, the guest's initramfs
+
+A host with a full systemd (disk.py) has one layer instead of the first two, which finds its disk.
 """
 
 import inspect
@@ -33,6 +35,9 @@ GUEST_MODULES = """
     ext4 crc32c_generic button evdev msr
 """.split()
 
+# To reach the disk of a host that has one.
+DISK_MODULES = "virtio_pci virtio_blk ext4 crc32c_generic".split()
+
 PROGRAMS = """
     bash jq ip bridge tc kmod lspci setpci ps pgrep pkill top strace sed grep taskset flock lsblk findmnt losetup
     mount umount mkswap swapon swapoff unshare nsenter prlimit setsid setpriv script timeout lscpu lsns
@@ -52,6 +57,12 @@ def host_base(debian: Path) -> Path:
 def peer_layer(debian: Path) -> Path:
     parts = [debian.name, *map(inspect.getsource, (_peer, _program))]
     return _layer("peer", cache.digest(*parts), "the QEMU layer of the lab host", lambda: _peer(debian))
+
+
+def disk_layer(debian: Path) -> Path:
+    """What starts the system on a disk."""
+    parts = [debian.name, *DISK_MODULES, KERNEL_SOURCE, *map(inspect.getsource, (_disk, _skeleton, _busybox))]
+    return _layer("boot", cache.digest(*parts), "the layer that boots a disk", lambda: _disk(debian))
 
 
 def guest(debian: Path) -> Path:
@@ -98,6 +109,15 @@ def _peer(debian: Path) -> Archive:
                           "seabios": "bios-256k.bin bios-microvm.bin vgabios-stdvga.bin"}.items():
         for name in names.split():
             archive.file(f"usr/share/{folder}/{name}", debian / "usr/share" / folder / name)
+    return archive
+
+
+def _disk(debian: Path) -> Archive:
+    archive = _skeleton()
+    _busybox(archive, debian)
+    Kernel(debian).add_modules(archive, DISK_MODULES)
+    for name in ("vmlinux", "bzImage"):
+        archive.link(f"lab/l2/{name}", f"/var/lib/lab/l2/{name}")
     return archive
 
 
@@ -148,10 +168,10 @@ def _program(archive: Archive, debian: Path, name: str) -> None:
     archive.file("usr/lib64/ld-linux-x86-64.so.2", debian / "lib64/ld-linux-x86-64.so.2")
 
 
-def overlay(debian: Path, pcivm: Path | None, extra: list[Path], taken: set[str]) -> Archive:
-    """The layer of one run; `taken` are the paths that the layers below have."""
+def overlay(debian: Path, init: str, pcivm: Path | None, extra: list[Path], taken: set[str]) -> Archive:
+    """The layer of one run; `init` is the file of l1/ that starts the host, `taken` the paths that the layers below have."""
     archive = Archive()
-    archive.text("init", (LAB / "l1/init").read_bytes(), 0o755)
+    archive.text("init", (LAB / "l1" / init).read_bytes(), 0o755)
     for name in ("agent", "state", "profile"):
         archive.file(f"lab/{name}", LAB / "l1" / name)
     archive.link("root/.bash_profile", "/lab/profile")

@@ -25,9 +25,17 @@ class Kernel:
                            lambda path: path.write_bytes(unpack(self.bzimage.read_bytes())))
 
     def add_modules(self, archive: Archive, wanted: list[str]) -> None:
-        """Adds the modules and all they depend on, with depmod's indexes.
+        """Adds the modules and all they depend on, with depmod's indexes."""
+        with tempfile.TemporaryDirectory() as scratch:
+            stage = self.stage_modules(Path(scratch), wanted)
+            for item in sorted(stage.rglob("*")):
+                if item.is_file():
+                    archive.text(f"usr/lib/modules/{self.release}/{item.relative_to(stage)}", item.read_bytes())
 
-        They go in decompressed and without their signatures: inside, both would cost more than the rest of loading.
+    def stage_modules(self, root: Path, wanted: list[str]) -> Path:
+        """Writes the modules and all they depend on below `root`, as depmod finds them there; the folder they are in.
+
+        They are decompressed and without their signatures: inside, both would cost more than the rest of loading.
         """
         depends = self._depends()
         by_name = {_name(path): path for path in depends}
@@ -35,19 +43,16 @@ class Kernel:
         if absent:
             raise cache.LabError(f"kernel {self.release} has no module {', '.join(absent)}")
         chosen = {path for name in wanted if name in by_name for path in (by_name[name], *depends[by_name[name]])}
-        with tempfile.TemporaryDirectory() as scratch:
-            stage = Path(scratch) / "lib/modules" / self.release
-            for path in sorted(chosen):
-                target = stage / path.removesuffix(".xz")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                data = (self._modules / path).read_bytes()
-                target.write_bytes(_unsigned(lzma.decompress(data) if path.endswith(".xz") else data))
-            for listing in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-                (stage / listing).write_bytes((self._modules / listing).read_bytes())
-            cache.run(tree.command(self._tree, "usr/sbin/depmod", "-b", scratch, self.release))
-            for item in sorted(stage.rglob("*")):
-                if item.is_file():
-                    archive.text(f"usr/lib/modules/{self.release}/{item.relative_to(stage)}", item.read_bytes())
+        stage = root / "lib/modules" / self.release
+        for path in sorted(chosen):
+            target = stage / path.removesuffix(".xz")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            data = (self._modules / path).read_bytes()
+            target.write_bytes(_unsigned(lzma.decompress(data) if path.endswith(".xz") else data))
+        for listing in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+            (stage / listing).write_bytes((self._modules / listing).read_bytes())
+        cache.run(tree.command(self._tree, "usr/sbin/depmod", "-b", str(root), self.release))
+        return stage
 
     def _depends(self) -> dict[str, list[str]]:
         """Path of each module of the package -> paths of all modules it needs."""

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from . import cache, topology
 from .case import Case
-from .host import Content, Host, Stuck
+from .host import Content, Host, Outcome, Stuck
 from .image import LAB
 
 CONSOLE_TAIL = 50
 DOCUMENT = "DOCUMENT "
+MOST_BOOTS = 100
+REBOOT, POWER_CUT = 42, 43  # exit codes by which a case asks for that, to be run once more after it
 
 
 class Tally:
@@ -62,6 +64,18 @@ def _topology(name: str, cases: list[Case], content: Content, jobs: int, patienc
             session.end()
 
 
+def _to_its_end(host: Host, case: Case, patience: float, output: list[str]) -> Outcome:
+    """Runs the case, and again after each boot that it asks for; each part may take as long as the case says."""
+    for boot in range(MOST_BOOTS):
+        outcome = host.run(case.script, case.deadline * patience, output.append, boot)
+        if not host.has_disk or outcome.code not in (REBOOT, POWER_CUT):
+            break
+        start = time.monotonic()
+        host.reboot() if outcome.code == REBOOT else host.cut_power()
+        output.append(f"boot {boot + 1}: {'restarted' if outcome.code == REBOOT else 'power cut'}, {time.monotonic() - start:.1f} s")
+    return outcome
+
+
 def _hung(faults: list[str], output: list[str]) -> bool:
     """A guest that fell silent, not a wrong answer. Under two layers of emulation one in about sixty does (README)."""
     return any("deadline passed" in fault for fault in faults) or any("the guest does not say" in line for line in output)
@@ -102,7 +116,7 @@ class _Session:
             host = self._ready()
             console = host.console_size()
             start = time.monotonic()
-            outcome = host.run(case.script, case.deadline * patience, output.append)
+            outcome = _to_its_end(host, case, patience, output)
             if outcome.code != 0:
                 faults.append(f"exit code {outcome.code}")
             faults += _bad_documents(output)

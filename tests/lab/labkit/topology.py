@@ -4,6 +4,7 @@
     # What this host is for, in one line.
     iommu = "vtd"            # vtd, vtd-noir (no interrupt remapping), amdvi, none
     devices = ["igb", "nvme vfs=2", "e1000e"]
+    system = "systemd"       # optional: a disk with a full systemd and the installed package, not an initramfs
     memory = "3G"            # optional
     cmdline = ""             # optional: more kernel parameters
     processor = [...]        # optional: QEMU arguments of accelerator and processors
@@ -35,6 +36,7 @@ class Topology:
     about: str
     iommu: str
     devices: list[str]
+    system: str = "initramfs"
     memory: str = "3G"
     cmdline: str = ""
     processor: list[str] = field(default_factory=lambda: "-accel tcg,thread=multi -cpu max -smp 2".split())
@@ -69,6 +71,8 @@ def load(name: str) -> Topology:
         raise LabError(f"{file}: {error}") from error
     if topology.iommu not in IOMMUS:
         raise LabError(f"{file}: iommu is '{topology.iommu}', wanted one of {', '.join(IOMMUS)}")
+    if topology.system not in ("initramfs", "systemd"):
+        raise LabError(f"{file}: system is '{topology.system}', wanted initramfs or systemd")
     for device in topology.devices:
         if device.split()[0] not in DEVICES:
             raise LabError(f"{file}: device is '{device}', wanted one of {', '.join(DEVICES)}")
@@ -89,7 +93,7 @@ def _nvme(number: int, scratch: Path, vfs: str = "4") -> list[str]:
     """A drive with SR-IOV: namespace 1 belongs to every controller, namespace 2 to none until it is attached."""
     disks = [scratch / f"nvme{number}n{nsid}.img" for nsid in (1, 2)]
     for disk, size in zip(disks, (64 << 20, 16 << 20)):
-        with open(disk, "wb") as file:
+        with open(disk, "ab") as file:  # what an earlier boot of this host wrote stays
             file.truncate(size)
     queues = 2 + int(vfs) * 2
     return [*_port(number), "-device", f"nvme-subsys,id=subsys{number}",

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from . import cache, packages
+from . import cache, suite
 
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
@@ -25,7 +25,7 @@ KERNEL = "linux-image-amd64"
 
 def get() -> Path:
     """The tree, made when absent (about a minute, root)."""
-    recipe = [SUITE, BACKPORTS, KERNEL, *TOOLS, *FROM_BACKPORTS, *map(inspect.getsource, (_make, _unpack_kernel))]
+    recipe = [SUITE, BACKPORTS, KERNEL, *TOOLS, *FROM_BACKPORTS, *map(inspect.getsource, (_make, _unpack_kernel, suite.bootstrap))]
     key = cache.digest(*recipe)
     return cache.entry("tree", key, f"the Debian {SUITE} tree with QEMU", _make)
 
@@ -62,40 +62,24 @@ def needed_libraries(tree: Path, program: Path) -> list[Path]:
 
 
 def _make(tree: Path) -> None:
-    packages.need_root(f"make the Debian tree {tree.name}")
-    packages.install_needed()
-    mirror = packages.archive()
-    env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "DEBIAN_FRONTEND": "noninteractive",
-           "LC_ALL": "C.UTF-8", **packages.proxies()}
-    script = f"/usr/share/debootstrap/scripts/{SUITE}"
-    cache.run(["debootstrap", "--variant=minbase", f"--include=ca-certificates,{','.join(TOOLS)}", SUITE, str(tree),
-               mirror, *([] if os.path.exists(script) else ["/usr/share/debootstrap/scripts/sid"])], env=env)
-    (tree / "etc/apt/sources.list").write_text(
-        f"deb {mirror} {SUITE} main\ndeb {mirror} {BACKPORTS} main\n")
-    (tree / "etc/apt/apt.conf.d/99machine").write_text(packages.acquire_settings())
-    inside = ["chroot", str(tree), "env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
-    # Package scripts find no /proc here and need none; services must not start.
-    (tree / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
-    (tree / "usr/sbin/policy-rc.d").chmod(0o755)
-    apt = [*inside, "apt-get", "-o", "Acquire::Retries=5", "-qq", "-y"]
-    cache.run([*apt, "update"], env=env)
-    cache.run([*apt, "install", "--no-install-recommends", "-t", BACKPORTS, *FROM_BACKPORTS], env=env)
-    _unpack_kernel(tree, inside, env)
-    cache.run([*inside, "apt-get", "clean"], env=env)
+    suite.bootstrap(tree, SUITE, ["ca-certificates", *TOOLS], [BACKPORTS])
+    suite.inside(tree, "apt-get", "-o", "Acquire::Retries=5", "-qq", "-y", "install", "--no-install-recommends", "-t", BACKPORTS,
+                 *FROM_BACKPORTS)
+    _unpack_kernel(tree)
+    suite.inside(tree, "apt-get", "clean")
 
 
-def _unpack_kernel(tree: Path, inside: list[str], env: dict[str, str]) -> None:
+def _unpack_kernel(tree: Path) -> None:
     """Debian's own kernel package, unpacked below /kernel: installing it would build an initramfs for no one."""
-    depends = cache.run([*inside, "apt-cache", "depends", f"{KERNEL}/{SUITE}"], env=env)
+    depends = suite.inside(tree, "apt-cache", "depends", f"{KERNEL}/{SUITE}")
     names = [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image-" in line]
     if len(names) != 1:
         raise cache.LabError(f"{KERNEL} depends on {names}, wanted one linux-image package")
     (tree / "kernel").mkdir()
-    cache.run([*inside, "sh", "-c", f"cd /kernel && apt-get -q -o APT::Sandbox::User=root download {names[0]}"],
-              env=env)
+    suite.inside(tree, "sh", "-c", f"cd /kernel && apt-get -q -o APT::Sandbox::User=root download {names[0]}")
     (package,) = (tree / "kernel").glob("*.deb")
     cache.run(["dpkg-deb", "-x", str(package), str(tree / "kernel")])
     package.unlink()
     (tree / "kernel/lib").symlink_to("usr/lib")
     release = next((tree / "kernel/lib/modules").iterdir()).name
-    cache.run([*inside, "depmod", "-b", "/kernel", release], env=env)
+    suite.inside(tree, "depmod", "-b", "/kernel", release)
