@@ -95,10 +95,7 @@ void add_plan_options(CLI::App& command, PlanArguments& args) {
 }
 
 Result<sriov::HostConfig> config_of(Context& context, const PlanArguments& args) {
-  auto config = load_host_config(context.root(), args.files);
-  if (config || config.error().code() != "config.none") return config;
-  return fail(
-      std::move(config).error().advise(fmt::format("mkdir -p {}; pcivm export >{}", kConfigFolder, kConfigFile)));
+  return load_host_config(context.root(), args.files);
 }
 
 Result<std::optional<Planned>> planned(const vfio::Host& host, sriov::VfPort* port, const sriov::HostConfig& config,

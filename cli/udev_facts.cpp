@@ -41,9 +41,8 @@ void add_passthrough(udev::RuleFacts& facts, const sriov::DeviceEntry& device, c
 /// PCI Express SR-IOV 2.1.2: routing ids from the PF's on, by First VF Offset and VF Stride.
 std::optional<Bdf> future_vf(const SysRoot& root, Bdf pf, unsigned index) {
   const auto number = [&](std::string_view file) {
-    return root.read(fmt::format("/sys/bus/pci/devices/{}/{}", pf.to_string(), file)).and_then([](const auto& text) {
-      return parse_decimal<unsigned>(text, 0xffff);
-    });
+    const auto text = root.read(fmt::format("/sys/bus/pci/devices/{}/{}", pf.to_string(), file));
+    return parse_decimal<unsigned>(text.value_or(""), 0xffff);
   };
   const auto offset = number("sriov_offset");
   const auto stride = number("sriov_stride");
@@ -63,7 +62,7 @@ struct VfWords {
 };
 
 VfWords words_of(const sriov::SriovEntry& entry, unsigned index) {
-  VfWords words{.bind = entry.vf_bind};
+  VfWords words{.bind = entry.vf_bind, .name = {}};
   for (const auto& vf : entry.vfs) {
     if (index < vf.first || index > vf.last) continue;
     if (vf.bind) words.bind = vf.bind;

@@ -148,7 +148,7 @@ def main() -> int:
         check("config-report.json", "config", "validate", *root)
         check("error.json", "plan", "--root", f"{directory}/etc")
         write(host_file, "apiVersion: pcivm/v1\nkind: HostConfig\ndevices:\n"
-              "  lan0: {match: {bdf: '0000:01:00.0'}, sriov: {vfs: [{index: 0, bind: none}]}}\n"
+              "  lan0: {match: {bdf: '0000:01:00.0'}, sriov: {autoprobe: false}}\n"
               "  lan9: {match: {bdf: '0000:09:00.0'}, sriov: {numVfs: 1}}\n")
         check("plan.json", "plan", *root)
         check("error.json", "plan", "--only", "lan8", *root)
