@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.hpp"
+#include "cli/config_files.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/host_change.hpp"
 #include "cli/host_plan_view.hpp"
@@ -110,7 +111,7 @@ Result<std::string> agreed(Context& context, const sriov::Plan& plan, const char
 }
 
 Result<int> apply_host(Context& context, const Arguments& args) {
-  const auto config = config_of(context, args.plan);
+  const auto config = load_host_config(context.root(), args.plan.files);
   // A host that has the package and no configuration boots without complaint.
   if (!config && args.boot && config.error().code() == "config.none") return kExitDone;
   if (!config) return fail(config.error());

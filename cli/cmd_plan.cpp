@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // pcivm plan [-f FILE]... [--only NAME]
 #include "cli/commands.hpp"
+#include "cli/config_files.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/host_change.hpp"
 #include "cli/host_plan_view.hpp"
@@ -15,7 +16,7 @@ struct Arguments {
 };
 
 Result<int> plan_host(Context& context, const Arguments& args) {
-  const auto config = TRY(config_of(context, args.plan));
+  const auto config = TRY(load_host_config(context.root(), args.plan.files));
   const auto host = host_of(context);
   const auto port = vf_port(context);
   const auto result = TRY(planned_for(host, port.get(), config, args.plan.only));

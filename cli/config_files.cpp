@@ -93,7 +93,7 @@ Result<std::vector<ConfigFile>> host_config_files(const SysRoot& root) {
   if (paths.empty()) {
     return fail(Error::make(Errc::not_found, fmt::format("there is no configuration: no {}, and nothing in {}",
                                                          kConfigFile, kConfigFragments))
-                    .advise("mkdir -p /etc/pcivm; pcivm export >/etc/pcivm/host.yaml")
+                    .advise(fmt::format("mkdir -p {}; pcivm export >{}", kConfigFolder, kConfigFile))
                     .coded("config.none"));
   }
   std::vector<ConfigFile> files;

@@ -94,10 +94,6 @@ void add_plan_options(CLI::App& command, PlanArguments& args) {
       ->type_name("NAME|ADDRESS");
 }
 
-Result<sriov::HostConfig> config_of(Context& context, const PlanArguments& args) {
-  return load_host_config(context.root(), args.files);
-}
-
 Result<std::optional<Planned>> planned(const vfio::Host& host, sriov::VfPort* port, const sriov::HostConfig& config,
                                        const std::string& only) {
   const auto address = Bdf::parse(only);

@@ -23,9 +23,6 @@ struct PlanArguments {
 };
 void add_plan_options(CLI::App& command, PlanArguments& args);
 
-/// The files that were named, or those of /etc/pcivm. Errc::not_found, with how to make one, when there are none.
-[[nodiscard]] Result<sriov::HostConfig> config_of(Context& context, const PlanArguments& args);
-
 struct Planned {
   sriov::HostState state{};
   sriov::Plan plan{};

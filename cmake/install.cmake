@@ -26,7 +26,11 @@ completion(zsh _pcivm zsh/vendor-completions)
 completion(fish pcivm.fish fish/vendor_completions.d)
 
 install(TARGETS pcivm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(DIRECTORY ${CMAKE_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILES_MATCHING PATTERN "*.1")
+foreach(section 1 5)
+  install(DIRECTORY ${CMAKE_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
+    FILES_MATCHING PATTERN "*.${section}")
+endforeach()
+install(DIRECTORY docs/examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples FILES_MATCHING PATTERN "*.yaml")
 install(DIRECTORY docs/schema/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pcivm/schema FILES_MATCHING PATTERN "*.json")
 
 # What makes the host stay as /etc/pcivm says; docs/boot.md. The units name the program by its full path.

@@ -218,7 +218,9 @@ struct VfPlan {
   void set_attributes(const std::string& reason) const {
     std::string what;
     for (const auto& each : list) what += fmt::format("{}{}", what.empty() ? "" : ", ", to_string(each));
-    auto& step = draft.add(Phase::vfs, SetVf{.index = index, .changes = list, .wish = wanted.wish},
+    auto wish = wanted.wish;
+    if (wish.msix_count == 0U) wish.msix_count.reset();
+    auto& step = draft.add(Phase::vfs, SetVf{.index = index, .changes = list, .wish = std::move(wish)},
                            fmt::format("set {} of {}", what, name()), reason);
     const bool mac = std::ranges::any_of(list, [](const auto& c) { return std::holds_alternative<MacAddress>(c); });
     if (mac && !vf.driver.driver.empty()) {

@@ -10,6 +10,7 @@
 #include "iommu/inventory.hpp"
 #include "sriov/adapter_trail.hpp"
 #include "sriov/host_facts.hpp"
+#include "sriov/host_names.hpp"
 #include "sriov/physical_function.hpp"
 #include "sriov/vf_access.hpp"
 #include "vfio/journal.hpp"
@@ -108,6 +109,7 @@ Result<FunctionState> read_function(Reading& reading, const iommu::Function& kno
                          .class_code = known.class_code,
                          .iommu_group = known.iommu_group};
   reading.facts.tell(reading.host, reading.vpd, function);
+  recall_names(root, function);
   function.driver = TRY(driver_of(reading, known.address, known.driver));
   function.settings = settings_of(root, known.address);
   tell_memory(reading, function);

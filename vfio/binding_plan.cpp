@@ -65,8 +65,7 @@ Result<std::string> read_override(const Host& host, Bdf function) {
 
 Result<void> write(const Host& host, const Step& step) {
   // A zero-length write never reaches the kernel's store function.
-  const bool clears = step.kind == StepKind::set_override && step.value.empty();
-  return write_within(host, step.path, clears ? "\n" : step.value);
+  return write_within(host, step.path, step.value.empty() ? "\n" : step.value);
 }
 
 std::string shown(std::string_view driver) { return driver.empty() ? "no driver" : fmt::format("driver {}", driver); }

@@ -6,6 +6,7 @@ usage: make.py PCIVM DIRECTORY
 
 One page for pcivm and one for each of its groups and commands. NAME.mdoc holds the prose of a page: what stands before
 its first .Sh goes into DESCRIPTION, the sections after that follow the generated ones. A page needs no prose.
+NAME.SECTION.mdoc is a page that is all prose: its first line is what NAME says of it.
 """
 import datetime
 import json
@@ -92,11 +93,11 @@ def prose_of(name: str) -> tuple[list[str], list[str]]:
     return lines[:first], lines[first:]
 
 
-def head(name: str, about: str) -> list[str]:
+def head(name: str, about: str, section: str = "1") -> list[str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     day = (datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc) if epoch else datetime.datetime.now())
     return ['.\\" SPDX-License-Identifier: GPL-2.0-or-later', '.\\" Written by docs/man/make.py.',
-            f".Dd {day.strftime('%B')} {day.day}, {day.year}", f".Dt {name.upper()} 1", ".Os pcivm",
+            f".Dd {day.strftime('%B')} {day.day}, {day.year}", f".Dt {name.upper()} {section}", ".Os pcivm",
             ".Sh NAME", f".Nm {name}", f".Nd {text(about.rstrip('.'))}"]
 
 
@@ -137,6 +138,14 @@ def see_also(names: list[str]) -> list[str]:
     return [".Sh SEE ALSO"] + [f".Xr {name} 1{' ,' if name != names[-1] else ''}" for name in names]
 
 
+def prose_pages():
+    """File name and text of each page that is all prose."""
+    for file in sorted(PROSE.glob("*.[2-9].mdoc")):
+        name, section = file.name.removesuffix(".mdoc").rsplit(".", 1)
+        about, *body = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith('.\\"')]
+        yield f"{name}.{section}", wrapped(head(name, about, section) + body)
+
+
 def main_page(tree: dict, pages: list[str]) -> tuple[str, str]:
     lead, rest = prose_of("pcivm")
     lines = head("pcivm", tree["about"][:1].lower() + tree["about"][1:])
@@ -156,6 +165,8 @@ def main() -> int:
     directory.mkdir(parents=True, exist_ok=True)
     for name, page in [main_page(tree, names)] + [command_page(each, ["pcivm", *names]) for each in tree["commands"]]:
         (directory / f"{name}.1").write_text(page, encoding="utf-8")
+    for name, page in prose_pages():
+        (directory / name).write_text(page, encoding="utf-8")
     return 0
 
 

@@ -52,7 +52,10 @@ def main() -> int:
         wanted = {"pcivm"} | {f"pcivm-{command['name']}" for command in tree["commands"]}
         if set(pages) != wanted:
             failures.append(f"the pages are {sorted(pages)}, wanted {sorted(wanted)}")
-        failures += [f"{name}: {found}" for name, page in sorted(pages.items()) if (found := complaints(page))]
+        prose = {page.name: page for page in pathlib.Path(directory).glob("*.[2-9]")}
+        if "pcivm.yaml.5" not in prose:
+            failures.append("there is no page pcivm.yaml(5)")
+        failures += [f"{name}: {found}" for name, page in sorted((pages | prose).items()) if (found := complaints(page))]
         for command in tree["commands"]:
             text = rendered(pages[f"pcivm-{command['name']}"])
             plain = "".join(char for i, char in enumerate(text) if char != "\b" and text[i + 1:i + 2] != "\b")

@@ -293,6 +293,11 @@ TEST_F(GroupBinding, SettingsAreSetBesideTheDriverAndPutBack) {
                          {.function = bdf(kMembers[0]), .force = {"no-reset"}, .settings = {{"reset_method", "bus"}}}),
               IsOk());
   EXPECT_EQ(value("reset_method"), "bus");
+  // Switched off; an empty write would never reach the kernel.
+  ASSERT_THAT(vfio::bind(host_, lock(),
+                         {.function = bdf(kMembers[0]), .force = {"no-reset"}, .settings = {{"reset_method", ""}}}),
+              IsOk());
+  EXPECT_EQ(value("reset_method"), "");
   ASSERT_THAT(vfio::release(host_, lock(), {.function = bdf(kMembers[0])}), IsOk());
   EXPECT_EQ(value("reset_method"), "flr bus");
   EXPECT_EQ(value("d3cold_allowed"), "1");
