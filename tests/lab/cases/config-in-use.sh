@@ -49,6 +49,7 @@ expect_match "VLAN" "$(ip link show "$eth")" "vf 1 .*vlan 7"
 kill "$holder"
 wait "$holder"
 ip address flush dev "$(netdev_of "$nic")"
+ip link set "$(netdev_of "$nic")" down # and with it what a router advertised
 expect_exit 0 pcivm apply -f host.yaml --yes
 expect_eq "VFs" "$(<"$pci/$igb/sriov_numvfs")" 5
 expect_match "VLAN" "$(ip link show "$eth")" "vf 1 .*vlan 7"
