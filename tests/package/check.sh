@@ -22,7 +22,7 @@ step() {
 # Every file with its kind, mode, owner and target, and the content of what is configured or registered; but for what
 # apt, dpkg and ldconfig write for themselves.
 files() {
-    find / \( -path /proc -o -path /sys -o -path /dev -o -path /package -o -path /tmp -o -path /run/lab -o -path /var/cache/apt \
+    find / \( -path /proc -o -path /sys -o -path /dev -o -path /package -o -path /tmp -o -path /run/lab -o -path /run/systemd -o -path /var/cache/apt \
         -o -path /var/lib/apt -o -path /var/cache/ldconfig -o -path /var/log -o -path '/var/lib/dpkg/*-old' -o -path /var/lib/dpkg/lock \
         -o -path /var/lib/dpkg/lock-frontend -o -path /var/lib/dpkg/triggers/Lock -o -path /etc/ld.so.cache -o -path /var/cache/debconf \
         -o -path /var/lib/dpkg/status -o -path /var/cache/man \) -prune -o -printf '%y %m %u:%g %p %l\n' | sort
@@ -54,7 +54,11 @@ step "every manual page renders" pages
 completes() { bash -n /usr/share/bash-completion/completions/pcivm && pcivm __complete "" | grep -q device; }
 step "completion is there and answers" completes
 
-mkdir -p /etc/pcivm /run/pcivm/vm/web /run/pcivm/vm/stale
+units() { systemd-analyze verify --man=no --recursive-errors=no $(dpkg -L pcivm | grep '/system/pcivm.*\.service$'); }
+step "its units are sound" units
+
+touch /etc/udev/rules.d/04-pcivm-early.rules /etc/udev/rules.d/61-pcivm-host.rules
+mkdir -p /var/lib/pcivm /etc/pcivm /run/pcivm/vm/web /run/pcivm/vm/stale
 : >/run/pcivm/vm/stale/lock
 echo "# the admin's own" >/etc/pcivm/host.yaml
 flock /run/pcivm/vm/web/lock sleep 600 &
@@ -82,9 +86,10 @@ wait "$vm" 2>/dev/null
 
 step "is removed when no VM runs" dpkg -r pcivm
 step "removal keeps the admin's file" test -s /etc/pcivm/host.yaml
+# Which units are enabled is kept until the purge, as for every package.
 left_by_removal() {
     local left
-    left=$(find / -xdev \( -path /proc -o -path /package -o -path /run -o -path /var/cache \) -prune -o -name '*pcivm*' -print | grep -v -e '^/etc/pcivm$' -e '^/var/lib/dpkg/info/' -e '^/tmp' -e '^/var/lib/systemd/deb-systemd-helper' -e '^/var/lib/pcivm$')
+    left=$(find / -xdev \( -path /proc -o -path /package -o -path /run -o -path /var/cache \) -prune -o -name '*pcivm*' -print | grep -v -e '^/etc/pcivm$' -e '^/var/lib/dpkg/info/' -e '^/tmp' -e '^/var/lib/systemd/deb-systemd-helper' -e '^/etc/systemd/system/' -e '^/var/lib/pcivm$')
     [[ -z $left ]] || { echo "left: $left"; return 1; }
 }
 step "removal leaves nothing else of its own" left_by_removal

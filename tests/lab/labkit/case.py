@@ -20,7 +20,7 @@ from .image import LAB
 FOLDER = LAB / "cases"
 KEYS = ("topologies", "deadline", "needs", "console", "soak")
 NEEDS = {"pcivm", "peer"}
-LIBRARIES = {"lib.sh", "random.sh"}  # sourced by cases
+LIBRARIES = {"lib.sh", "random.sh", "boot.sh"}  # sourced by cases
 
 
 @dataclass
