@@ -13,6 +13,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/render_yaml.hpp"
+#include "cli/terminal.hpp"
 
 namespace pcivm::cli {
 
@@ -38,19 +39,14 @@ Result<std::vector<std::size_t>> chosen(const Context& context, const Listing& l
   if (context.options.columns.empty()) {
     const bool all = context.options.output == Output::wide || context.options.output == Output::csv;
     for (std::size_t i = 0; i < columns.size(); ++i) {
-      if (all || !columns[i].wide_only) indices.push_back(i);
+      if (columns[i].named_only || (columns[i].wide_only && !all)) continue;
+      indices.push_back(i);
     }
     return indices;
   }
   for (const auto& name : context.options.columns) {
-    const auto found = std::ranges::find(columns, as_title(name), &Column::title);
-    if (found == columns.end()) {
-      std::vector<std::string> titles;
-      for (const auto& column : columns) titles.push_back(column.title);
-      return fail(Error::make(Errc::invalid, fmt::format("no column '{}'", name))
-                      .advise(fmt::format("columns here: {}", fmt::join(titles, ", "))));
-    }
-    indices.push_back(static_cast<std::size_t>(found - columns.begin()));
+    const auto index = TRY(column_named(columns, name));
+    indices.push_back(index);
   }
   return indices;
 }
@@ -152,7 +148,38 @@ void print_fields(Context& context, const Record& record) {
   }
 }
 
+/// What a table needs at least: a column that may be cut keeps a few characters.
+std::size_t least_width(const Listing& listing, const std::vector<std::size_t>& indices) {
+  constexpr std::size_t kCut{8};
+  std::size_t sum{};
+  for (const auto index : indices) {
+    std::size_t width = listing.columns[index].title.size();
+    for (const auto& row : listing.rows) width = std::max(width, row.at(index).text.size());
+    sum += 1 + (listing.columns[index].may_cut ? std::min(width, kCut) : width);
+  }
+  return sum;
+}
+
+/// For a terminal that is too narrow for the table.
+void print_blocks(Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
+  for (const auto& row : listing.rows) {
+    if (&row != &listing.rows.front()) context.put("\n");
+    Record block;
+    for (const auto index : indices) block.add(listing.columns[index].title, row.at(index).text);
+    print_fields(context, block);
+  }
+}
+
 }  // namespace
+
+Result<std::size_t> column_named(const std::vector<Column>& columns, const std::string& name) {
+  const auto found = std::ranges::find(columns, as_title(name), &Column::title);
+  if (found != columns.end()) return static_cast<std::size_t>(found - columns.begin());
+  std::vector<std::string> titles;
+  for (const auto& column : columns) titles.push_back(column.title);
+  return fail(Error::make(Errc::invalid, fmt::format("no column '{}'", name))
+                  .advise(fmt::format("columns here: {}", fmt::join(titles, ", "))));
+}
 
 std::string to_text(const Json& document) { return document.dump(2, ' ', false, Json::error_handler_t::replace); }
 
@@ -173,6 +200,12 @@ Result<int> print(Context& context, const Listing& listing) {
     case Output::wide: break;
   }
   if (!listing.rows.empty()) {
+    const bool narrow = context.options.output == Output::table && listing.parents.empty() &&
+                        text_width(context) < least_width(listing, indices);
+    if (narrow) {
+      print_blocks(context, listing, indices);
+      return 0;
+    }
     TRY(print_table(context, listing, indices));
   } else if (!listing.empty_note.empty()) {
     context.note(listing.empty_note);

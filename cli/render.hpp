@@ -14,9 +14,10 @@ namespace pcivm::cli {
 
 struct Column {
   std::string title{};    ///< "DRIVER"; --columns takes it in any case
-  bool wide_only{false};  ///< only with -o wide or when named
-  bool right{false};      ///< numbers
-  bool may_cut{false};    ///< may be cut to keep the table within the terminal
+  bool wide_only{false};   ///< only with -o wide or when named
+  bool named_only{false};  ///< only when named
+  bool right{false};       ///< numbers
+  bool may_cut{false};     ///< may be cut to keep the table within the terminal
 };
 
 enum class Mark : std::uint8_t { none, good, bad, notice, dim };
@@ -46,6 +47,9 @@ struct Record {
   Json object = Json::object();
   void add(std::string label, std::string value) { fields.push_back({std::move(label), {std::move(value)}}); }
 };
+
+/// Index of the column that `name` means. Errc::invalid for an unknown one.
+[[nodiscard]] Result<std::size_t> column_named(const std::vector<Column>& columns, const std::string& name);
 
 /// Errc::invalid for an unknown name in --columns.
 [[nodiscard]] Result<int> print(Context& context, const Listing& listing);

@@ -9,6 +9,7 @@
 #include "base/parse.hpp"
 #include "cli/host_change.hpp"
 #include "cli/selector.hpp"
+#include "iommu/inventory.hpp"
 
 namespace pcivm::cli {
 
@@ -64,6 +65,34 @@ Json nvme_json(const VfFacts& facts) {
   return json;
 }
 
+/// The VFs of `physicals` as devices: what a table shows of them, or all for a document. Who uses what is read once for
+/// the whole host: it takes as long for one function.
+Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vector<Bdf>& physicals) {
+  std::vector<DeviceFacts> found;
+  if (context.structured()) {
+    found = TRY(all_device_facts(context.root()));
+  } else {
+    std::vector<Bdf> addresses;
+    for (const auto pf : physicals) {
+      const auto vfs = sriov::vfs_of(context.root(), pf);
+      addresses.insert(addresses.end(), vfs.begin(), vfs.end());
+    }
+    const auto functions = iommu::find_all(context.root(), addresses);
+    auto users = TRY(iommu::users_of_all(context.root(), functions));
+    for (std::size_t i = 0; i < functions.size(); ++i) {
+      auto& facts = found.emplace_back();
+      static_cast<iommu::Function&>(facts.function) = functions[i];
+      facts.users = std::move(users[i]);
+    }
+  }
+  std::map<Bdf, DeviceFacts> devices;
+  for (auto& each : found) {
+    const auto address = each.function.address;
+    devices.emplace(address, std::move(each));
+  }
+  return devices;
+}
+
 }  // namespace
 
 Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical) {
@@ -76,12 +105,7 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physi
   } else {
     physicals = TRY(sriov::physical_functions(context.root()));
   }
-  // Who uses what is read once for the whole host: it takes as long for one function.
-  std::map<Bdf, DeviceFacts> devices;
-  for (auto& each : TRY(all_device_facts(context.root()))) {
-    const auto address = each.function.address;
-    devices.emplace(address, std::move(each));
-  }
+  auto devices = TRY(devices_of(context, physicals));
   std::vector<VfFacts> all;
   for (const auto pf : physicals) {
     auto vfs = TRY(sriov::list(host, pf, port.get()));

@@ -22,7 +22,8 @@ struct VfFacts {
   sriov::Profile profile{};  ///< what that adapter tells of the VF
 };
 
-/// The VFs of one PF, or of all; sorted by PF and index.
+/// The VFs of one PF, or of all; sorted by PF and index. Unless a document is asked for, `device` has only what the
+/// table shows: identity and users.
 [[nodiscard]] Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical);
 
 /// As a device (docs/schema), with `attributes`, null in there = the driver does not report it; `profile`, and the same

@@ -60,6 +60,16 @@ Result<Function> find(const SysRoot& root, Bdf address) {
   return std::move(*function);
 }
 
+std::vector<Function> find_all(const SysRoot& root, std::span<const Bdf> addresses) {
+  std::vector<Function> functions;
+  auto reader = FunctionReader::open(root);
+  if (!reader) return functions;
+  for (const auto address : addresses) {
+    if (auto function = reader->function(address)) functions.push_back(std::move(*function));
+  }
+  return functions;
+}
+
 Result<std::vector<FunctionDetail>> list_details(const SysRoot& root) {
   if (!root.exists(kDevices)) return {};
   auto reader = TRY(FunctionReader::open(root));

@@ -2,6 +2,7 @@
 // Which PCI functions the host has. sysfs only: no library, no process, no privilege.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "base/result.hpp"
@@ -16,6 +17,9 @@ namespace pcivm::iommu {
 
 /// One function in short. Errc::not_found with code "device.not_found".
 [[nodiscard]] Result<Function> find(const SysRoot& root, Bdf address);
+
+/// Those of `addresses` that there are, in short and in that order.
+[[nodiscard]] std::vector<Function> find_all(const SysRoot& root, std::span<const Bdf> addresses);
 
 /// One function in full. Fails as `find`.
 [[nodiscard]] Result<FunctionDetail> read_function(const SysRoot& root, Bdf address);

@@ -55,6 +55,38 @@ TEST_F(InventoryCommands, TheListHasALineForEachFunction) {
             "0000:02:02.0 -            5 -\n");
 }
 
+TEST_F(InventoryCommands, FiltersMustAllHold) {
+  const auto names = [this](std::vector<std::string> filter) {
+    filter.insert(filter.begin(), {"device", "list", "-o", "name"});
+    return run(std::move(filter)).out;
+  };
+  EXPECT_EQ(names({"--vfs"}), "0000:01:10.0\n");
+  EXPECT_EQ(names({"--pfs"}), "0000:01:00.0\n");
+  EXPECT_EQ(names({"--sriov"}), "0000:01:00.0\n");
+  EXPECT_EQ(names({"--driver", "none"}), "0000:02:02.0\n");
+  EXPECT_EQ(names({"--driver", "igb,e1000"}), "0000:01:00.0\n0000:02:01.0\n");
+  EXPECT_EQ(names({"--in-use"}), "0000:02:01.0\n");
+  EXPECT_EQ(names({"--assignable"}), "0000:01:10.0\n");
+  EXPECT_EQ(names({"--class", "nvme"}), "");
+  EXPECT_EQ(names({"--class", "02", "--driver", "igb"}), "0000:01:00.0\n");
+  EXPECT_EQ(names({"eth2/vf0", "0000:02:01.0"}), "0000:01:10.0\n0000:02:01.0\n");
+  EXPECT_EQ(json({"device", "list", "--vfs"})["items"].size(), 1U);
+  EXPECT_EQ(run({"device", "list", "--class", "toaster"}).code, 2);
+  EXPECT_EQ(run({"device", "list", "0000:07:00.0"}).code, 3);
+}
+
+TEST_F(InventoryCommands, SortsByAColumnAndNumbersByValue) {
+  pci.function({.address = "0000:03:00.0", .group = 10});
+  EXPECT_EQ(run({"device", "list", "--sort", "group", "--columns", "group", "--no-headers"}).out,
+            " 5\n 5\n 6\n 9\n10\n");
+  EXPECT_EQ(json({"device", "list", "--sort", "driver"})["items"][0]["driver"], "e1000");
+  EXPECT_EQ(run({"device", "list", "--sort", "colour"}).code, 2);
+}
+
+TEST_F(InventoryCommands, ColumnsTellMoreWhenNamed) {
+  EXPECT_EQ(run({"device", "list", "eth2", "--columns", "vfs,reset,power,slot", "--no-headers"}).out, "1/7 flr D0 -\n");
+}
+
 TEST_F(InventoryCommands, CsvQuotesWhatHoldsASeparator) {
   temp.file("/etc/driverctl.d/0000:01:00.0", "x\n");
   temp.directory("/sys/class/net/eth2/upper_eth2.5");
