@@ -207,8 +207,11 @@ void add_device_list(CLI::App& group, Context& context) {
       ->type_name("DRIVER|none")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command.add_option("--class", filter.classes, "only this kind, or the first digits of a class code, as 0c03")
-      ->type_name(fmt::format("{}", fmt::join(class_words(), "|")))
+  command
+      .add_option("--class", filter.classes,
+                  fmt::format("only this kind, or the first digits of a class code, as 0c03: {}",
+                              fmt::join(class_words(), ", ")))
+      ->type_name("CLASS")
       ->delimiter(',')
       ->allow_extra_args(false);
   command.add_option("--sort", args.sort, "by this column")->type_name("COLUMN");

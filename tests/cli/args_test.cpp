@@ -61,7 +61,7 @@ TEST_F(Command, SuggestsTheNearestCommandAndOption) {
 
 TEST_F(Command, UsageErrorsExitWithTwoAndLeaveStdoutEmpty) {
   for (const auto& arguments : std::vector<std::vector<std::string>>{{"nonsense"},
-                                                                     {"device", "list", "extra"},
+                                                                     {"group", "list", "extra"},
                                                                      {"device", "show"},
                                                                      {"device", "show", "a", "b"},
                                                                      {"-o", "toml", "device", "list"},

@@ -78,13 +78,14 @@ TEST_F(InventoryCommands, FiltersMustAllHold) {
 TEST_F(InventoryCommands, SortsByAColumnAndNumbersByValue) {
   pci.function({.address = "0000:03:00.0", .group = 10});
   EXPECT_EQ(run({"device", "list", "--sort", "group", "--columns", "group", "--no-headers"}).out,
-            " 5\n 5\n 6\n 9\n10\n");
+            "    5\n    5\n    6\n    9\n   10\n");
   EXPECT_EQ(json({"device", "list", "--sort", "driver"})["items"][0]["driver"], "e1000");
   EXPECT_EQ(run({"device", "list", "--sort", "colour"}).code, 2);
 }
 
 TEST_F(InventoryCommands, ColumnsTellMoreWhenNamed) {
-  EXPECT_EQ(run({"device", "list", "eth2", "--columns", "vfs,reset,power,slot", "--no-headers"}).out, "1/7 flr D0 -\n");
+  EXPECT_EQ(run({"device", "list", "eth2", "--columns", "vfs,reset,power,slot", "--no-headers"}).out,
+            "1/7 flr   D0    -\n");
 }
 
 TEST_F(InventoryCommands, CsvQuotesWhatHoldsASeparator) {

@@ -5,6 +5,7 @@
 # deadline: 240
 . /lab/cases/lib.sh
 
+no_routers
 igb=$(bdf igb)
 nvme=$(bdf nvme)
 nic=$(bdf e1000e)

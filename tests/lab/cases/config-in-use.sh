@@ -5,6 +5,7 @@
 # deadline: 120
 . /lab/cases/lib.sh
 
+no_routers
 igb=$(bdf igb)
 nic=$(bdf e1000e)
 eth=$(netdev_of "$igb")

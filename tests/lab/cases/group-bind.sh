@@ -43,6 +43,9 @@ expect_exit 0 pcivm device bind --group "$shared" --force=no-reset --force=addre
 expect_match "message" "$stderr" "$interface goes with what it has: up, .*198.51.100.7"
 expect_exit 0 pcivm device release --group "$shared"
 expect_eq "the group" "$(facts)" "$before"
+interface=$(netdev_of "$shared")
+expect_match "the interface" "$(ip -o link show "$interface")" "<.*UP.*>" # it comes back as it was, but for addresses
+ip link set "$interface" down
 
 # Killed at any moment, the group is whole afterwards.
 for delay in 0.02 0.05 0.1 0.15 0.2 0.3; do

@@ -258,3 +258,9 @@ config_file() {
     { printf 'apiVersion: pcivm/v1\nkind: HostConfig\n' && cat; } >"$1"
     chmod 600 "$1"
 }
+
+# The emulated network advertises a router: an interface that is up would get a default route, and be in use.
+no_routers() {
+    local each
+    for each in /proc/sys/net/ipv6/conf/*/accept_ra; do echo 0 >"$each"; done
+}
