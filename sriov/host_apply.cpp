@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "sriov/host_names.hpp"
 #include "vfio/binding_transaction.hpp"
 
 namespace pcivm::sriov {
@@ -199,6 +200,7 @@ Result<void> apply_plan(const StepTools& tools, const ApplyRequest& request) {
   }
   TRY(refuse_unfinished(tools.host.root));
   TRY(refuse_in_use(tools, request.plan.steps));
+  TRY(remember_names(tools.host.root, request.before));
   const auto kept = touched(request.plan, request.before);
   TRY(begin_apply(tools.host.root, request.plan.id, kept));
   auto done = carry_out_all(tools, request);
