@@ -61,8 +61,9 @@ HostConfig wanted(std::uint16_t vlan) {
 
 // As a driver reports them after they were set.
 void report(HostState& state, std::uint16_t vlan) {
-  for (unsigned pf = 0; pf < state.functions.size(); ++pf) {
-    auto& physical = *state.functions[pf].pf;
+  for (unsigned pf = 0; pf < kPfs; ++pf) {
+    const auto address = Bdf::parse(pf_name(pf)).value();  // the state is sorted by it
+    auto& physical = *std::ranges::find(state.functions, address, &FunctionState::address)->pf;
     physical.autoprobe = false;
     for (unsigned index = 0; index < physical.vfs.size(); ++index) {
       auto& vf = physical.vfs[index];
