@@ -32,7 +32,7 @@ by_lspci() {
         s/^\tCapabilities: \[[^]]*\] Device Serial Number ([0-9a-f-]+).*/serial \1/p
         s/^\t\tInitial VFs: [0-9]+, Total VFs: ([0-9]+), Number of VFs: ([0-9]+).*/vfs \2 of \1/p
         s/^\t\tVF offset: ([0-9]+), stride: ([0-9]+), Device ID: ([0-9a-f]{4})/vf \1 \2 \3/p
-    ' <<<"$1" | sort
+    ' <<<"$1" | sort -u
 }
 
 # The same of a document.
@@ -60,7 +60,7 @@ by_pcivm() {
         (select(.link) | .link | "link-able \(.maxSpeed | speed) \(.maxWidth)", "link-now \(.speed | speed) \(.width)"),
         (select(.serial) | "serial \(.serial)"),
         (select(.sriov) | .sriov | "vfs \(.numVfs) of \(.hardwareVfs)", "vf \(.vfOffset) \(.vfStride) \(.vfDevice)")
-    ' <<<"$1" | sort
+    ' <<<"$1" | sort -u
 }
 
 igb=$(bdf igb)

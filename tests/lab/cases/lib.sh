@@ -248,7 +248,8 @@ host_facts() {
             [[ -e $device/$file ]] && echo "${device##*/} $file=$(<"$device/$file")"
         done
     done
-    ip -o link show | sed 's/^[0-9]*: //' | sort # a new interface has a new number
+    # A new interface has a new number; one that was up once keeps the queueing discipline that it got then.
+    ip -o link show | sed 's/^[0-9]*: //; s/ qdisc [a-z_]*//' | sort
     find /run/pcivm/journal /run/pcivm/bound /run/pcivm/adapted -type f -exec sh -c 'echo "$1"; cat "$1"' - {} \; \
         2>/dev/null
 }
