@@ -6,7 +6,7 @@
 . /lab/cases/lib.sh
 
 for arguments in "devcie list" "device lst" "device" "device show" "device show 00:00" "device show 0000:01:00.9" \
-    "device list extra" "device list -o toml" "device list --columns nope" "device list --timeout 0" "group show"; do
+    "group list extra" "device list -o toml" "device list --columns nope" "device list --timeout 0" "group show"; do
     # shellcheck disable=SC2086  # words
     expect_exit 2 pcivm $arguments
     expect_eq "stdout of '$arguments'" "$stdout" ""
