@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # `device show` of every function says what lspci and ip say, field by field.
-# topologies: vtd amdvi
+# topologies: vtd
 # deadline: 120
 # needs: pcivm
 . /lab/cases/lib.sh
