@@ -248,8 +248,9 @@ host_facts() {
             [[ -e $device/$file ]] && echo "${device##*/} $file=$(<"$device/$file")"
         done
     done
-    # A new interface has a new number; one that was up once keeps the queueing discipline that it got then.
-    ip -o link show | sed 's/^[0-9]*: //; s/ qdisc [a-z_]*//' | sort
+    # A new interface has a new number; one that was up once keeps the queueing discipline that it got then; the carrier
+    # comes when it comes.
+    ip -o link show | sed 's/^[0-9]*: //; s/ qdisc [a-z_]*//; s/NO-CARRIER,//; s/,LOWER_UP//; s/ state [A-Z]*//' | sort
     find /run/pcivm/journal /run/pcivm/bound /run/pcivm/adapted -type f -exec sh -c 'echo "$1"; cat "$1"' - {} \; \
         2>/dev/null
 }
