@@ -2,7 +2,6 @@
 #include "cli/render.hpp"
 
 #include <libsmartcols.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -62,11 +61,6 @@ const char* color_of(Mark mark) {
   return nullptr;
 }
 
-bool is_terminal(std::FILE* stream) {
-  const int number = ::fileno(stream);
-  return number >= 0 && ::isatty(number) == 1;
-}
-
 libscols_column* add_column(libscols_table& table, const Column& column, bool tree) {
   const int flags =
       (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0) | (tree ? SCOLS_FL_TREE : 0);
@@ -103,7 +97,7 @@ Result<void> print_table(Context& context, const Listing& listing, const std::ve
   scols_table_enable_noheadings(table.get(), context.options.headers ? 0 : 1);
   scols_table_enable_colors(table.get(), context.colored() ? 1 : 0);
   // Into a pipe or a file nothing is cut, nor for those who asked for all.
-  const bool cut = is_terminal(context.out) && context.options.output != Output::wide;
+  const bool cut = text_width(context) != kUnbroken && context.options.output != Output::wide;
   scols_table_set_termforce(table.get(), cut ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
   char* raw = nullptr;
   if (scols_print_table_to_string(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
