@@ -75,7 +75,7 @@ def _build_here(source: Path, log: Path) -> int:
 def _build_in_tree(release: str, place: Path, log: Path) -> int:
     objects = Path(os.environ.get("CCACHE_DIR") or Path.home() / ".cache/ccache")
     objects.mkdir(parents=True, exist_ok=True)
-    tree = suite.builder(release, ["ccache", "dpkg-dev", "lintian", *_build_depends()])
+    tree = suite.builder(release, ["build-essential", "ccache", "lintian", *_build_depends()])
     script = place / "build.sh"
     script.write_text(f"set -e\nexport CCACHE_DIR=/objects CCACHE_BASEDIR=/package/source CCACHE_NOHASHDIR=1\n"
                       f"export DEB_BUILD_OPTIONS='{OPTIONS}'\ncd /package/source\ndpkg-buildpackage -b -us -uc -nc\n")
