@@ -27,20 +27,22 @@ OPTIONS = f"nocheck noautodbgsym parallel={os.cpu_count()}"
 
 def package_of(release: str) -> Path:
     """The built package."""
-    found = sorted((PLACE / release).glob("pcivm_*_amd64.deb"))
+    return _only(PLACE / release)
+
+
+def _only(place: Path) -> Path:
+    found = sorted(place.glob("pcivm_*_amd64.deb"))
     if len(found) != 1:
-        raise cache.LabError(f"{PLACE / release} has {len(found)} packages, wanted one: run ./dev package")
+        raise cache.LabError(f"{place} has {len(found)} packages, wanted one: run ./dev package")
     return found[0]
 
 
 def build(release: str) -> None:
-    place = PLACE / release
+    place = PLACE / release / "build"  # dpkg-buildpackage leaves its results beside the source
     place.mkdir(parents=True, exist_ok=True)
-    for old in place.glob("pcivm_*"):
-        old.unlink()
     source = place / "source"
     _copy_sources(source)
-    log = place / "build.log"
+    log = PLACE / release / "build.log"
     print(f"building the package for {release} (log: {log.relative_to(ROOT)})", flush=True)
     if release == suite.running():
         code = _build_here(source, log)
@@ -49,6 +51,12 @@ def build(release: str) -> None:
     if code != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
         raise cache.LabError(f"dpkg-buildpackage failed:\n{tail}")
+    # Replaced as a whole: a lab host that boots meanwhile reads the former one to its end.
+    built = _only(place)
+    for old in (PLACE / release).glob("pcivm_*"):
+        if old.name != built.name:
+            old.unlink()
+    built.replace(PLACE / release / built.name)
     print(package_of(release).relative_to(ROOT), flush=True)
 
 

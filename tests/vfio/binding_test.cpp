@@ -206,6 +206,13 @@ TEST_F(VfBinding, PutsAutoprobeBackWhateverWriteOfAReleaseFails) {
   }
 }
 
+TEST_F(VfBinding, AVfWithoutAnyDriverIsGivenToItsNativeOne) {
+  ASSERT_EQ(state(vf_).driver, "");
+  ASSERT_THAT(release(vf_), IsOk());
+  EXPECT_EQ(state(vf_), (DriverState{.driver = "igbvf", .driver_override = ""}));
+  EXPECT_FALSE(kernel_.at(kPf).autoprobe);
+}
+
 TEST_F(VfBinding, ANativeDriverThatTookItMeanwhileIsWhatWasAskedFor) {
   kernel_.at(vf_).driver = "igbvf";
   EXPECT_THAT(plan({.function = bdf(vf_), .state = state(vf_), .physfn = bdf(kPf)}, {}), testing::IsEmpty());

@@ -5,7 +5,7 @@
 # needs: pcivm
 . /lab/cases/lib.sh
 
-boots=5
+boots=2
 igb=$(bdf igb)
 
 # usec UNIT PROPERTY: a time of a unit, in microseconds since power-on.
