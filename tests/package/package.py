@@ -109,6 +109,9 @@ def check(release: str) -> tuple[int, int]:
     print(f"{'ok   ' if clean else 'FAIL '} {release}: lintian\n{'' if clean else lintian.stdout}".rstrip(), flush=True)
     passed, failed = passed + clean, failed + (not clean)
 
+    if not suite.can_run_over():
+        print(f"skip  {release}: installing, upgrading, removing: nothing may be mounted here", flush=True)
+        return passed, failed
     log = package.parent / "check.log"
     binds = {"/package": package.parent, "/var/cache/apt/archives": suite.downloads(release)}
     code = suite.run_over(suite.minimal(release), Path(__file__).with_name("check.sh"), f"/package/{package.name}", binds=binds, log=log)
