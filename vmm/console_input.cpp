@@ -48,6 +48,12 @@ void ConsoleInput::on_readable() {
   }
   // A level-triggered watch on input that cannot be passed on would spin.
   if (ended_ || !backlog_.empty()) readable_ = Watch{};
+  tell_end();
+}
+
+void ConsoleInput::tell_end() {
+  if (!ended_ || !backlog_.empty() || !callbacks_.ended) return;
+  loop_.post(std::exchange(callbacks_.ended, {}));
 }
 
 void ConsoleInput::offer() {
@@ -58,6 +64,7 @@ void ConsoleInput::offer() {
 void ConsoleInput::ready() {
   if (backlog_.empty()) return;
   offer();
+  tell_end();
   if (!backlog_.empty() || ended_) return;
   if (!polled_) {
     on_readable();

@@ -24,7 +24,9 @@ class ConsoleInput final {
     /// Takes bytes from the front, returns how many; called again after ready().
     std::function<std::size_t(std::span<const std::byte>)> deliver;
     /// The escape key; empty: it is a byte like others.
-    std::function<void()> escape;
+    std::function<void()> escape{};
+    /// There is no more input, and the guest has all of it. Posted to the loop.
+    std::function<void()> ended{};
   };
   /// `in` is borrowed and outlives the object; regular files and /dev/null will do.
   [[nodiscard]] static Result<std::unique_ptr<ConsoleInput>> create(EventLoop& loop, FdRef in, Callbacks callbacks);
@@ -38,6 +40,7 @@ class ConsoleInput final {
   [[nodiscard]] Result<void> listen();
   void on_readable();
   void offer();
+  void tell_end();
 
   EventLoop& loop_;
   int in_;
