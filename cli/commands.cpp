@@ -4,6 +4,8 @@
 #include <string_view>
 #include <utility>
 
+#include "cli/vm_commands.hpp"
+
 namespace pcivm::cli {
 
 namespace {
@@ -58,6 +60,16 @@ constexpr Entry kCommands[] = {
     {kNoGroup, add_doctor},
     {kNoGroup, add_topology},
     {"vm", add_vm_run},
+    {"vm", add_vm_create},
+    {"vm", add_vm_start},
+    {"vm", add_vm_stop},
+    {"vm", add_vm_restart},
+    {"vm", add_vm_delete},
+    {"vm", add_vm_list},
+    {"vm", add_vm_show},
+    {"vm", add_vm_console},
+    {"vm", add_vm_logs},
+    {"vm", add_vm_wait},
     {kNoGroup, add_completion},
 };
 // clang-format on

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/device_facts.hpp"
+#include "cli/vm_definition.hpp"
 #include "iommu/class_devices.hpp"
 #include "iommu/inventory.hpp"
 
@@ -111,7 +112,11 @@ Candidates drivers(const SysRoot& root, std::string_view /*typed*/) {
 
 Candidates machines(const SysRoot& root, std::string_view /*typed*/) {
   Candidates found;
-  for (const auto& name : names_in(root, "/run/pcivm/vm")) found.push_back({name, "virtual machine"});
+  const auto running = names_in(root, "/run/pcivm/vm");
+  for (const auto& name : running) found.push_back({name, "virtual machine"});
+  for (const auto& name : defined_vms(root)) {
+    if (std::ranges::find(running, name) == running.end()) found.push_back({name, "virtual machine, not running"});
+  }
   return found;
 }
 

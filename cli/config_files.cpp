@@ -106,6 +106,13 @@ Result<std::vector<ConfigFile>> host_config_files(const SysRoot& root) {
   return files;
 }
 
+Result<std::string> trusted_file(const SysRoot& root, std::string_view path, std::string_view folder) {
+  auto file = TRY(read_file(root.open_file(path, kFlags), std::string{path}));
+  if (file.distrust.empty()) file.distrust = TRY(folder_distrust(root, folder));
+  if (!file.distrust.empty()) return fail(untrusted(file));
+  return std::move(file.content.text);
+}
+
 Result<ConfigFile> named_config_file(const std::string& name) {
   if (name != "-") return read_file(open_path(name, kFlags), name);
   auto text = TRY_IN(read_to_end(FdRef{STDIN_FILENO}, kConfigMostBytes), std::string{"standard input"});

@@ -30,6 +30,10 @@ struct ConfigFile {
 /// A file as the operator named it: of the working directory, not of --root; "-" is standard input.
 [[nodiscard]] Result<ConfigFile> named_config_file(const std::string& name);
 
+/// The text of a file of pcivm's own folders. Errc::not_found; Errc::refused with code "config.untrusted" when others
+/// than root, or the caller, can change it or put another in its place.
+[[nodiscard]] Result<std::string> trusted_file(const SysRoot& root, std::string_view path, std::string_view folder);
+
 /// What the host shall be: the files above, or `files` instead. Errc::refused with code "config.untrusted" for one that
 /// others than root (or the caller, when that is somebody else) can change; Errc::invalid for the first thing that is
 /// wrong with them.

@@ -118,19 +118,22 @@ Error usage_error(const CLI::App& where, const CLI::ParseError& problem) {
       .advise(fmt::format("{} --help", full_name(where)));
 }
 
+Json error_document(const Error& error, int exit) {
+  Json details = Json::object();
+  if (error.sys_errno() != 0) details["errno"] = errno_name(error.sys_errno());
+  return {{"error",
+           {{"code", error.code()},
+            {"exit", exit},
+            {"message", error.text()},
+            {"hint", or_null(error.hint())},
+            {"details", details}}}};
+}
+
 int report(Context& context, const Error& error, std::optional<int> exit) {
   context.progress.stop();
   const int code = exit.value_or(exit_code(error.kind()));
   if (context.structured()) {
-    Json details = Json::object();
-    if (error.sys_errno() != 0) details["errno"] = errno_name(error.sys_errno());
-    const Json document{{"error",
-                         {{"code", error.code()},
-                          {"exit", code},
-                          {"message", error.text()},
-                          {"hint", error.hint().empty() ? Json{} : Json(error.hint())},
-                          {"details", details}}}};
-    std::fputs(document_text(context, document).c_str(), context.err);
+    std::fputs(document_text(context, error_document(error, code)).c_str(), context.err);
     return code;
   }
   if (in_journal(context, error)) return code;

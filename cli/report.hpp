@@ -5,11 +5,15 @@
 #include <optional>
 
 #include "cli/command.hpp"
+#include "cli/json.hpp"
 
 namespace pcivm::cli {
 
 /// Prints `error` and returns the exit code that goes with it, or `exit` where that is another (128 + a signal).
 int report(Context& context, const Error& error, std::optional<int> exit = {});
+
+/// {"error": ...} as docs/schema/error.json has it.
+[[nodiscard]] Json error_document(const Error& error, int exit);
 
 /// What CLI11 complained about, as an Error of kind invalid; `where` is the innermost command that was recognised.
 /// A mistyped command or option gets the nearest one as its hint.

@@ -45,7 +45,9 @@ Result<NameLock> NameLock::take(const SysRoot& root, const std::string& name) {
                       .coded("vm.running")
                       .advise("end it, or choose another name"));
     }
-    if (still_named(file->ref(), path)) return NameLock{std::move(*file), directory};
+    if (!still_named(file->ref(), path)) continue;
+    (void)::unlink((directory + "/api.sock").c_str());  // of one that was killed
+    return NameLock{std::move(*file), directory};
   }
 }
 
@@ -61,7 +63,7 @@ NameLock& NameLock::operator=(NameLock&& other) noexcept {
 // While the lock is held, so that nobody can have taken the name in between.
 void NameLock::release() noexcept {
   if (!file_) return;
-  (void)::unlink((directory_ + "/lock").c_str());
+  for (const auto* name : {"/api.sock", "/lock"}) (void)::unlink((directory_ + name).c_str());
   (void)::rmdir(directory_.c_str());
   file_.close();
 }

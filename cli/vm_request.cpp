@@ -12,6 +12,7 @@
 
 #include "base/parse.hpp"
 #include "cli/selector.hpp"
+#include "cli/vm_definition.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
 #include "vmm/cpuid.hpp"
@@ -21,14 +22,7 @@ namespace pcivm::cli {
 
 namespace {
 
-constexpr std::size_t kLongestName = 63;
 constexpr std::uint32_t kMostCpus = 8;
-
-Result<void> check_name(const std::string& name) {
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  if (!name.empty() && name.size() <= kLongestName && std::ranges::all_of(name, allowed)) return {};
-  return fail(Errc::invalid, fmt::format("VM name '{}' found, 1 to {} of a-z, 0-9 and - wanted", name, kLongestName));
-}
 
 Result<std::uint64_t> check_memory(const std::string& text) {
   const auto size = TRY_IN(parse_size(text), "--memory");
@@ -114,7 +108,7 @@ std::vector<vmm::DeviceBars> bars_of(const vfio::OpenedVfio& vfio) {
 Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
   VmChecked checked;
   auto& config = checked.config;
-  TRY(check_name(request.name));
+  TRY(check_vm_name(request.name));
   config.name = request.name;
   checked.memory = TRY(check_memory(request.memory));
   if (request.cpus < 1 || request.cpus > kMostCpus) {

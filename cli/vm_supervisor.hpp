@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The parent of a VM: starts the VMM in a child of its own, passes signals on as requests, waits however it ends.
+// The parent of a VM: starts the VMM in a child of its own, passes requests on to it, waits however it ends.
 #pragma once
 
 #include <csignal>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
+#include "base/event_loop.hpp"
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "vmm/machine.hpp"
 
 namespace pcivm::cli {
 
-/// SIGTERM, SIGINT and SIGHUP wait, for supervise() to read them, as long as this lives.
+/// SIGTERM, SIGINT and SIGHUP wait, for the supervisor to read them, and writing to a reader that went away is an error
+/// like others, as long as this lives.
 class BlockedStopSignals final {
  public:
   BlockedStopSignals();
@@ -24,6 +30,7 @@ class BlockedStopSignals final {
 
  private:
   sigset_t former_{};
+  struct sigaction pipe_{};
 };
 
 struct Supervision {
@@ -38,9 +45,61 @@ struct Supervision {
   std::function<void(std::string_view)> heard{[](std::string_view) {}};
 };
 
-/// Call it while single-threaded, with BlockedStopSignals. First signal: the power button; second signal, or patience
-/// over: the VM is killed. Returns the child's result; Errc::timeout when the guest did not power off in time;
-/// Errc::internal, naming the signal, when the child died by one. The child is gone when this returns.
-[[nodiscard]] Result<vmm::VmEnd> supervise(const Supervision& supervision);
+/// How strongly a VM is asked to end.
+enum class Stop : std::uint8_t {
+  request,  ///< the power button: the guest decides
+  force,    ///< the VMM ends without asking the guest, and closes its devices; if not even that, by SIGKILL
+  kill      ///< SIGKILL
+};
+
+/// Loop thread only.
+class Supervisor final {
+ public:
+  /// Forks. Call it while single-threaded, with BlockedStopSignals.
+  [[nodiscard]] static Result<std::unique_ptr<Supervisor>> start(Supervision supervision);
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  /// A child that nobody watched is killed.
+  ~Supervisor();
+
+  /// Runs `loop` until the child is gone. First signal: the power button; second signal, or patience over: the VM is
+  /// ended by force. Returns the child's result; Errc::timeout when the guest did not power off in time;
+  /// Errc::internal, naming the signal, when the child died by one. Once.
+  [[nodiscard]] Result<vmm::VmEnd> watch(EventLoop& loop);
+
+  void stop(Stop how);
+  /// True once anybody asked for it.
+  [[nodiscard]] bool stopping() const { return asked_ || hard_; }
+  /// The answer is heard.
+  void ask_figures() { send(vmm::ControlByte::report); }
+  [[nodiscard]] pid_t child() const { return child_; }
+
+ private:
+  Supervisor(Supervision supervision, pid_t child, Fd pidfd, Fd control, Fd report, Fd signals, Fd timer);
+  void send(vmm::ControlByte byte);
+  void on_words();
+  void on_signal();
+  void on_deadline();
+  void set_deadline(std::chrono::milliseconds from_now);
+  void kill_softly();
+  [[nodiscard]] int reap();
+
+  Supervision supervision_;
+  pid_t child_;  ///< 0 = reaped
+  Fd pidfd_;
+  Fd control_;
+  Fd report_;
+  Fd signals_;
+  Fd timer_;
+  Watch heard_;  // after control_
+  std::string words_;
+  bool hears_{true};
+  int signalled_{};
+  bool asked_{};
+  bool hard_{};
+  bool timed_out_{};
+  bool killed_{};  ///< the VMM did not end when told to
+  bool shot_{};    ///< Stop::kill
+};
 
 }  // namespace pcivm::cli

@@ -11,7 +11,8 @@ Json timeline_json(std::string_view name, const vmm::TimelineReport& report) {
   }
   auto ioctls = Json::object();
   for (const auto& [request, count] : report.ioctls) ioctls[request] = count;
-  const auto& exits = report.exits;
+  Json exits{{"total", report.exits.total()}};
+  for (const auto& [kind, count] : vmm::named_exits(report.exits)) exits[std::string{kind}] = count;
   const auto share = report.mapped_bytes == 0
                          ? Json(nullptr)
                          : Json(static_cast<double>(report.huge_run_bytes) / static_cast<double>(report.mapped_bytes));
@@ -19,16 +20,7 @@ Json timeline_json(std::string_view name, const vmm::TimelineReport& report) {
           {"kind", "VmTimeline"},
           {"name", name},
           {"phases", std::move(phases)},
-          {"exits",
-           {{"total", exits.total()},
-            {"portIn", exits.port_in},
-            {"portOut", exits.port_out},
-            {"mmioRead", exits.mmio_read},
-            {"mmioWrite", exits.mmio_write},
-            {"ioapicEoi", exits.ioapic_eoi},
-            {"irqWindow", exits.irq_window},
-            {"interrupted", exits.interrupted},
-            {"other", exits.other}}},
+          {"exits", std::move(exits)},
           {"ioctls", std::move(ioctls)},
           {"dma", {{"mappedBytes", report.mapped_bytes}, {"runs", report.dma_runs}, {"hugeRunShare", share}}},
           {"boots", report.boots},

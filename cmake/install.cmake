@@ -31,6 +31,7 @@ foreach(section 1 5)
     FILES_MATCHING PATTERN "*.${section}")
 endforeach()
 install(DIRECTORY docs/examples/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples FILES_MATCHING PATTERN "*.yaml")
+install(FILES docs/api/openapi.json DESTINATION ${CMAKE_INSTALL_DATADIR}/pcivm/api)
 install(DIRECTORY docs/schema/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pcivm/schema FILES_MATCHING PATTERN "*.json")
 
 # What makes the host stay as /etc/pcivm says; docs/boot.md. The units name the program by its full path.

@@ -33,7 +33,7 @@ class CpuSet final {
   void kick_boot_cpu() { cpus_.front()->kick(); }
   /// Ends all CPUs and joins their threads. What a CPU may be waiting for in a device must have been released.
   void stop();
-  /// Sum of all; after stop().
+  /// Sum of all, so far.
   [[nodiscard]] ExitCounts counts() const;
 
  private:

@@ -19,7 +19,7 @@
 namespace pcivm::vmm {
 
 namespace {
-constexpr std::size_t kOutputRoom = kMiB;
+constexpr std::size_t kOutputRoom = 64 * kKiB;  // until the supervisor reads, which keeps much more
 constexpr std::chrono::milliseconds kFlushTime{1000};
 // For the guest to power off when the host wants a device back: the host's writer waits meanwhile, and with a removal
 // every other change of PCI functions does.
@@ -110,9 +110,7 @@ Result<void> Machine::build_console() {
   if (console.serial && console.out) output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
   if (!console.serial || !console.in) return {};
   ConsoleInput::Callbacks callbacks{
-      .deliver = [this](std::span<const std::byte> data) { return chipset_ ? chipset_->serial().receive(data) : 0; },
-      .escape = {}};
-  if (console.escape) callbacks.escape = [this] { end(Outcome::killed); };
+      .deliver = [this](std::span<const std::byte> data) { return chipset_ ? chipset_->serial().receive(data) : 0; }};
   input_ = TRY(ConsoleInput::create(loop_, console.in.ref(), std::move(callbacks)));
   return {};
 }
@@ -177,6 +175,7 @@ Result<void> Machine::boot() {
   TRY(cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
                    [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); }));
   if (boots_ == 1) devices_->map_ram();
+  if (boots_ == 1) tell(kRunning);
   return {};
 }
 
@@ -241,17 +240,26 @@ void Machine::on_control() {
     const auto command = static_cast<ControlByte>(byte);
     if (command == ControlByte::power_button) chipset_->press_power_button();
     if (command == ControlByte::kill) end(Outcome::killed);
+    if (command == ControlByte::report) tell_figures();
   }
+}
+
+// Without a supervisor to read it the end of the VM says enough.
+void Machine::tell(std::string_view line) {
+  if (config_.control) (void)write_all(config_.control.ref(), fmt::format("{}\n", line));
+}
+
+void Machine::tell_figures() {
+  std::string text;
+  for (const auto& [name, value] : figures_of(report())) text += fmt::format("{} {} {}\n", kFigure, name, value);
+  tell(text + std::string{kFigures});
 }
 
 // The kernel asks every ten seconds (vfio_unregister_group_dev).
 void Machine::on_wanted(Bdf function) {
   if (std::ranges::find(wanted_, function) != wanted_.end()) return;
   wanted_.push_back(function);
-  if (config_.control) {
-    // Without a supervisor to read it the end of the VM says the same.
-    (void)write_all(config_.control.ref(), fmt::format("{} {}\n", kWantedBack, function.to_string()));
-  }
+  tell(fmt::format("{} {}", kWantedBack, function.to_string()));
   if (config_.on_request == OnRequest::ignore || wanted_.size() > 1) return;
   chipset_->press_power_button();
   if (auto waiting = await_power_off(); !waiting) fail_with(std::move(waiting).error());
@@ -292,15 +300,19 @@ void Machine::end(Outcome outcome) {
 }
 
 TimelineReport Machine::report() const {
-  const auto dma = devices_->figures();
+  // Whoever maps has its figures to itself until it is done.
+  const auto dma = timeline_.at(Phase::memory_mapped) ? devices_->figures() : DmaFigures{};
+  auto exits = exits_;
+  if (cpus_) exits += cpus_->counts();
   return {.phases = phases_of(timeline_),
-          .exits = exits_,
+          .exits = exits,
           .ioctls = named_counts(port_),
           .mapped_bytes = dma.mapped_bytes,
           .dma_runs = dma.runs,
           .huge_run_bytes = dma.huge_run_bytes,
           .boots = boots_,
-          .device_resets = count_of(port_, vfio::uapi::reset.number)};
+          .device_resets = count_of(port_, vfio::uapi::reset.number),
+          .console_dropped = output_ ? output_->dropped() : 0};
 }
 
 }  // namespace pcivm::vmm

@@ -49,7 +49,7 @@ class Machine final {
 
   /// Runs the guest to its end, then closes its devices. Once.
   [[nodiscard]] Result<VmEnd> run();
-  /// After run().
+  /// So far.
   [[nodiscard]] TimelineReport report() const;
 
  private:
@@ -68,6 +68,8 @@ class Machine final {
   [[nodiscard]] Result<void> prepare_reboot();
   [[nodiscard]] ChipsetCallbacks chipset_callbacks();
   void on_control();
+  void tell(std::string_view line);
+  void tell_figures();
   void on_wanted(Bdf function);
   [[nodiscard]] Result<void> await_power_off();
   void on_cpu_end(Result<Vcpu::End> end);

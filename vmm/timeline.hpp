@@ -54,8 +54,13 @@ struct TimelineReport {
   std::uint64_t huge_run_bytes{};  ///< of mapped_bytes, in runs of at least 2 MiB
   std::uint64_t boots{};           ///< 1 + guest reboots
   std::uint64_t device_resets{};   ///< VFIO_DEVICE_RESET; the kernel's own at open and close are not in it
+  std::uint64_t console_dropped{};  ///< bytes of the serial port that nobody took in time
 };
 
+/// All of it as names and numbers: "exits.portIn", "ioctls.KVM_IRQFD", "phases.guestInit", "dma.mappedBytes", "boots".
+[[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> figures_of(const TimelineReport& report);
+/// The kinds of exits by their names in all outputs.
+[[nodiscard]] std::vector<std::pair<std::string_view, std::uint64_t>> named_exits(const ExitCounts& exits);
 [[nodiscard]] std::vector<std::pair<std::string_view, std::int64_t>> phases_of(const Timeline& timeline);
 /// "KVM_CREATE_VM" for the requests of this program, else the number.
 [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> named_counts(const CountingIoctl& port);

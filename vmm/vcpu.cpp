@@ -82,7 +82,25 @@ std::string_view internal_error_name(std::uint32_t suberror) {
   }
 }
 
+// A counter has one writer, which needs no locked instruction for others to read whole numbers.
+void count(std::uint64_t& counter) {
+  const std::atomic_ref shared{counter};
+  shared.store(shared.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
 }  // namespace
+
+ExitCounts Vcpu::counts() const {
+  const auto now = [](std::uint64_t& counter) { return std::atomic_ref{counter}.load(std::memory_order_relaxed); };
+  return {.port_in = now(counts_.port_in),
+          .port_out = now(counts_.port_out),
+          .mmio_read = now(counts_.mmio_read),
+          .mmio_write = now(counts_.mmio_write),
+          .ioapic_eoi = now(counts_.ioapic_eoi),
+          .irq_window = now(counts_.irq_window),
+          .interrupted = now(counts_.interrupted),
+          .other = now(counts_.other)};
+}
 
 ExitCounts& ExitCounts::operator+=(const ExitCounts& more) {
   port_in += more.port_in;
@@ -219,7 +237,7 @@ Result<Vcpu::End> Vcpu::run(const Wiring& wiring) {
         return fail_errno(-outcome, fmt::format("vCPU {}: KVM_RUN", index_));
       }
       std::atomic_ref{run_->immediate_exit}.store(0);
-      ++counts_.interrupted;
+      count(counts_.interrupted);
       continue;
     }
     const auto end = TRY(handle_exit(wiring));
@@ -233,13 +251,13 @@ Result<std::optional<Vcpu::End>> Vcpu::handle_exit(const Wiring& wiring) {
     case KVM_EXIT_IO: port_access(wiring.ports); return std::nullopt;
     case KVM_EXIT_MMIO: memory_access(wiring.memory); return std::nullopt;
     case KVM_EXIT_IOAPIC_EOI:
-      ++counts_.ioapic_eoi;
+      count(counts_.ioapic_eoi);
       wiring.interrupts.end_of_interrupt(run_->eoi.vector);
       return std::nullopt;
-    case KVM_EXIT_IRQ_WINDOW_OPEN: ++counts_.irq_window; return std::nullopt;
-    case KVM_EXIT_INTR: ++counts_.interrupted; return std::nullopt;
-    case KVM_EXIT_SHUTDOWN: ++counts_.other; return End::triple_fault;
-    default: ++counts_.other; return std::unexpected(describe_failure());
+    case KVM_EXIT_IRQ_WINDOW_OPEN: count(counts_.irq_window); return std::nullopt;
+    case KVM_EXIT_INTR: count(counts_.interrupted); return std::nullopt;
+    case KVM_EXIT_SHUTDOWN: count(counts_.other); return End::triple_fault;
+    default: count(counts_.other); return std::unexpected(describe_failure());
   }
 }
 
@@ -249,7 +267,7 @@ void Vcpu::port_access(const IoBus& ports) {
   if (!fits(io.data_offset, length, mapping_.length())) return;
   auto data = mapping_.bytes().subspan(io.data_offset, length);
   const bool in = io.direction == KVM_EXIT_IO_IN;
-  ++(in ? counts_.port_in : counts_.port_out);
+  count(in ? counts_.port_in : counts_.port_out);
   for (; !data.empty(); data = data.subspan(io.size)) {
     if (in) {
       ports.read(io.port, data.first(io.size));
@@ -264,10 +282,10 @@ void Vcpu::memory_access(const IoBus& memory) {
   const auto data = std::as_writable_bytes(std::span{mmio.data}).first(std::min<std::size_t>(mmio.len, 8));
   if (data.empty()) return;
   if (mmio.is_write != 0) {
-    ++counts_.mmio_write;
+    count(counts_.mmio_write);
     memory.write(mmio.phys_addr, data);
   } else {
-    ++counts_.mmio_read;
+    count(counts_.mmio_read);
     memory.read(mmio.phys_addr, data);
   }
 }

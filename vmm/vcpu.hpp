@@ -92,8 +92,8 @@ class Vcpu final {
   /// Makes run() return soon. Any thread; final.
   void stop();
 
-  /// Read it after run() has returned.
-  [[nodiscard]] const ExitCounts& counts() const { return counts_; }
+  /// So far. Any thread.
+  [[nodiscard]] ExitCounts counts() const;
 
   /// The signal that interrupts KVM_RUN; install_kick_handler() once a process, before the first run().
   [[nodiscard]] static int kick_signal();
@@ -114,7 +114,7 @@ class Vcpu final {
   Fd fd_;
   Mapping mapping_;
   kvm_run* run_;  // inside mapping_
-  ExitCounts counts_;
+  mutable ExitCounts counts_;  // written by run() alone, in whole words; atomic_ref wants it mutable
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
   std::optional<pthread_t> thread_;  // set while run() runs; guarded by mutex_

@@ -25,16 +25,19 @@ enum class OnRequest : std::uint8_t {
 };
 
 /// What the supervisor asks for, one byte each on VmConfig::control.
-enum class ControlByte : char { power_button = 'p', kill = 'k' };
+enum class ControlByte : char { power_button = 'p', kill = 'k', report = 'r' };
 
-/// What the VMM tells the supervisor on VmConfig::control, one line each: this word, a space, the function's address.
-inline constexpr std::string_view kWantedBack{"wanted"};
+/// What the VMM tells the supervisor on VmConfig::control, one line each, which starts with one of these words.
+inline constexpr std::string_view kWantedBack{"wanted"};  ///< then the function's address
+inline constexpr std::string_view kRunning{"running"};    ///< the guest's first instruction
+/// The answer to ControlByte::report: many lines `figure NAME VALUE` (figures_of), then one `figures`.
+inline constexpr std::string_view kFigure{"figure"};
+inline constexpr std::string_view kFigures{"figures"};
 
 struct ConsoleFiles {
-  bool serial{true};   ///< false: the serial port is connected to nothing
-  Fd in;               ///< none: the guest gets no input
-  Fd out;              ///< none: what the guest says is dropped
-  bool escape{false};  ///< Ctrl-] on `in` ends the VM
+  bool serial{true};  ///< false: the serial port is connected to nothing
+  Fd in;              ///< none: the guest gets no input
+  Fd out;             ///< none: what the guest says is dropped
 };
 
 struct VmConfig {

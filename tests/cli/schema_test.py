@@ -24,7 +24,9 @@ DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs"
 # Commands that print no document, only errors.
 NO_DOCUMENT = {"completion": "a script", "vm run": "the console of a guest", "vf set": "the live host only",
                "vf destroy": "only notes", "udev watch": "a service", "udev rules": "rules", "udev wait": "only notes",
-               "vf eswitch": "the live host only", "config import": "a file of ours"}
+               "vf eswitch": "the live host only", "config import": "a file of ours",
+               "vm console": "what a guest says", "vm logs": "what a guest said", "vm wait": "a VM that runs",
+               "vm create": "only notes"}
 
 
 def write(path: pathlib.Path, text: str):
@@ -142,6 +144,17 @@ def main() -> int:
         check("doctor-report.json", "doctor", "eth2/vf0", *root)
         check("topology.json", "topology", *root)
         check("error.json", "config", "validate", *root)
+        said("json", "", "vm", "create", "web", "--kernel", "/boot/vmlinuz", "--memory", "512M", "--device", "eth2/vf0", *root)
+        (pathlib.Path(directory, "run/pcivm/vm/killed")).mkdir(parents=True)
+        check("vm-list.json", "vm", "list", *root)
+        check("vm.json", "vm", "show", "web", *root)
+        check("vm.json", "vm", "show", "killed", *root)
+        check("error.json", "vm", "show", "absent", *root)
+        check("error.json", "vm", "wait", "web", *root)
+        check("step-list.json", "vm", "start", "web", "--dry-run", *root)
+        check("step-list.json", "vm", "stop", "web", "--dry-run", *root)
+        check("step-list.json", "vm", "restart", "web", "--dry-run", *root)
+        check("step-list.json", "vm", "delete", "web", "--dry-run", *root)
         host_file = pathlib.Path(directory, "etc/pcivm/host.yaml")
         write(host_file, "apiVersion: pcivm/v1\nkind: HostConfig\ndevices: {lan0: {match: {slot: 3}, sriov: {numVfs: 2}}}\n")
         check("config-report.json", "config", "validate", *root)

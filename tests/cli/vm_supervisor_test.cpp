@@ -29,12 +29,22 @@ class Supervised : public testing::Test {
   Result<vmm::VmEnd> run(std::function<Result<vmm::VmEnd>(Fd)> child,
                          std::chrono::milliseconds patience = std::chrono::seconds{30}) {
     const BlockedStopSignals blocked;
-    return supervise({.child = std::move(child),
-                      .after_fork = [this] { forked = true; },
-                      .patience = patience,
-                      .note = [](std::string_view) {},
-                      .heard = [this](std::string_view line) { heard.emplace_back(line); }});
+    const auto supervisor = Supervisor::start({.child = std::move(child),
+                                               .after_fork = [this] { forked = true; },
+                                               .patience = patience,
+                                               .note = [](std::string_view) {},
+                                               .heard =
+                                                   [&](std::string_view line) {
+                                                     heard.emplace_back(line);
+                                                     if (line == "ready") at_ready(*started);
+                                                   }})
+                                .value();
+    started = supervisor.get();
+    const auto loop = EventLoop::create().value();
+    return supervisor->watch(*loop);
   }
+  Supervisor* started{};
+  std::function<void(Supervisor&)> at_ready = [](Supervisor&) {};
   bool forked{};
   std::vector<std::string> heard;
 };
@@ -93,6 +103,51 @@ TEST_F(Supervised, KillsTheVmAtTheSecondSignal) {
                 return vmm::VmEnd::killed;
               }),
               IsOkAnd(vmm::VmEnd::killed));
+}
+
+TEST_F(Supervised, EndsInThreeStrengths) {
+  at_ready = [](Supervisor& supervisor) {
+    EXPECT_FALSE(supervisor.stopping());
+    supervisor.stop(Stop::request);
+    EXPECT_TRUE(supervisor.stopping());
+    supervisor.stop(Stop::force);
+  };
+  EXPECT_THAT(run([](Fd control) -> Result<vmm::VmEnd> {
+                TRY(write_all(control.ref(), "ready\n"));
+                if (next(control) != 'p') return fail(Errc::internal, "no power button");
+                if (next(control) != 'k') return fail(Errc::internal, "not forced");
+                return vmm::VmEnd::killed;
+              }),
+              IsOkAnd(vmm::VmEnd::killed));
+  at_ready = [](Supervisor& supervisor) { supervisor.stop(Stop::kill); };
+  EXPECT_THAT(run([](Fd control) -> Result<vmm::VmEnd> {
+                TRY(write_all(control.ref(), "ready\n"));
+                for (;;) ::pause();
+              }),
+              IsOkAnd(vmm::VmEnd::killed));
+}
+
+TEST_F(Supervised, AsksForFigures) {
+  at_ready = [](Supervisor& supervisor) { supervisor.ask_figures(); };
+  EXPECT_THAT(run([](Fd control) -> Result<vmm::VmEnd> {
+                TRY(write_all(control.ref(), "ready\n"));
+                if (next(control) != 'r') return fail(Errc::internal, "nothing asked");
+                TRY(write_all(control.ref(), "figure boots 1\nfigures\n"));
+                return vmm::VmEnd::power_off;
+              }),
+              IsOkAnd(vmm::VmEnd::power_off));
+  EXPECT_THAT(heard, testing::ElementsAre("ready", "figure boots 1", "figures"));
+}
+
+TEST_F(Supervised, OneThatIsDroppedTakesItsVmmAlong) {
+  const BlockedStopSignals blocked;
+  auto supervisor = Supervisor::start({.child = [](Fd) -> Result<vmm::VmEnd> { for (;;) ::pause(); },
+                                       .after_fork = [] {},
+                                       .note = [](std::string_view) {}})
+                        .value();
+  const auto child = supervisor->child();
+  supervisor.reset();
+  EXPECT_EQ(::kill(child, 0), -1);
 }
 
 TEST_F(Supervised, LosesItsPatience) {

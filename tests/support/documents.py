@@ -27,7 +27,7 @@ def _resolved(node, document):
 
 def schema_name(document) -> str:
     """VFList -> vf-list.json"""
-    if "error" in document:
+    if "kind" not in document and "error" in document:
         return "error.json"
     return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", document.get("kind", "none")).lower() + ".json"
 

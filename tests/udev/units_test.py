@@ -59,7 +59,7 @@ def words() -> None:
         text = source.read_text()
         expect("settle" not in text, f"{source.name} waits for settle")
         for line in re.findall(r"^ExecStart=@PCIVM@ (.*)$", text, re.M):
-            expect(line.split()[0] in ("apply", "reconcile", "udev"), f"{source.name} runs '{line}'")
+            expect(line.split()[0] in ("apply", "reconcile", "udev", "vm"), f"{source.name} runs '{line}'")
         early = "DefaultDependencies=no" in text
         expect(not early or "Before=network-pre.target" in text, f"{source.name} is not ordered before the network")
         expect(not early or "Conflicts=shutdown.target" in text, f"{source.name} would survive a shutdown")

@@ -41,7 +41,7 @@ DISK_MODULES = "virtio_pci virtio_blk ext4 crc32c_generic".split()
 PROGRAMS = """
     bash jq ip bridge tc kmod lspci setpci ps pgrep pkill top strace sed grep taskset flock lsblk findmnt losetup
     mount umount mkswap swapon swapoff unshare nsenter prlimit setsid setpriv script timeout lscpu lsns
-    mkfs.ext4 blkid dmsetup
+    mkfs.ext4 blkid dmsetup perl
 """.split()
 
 KMOD_NAMES = "depmod insmod lsmod modinfo modprobe rmmod".split()

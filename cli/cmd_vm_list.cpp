@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// pcivm vm list, pcivm vm show
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/parse.hpp"
+#include "cli/render.hpp"
+#include "cli/size_text.hpp"
+#include "cli/vm_client.hpp"
+#include "cli/vm_commands.hpp"
+#include "cli/vm_definition.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+struct ShowArguments {
+  std::string name;
+};
+
+/// What is known of a VM, running or not: each figure from the VM itself, else from its definition.
+struct Known {
+  VmView view;
+  VmOptions options{};  ///< of its definition
+  Json facts{};         ///< cpus, memory, devices
+};
+
+Known known(const SysRoot& root, VmView view) {
+  Known known{.view = std::move(view)};
+  if (known.view.defined) known.options = load_definition(root, known.view.name).value_or(VmOptions{});
+  const auto& running = known.view.document;
+  if (running.is_object()) {
+    known.facts = {{"cpus", running["cpus"]}, {"memory", running["memory"]}, {"devices", running["devices"]}};
+    return known;
+  }
+  known.facts = {{"cpus", nullptr}, {"memory", nullptr}, {"devices", nullptr}};
+  const auto request = request_of(known.view.name, known.options);
+  if (known.options.empty() || !request) return known;
+  known.facts["cpus"] = request->cpus;
+  if (const auto memory = parse_size(request->memory)) known.facts["memory"] = *memory;
+  known.facts["devices"] = request->devices;
+  return known;
+}
+
+Json value_at(const Json& object, const char* key) {
+  return object.is_object() && object.contains(key) ? object[key] : Json(nullptr);
+}
+
+Json to_json(const Known& known) {
+  const auto& running = known.view.document;
+  return {{"name", known.view.name},
+          {"state", to_string(known.view.state)},
+          {"defined", known.view.defined},
+          {"pid", or_null(known.view.pid)},
+          {"vmmPid", value_at(running, "vmmPid")},
+          {"cpus", known.facts["cpus"]},
+          {"memory", known.facts["memory"]},
+          {"devices", known.facts["devices"]},
+          {"console", value_at(running, "console")},
+          {"startedAt", value_at(running, "startedAt")},
+          {"uptimeSeconds", value_at(running, "uptimeSeconds")}};
+}
+
+std::string number_text(const Json& value) {
+  return value.is_number_unsigned() || value.is_number_integer() ? fmt::to_string(value.get<std::uint64_t>()) : "";
+}
+
+std::string memory_text(const Json& value) { return value.is_number() ? size_text(value.get<std::uint64_t>()) : ""; }
+
+std::string devices_text(const Json& value) {
+  return value.is_array() ? fmt::format("{}", fmt::join(value.get<std::vector<std::string>>(), " ")) : "";
+}
+
+/// "3 d 4 h", "4 h 5 min", "5 min", "12 s"
+std::string uptime_text(const Json& value) {
+  if (!value.is_number()) return "";
+  const auto seconds = static_cast<std::uint64_t>(value.get<double>());
+  const auto minutes = seconds / 60;
+  const auto hours = minutes / 60;
+  if (hours >= 24) return fmt::format("{} d {} h", hours / 24, hours % 24);
+  if (hours > 0) return fmt::format("{} h {} min", hours, minutes % 60);
+  return minutes > 0 ? fmt::format("{} min", minutes) : fmt::format("{} s", seconds);
+}
+
+Mark mark_of(VmState state) {
+  switch (state) {
+    case VmState::running: return Mark::good;
+    case VmState::starting:
+    case VmState::stopping: return Mark::notice;
+    case VmState::silent:
+    case VmState::dead: return Mark::bad;
+    case VmState::stopped: return Mark::dim;
+  }
+  return Mark::none;
+}
+
+Result<int> list(Context& context) {
+  Listing listing{.kind = "VmList",
+                  .columns = {{.title = "NAME"},
+                              {.title = "STATE"},
+                              {.title = "CPUS", .right = true},
+                              {.title = "MEMORY", .right = true},
+                              {.title = "DEVICES", .may_cut = true},
+                              {.title = "UPTIME", .right = true},
+                              {.title = "PID", .wide_only = true, .right = true},
+                              {.title = "DEFINED", .wide_only = true}},
+                  .empty_note = "no virtual machine is defined, and none runs"};
+  for (auto& view : all_vms(context.root())) {
+    const auto each = known(context.root(), std::move(view));
+    auto json = to_json(each);
+    listing.rows.push_back({{each.view.name},
+                            {std::string{to_string(each.view.state)}, mark_of(each.view.state)},
+                            {number_text(json["cpus"])},
+                            {memory_text(json["memory"])},
+                            {devices_text(json["devices"])},
+                            {uptime_text(json["uptimeSeconds"])},
+                            {number_text(json["pid"])},
+                            {each.view.defined ? "yes" : "no"}});
+    listing.items.push_back(std::move(json));
+  }
+  return print(context, listing);
+}
+
+std::string console_text(const Json& console) {
+  if (!console.is_object()) return "";
+  return fmt::format("{} bytes said, {} readers{}", console.value("bytes", 0ULL), console.value("readers", 0ULL),
+                     console.value("writer", false) ? ", one of them types" : "");
+}
+
+Result<int> show(Context& context, const ShowArguments& args) {
+  const auto each = known(context.root(), TRY(view_vm(context.root(), args.name)));
+  auto json = to_json(each);
+  json["definition"] = each.options.empty() ? Json(nullptr) : definition_document(each.options);
+  Record record{.kind = "Vm", .name = each.view.name, .object = json};
+  const auto add = [&record](const char* label, const std::string& text) {
+    if (!text.empty()) record.add(label, text);
+  };
+  add("Name", each.view.name);
+  add("State", std::string{to_string(each.view.state)});
+  if (each.view.state == VmState::dead) {
+    add("What to do", "its supervisor was killed: `pcivm device list` shows what is still bound");
+  }
+  add("CPUs", number_text(json["cpus"]));
+  add("Memory", memory_text(json["memory"]));
+  add("Devices", devices_text(json["devices"]));
+  add("Started", json["startedAt"].is_string() ? json["startedAt"].get<std::string>() : "");
+  add("Uptime", uptime_text(json["uptimeSeconds"]));
+  add("Supervisor", number_text(json["pid"]));
+  add("VMM", number_text(json["vmmPid"]));
+  add("Console", console_text(json["console"]));
+  add("Defined", each.view.defined ? fmt::format("{}/{}.yaml", kVmFolder, each.view.name) : "no");
+  for (const auto& [option, values] : each.options) {
+    add(fmt::format("  --{}", option).c_str(), values.empty() ? "yes" : fmt::format("{}", fmt::join(values, ", ")));
+  }
+  return print(context, record);
+}
+
+}  // namespace
+
+void add_vm_list(CLI::App& group, Context& context) {
+  add_command(group, context, "list", "virtual machines that are defined, or run", list);
+}
+
+void add_vm_show(CLI::App& group, Context& context) {
+  auto& args = context.keep<ShowArguments>();
+  auto& command =
+      add_command(group, context, "show", "one virtual machine", [&args](Context& here) { return show(here, args); });
+  command.add_option("name", args.name, "one that is defined, or runs")->required()->type_name("VM");
+}
+
+}  // namespace pcivm::cli

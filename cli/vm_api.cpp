@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_api.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "base/log.hpp"
+#include "base/parse.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/json_reader.hpp"
+#include "cli/report.hpp"
+#include "cli/vm_end.hpp"
+#include "vmm/vm_config.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+constexpr unsigned kMostDepth{8};
+constexpr std::size_t kMostFigures{256};
+constexpr std::array<std::string_view, 3> kStops{"request", "force", "kill"};
+
+HttpReply json_reply(const Json& document, unsigned status = 200) {
+  return {.status = status, .body = to_text(document) + "\n"};
+}
+
+HttpReply refusal(unsigned status, const Error& error) {
+  return json_reply(error_document(error, exit_code(error.kind())), status);
+}
+
+HttpReply no_console() {
+  return refusal(404, Error::make(Errc::not_found, "this VM has no console (--console off)").coded("console.off"));
+}
+
+HttpReply too_many() {
+  return refusal(503, Error::make(Errc::busy, "too many wait for this already").coded("api.busy"));
+}
+
+// RFC 3339
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  (void)::gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  const auto length = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return {text.data(), length};
+}
+
+bool is_figure_name(std::string_view name) {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
+  });
+}
+
+std::pair<std::string_view, std::string_view> split_word(std::string_view line) {
+  const auto space = std::min(line.find(' '), line.size());
+  return {line.substr(0, space), line.substr(std::min(space + 1, line.size()))};
+}
+
+}  // namespace
+
+struct VmApi::Route {
+  ApiRoute is;
+  Handle handle;
+  std::string_view query;  ///< the one key that it takes
+};
+
+std::span<const VmApi::Route> VmApi::table() {
+  static constexpr std::array kTable{
+      Route{{"GET", "/v1/vm"}, &VmApi::get_vm, {}},
+      Route{{"POST", "/v1/vm/stop"}, &VmApi::post_stop, {}},
+      Route{{"GET", "/v1/vm/end"}, &VmApi::get_end, {}},
+      Route{{"GET", "/v1/console"}, &VmApi::get_console, "write"},
+      Route{{"GET", "/v1/console/log"}, &VmApi::get_log, {}},
+      Route{{"GET", "/v1/metrics"}, &VmApi::get_metrics, {}},
+      Route{{"GET", "/v1/openapi.json"}, &VmApi::get_openapi, {}},
+  };
+  return kTable;
+}
+
+std::vector<ApiRoute> VmApi::routes() {
+  std::vector<ApiRoute> routes;
+  for (const auto& route : table()) routes.push_back(route.is);
+  return routes;
+}
+
+VmApi::VmApi(Wiring wiring, VmFacts facts)
+    : wiring_{std::move(wiring)}, facts_{std::move(facts)}, started_at_{now_utc()} {}
+
+Result<std::unique_ptr<VmApi>> VmApi::create(Wiring wiring, VmFacts facts, Fd listener) {
+  std::unique_ptr<VmApi> api{new VmApi{std::move(wiring), std::move(facts)}};
+  auto* raw = api.get();
+  auto& loop = api->wiring_.loop;
+  api->figures_timer_ = TRY(make_timerfd());
+  api->figures_late_ = TRY(loop.watch(raw->figures_timer_.ref(), Interest::read, [raw] {
+    (void)drain_eventfd(raw->figures_timer_.ref());
+    raw->tell_metrics(false);
+  }));
+  api->server_ = TRY(HttpServer::create(loop, std::move(listener), [raw](const HttpRequest& request, Answer answer) {
+    raw->dispatch(request, std::move(answer));
+  }));
+  return api;
+}
+
+void VmApi::dispatch(const HttpRequest& request, Answer answer) {
+  std::vector<std::string_view> methods;
+  for (const auto& route : table()) {
+    if (route.is.path != request.path) continue;
+    methods.push_back(route.is.method);
+    if (route.is.method != request.method) continue;
+    for (const auto& [key, value] : request.query) {
+      if (key == route.query) continue;
+      return answer(refusal(400, Error::make(Errc::invalid, "there is no such key in the query of this path")));
+    }
+    return (this->*route.handle)(request, std::move(answer));
+  }
+  if (methods.empty()) {
+    return answer(refusal(404, Error::make(Errc::not_found, "there is no such path").advise("GET /v1/openapi.json")));
+  }
+  const auto allowed = fmt::format("{}", fmt::join(methods, ", "));
+  auto reply = refusal(405, Error::make(Errc::invalid, fmt::format("this path takes {} only", allowed)));
+  reply.headers.emplace_back("Allow", allowed);
+  answer(std::move(reply));
+}
+
+double VmApi::uptime_seconds() const {
+  return std::chrono::duration_cast<std::chrono::duration<double>>(std::chrono::steady_clock::now() - start_).count();
+}
+
+Json VmApi::vm_document() const {
+  Json console(nullptr);
+  if (wiring_.console != nullptr) {
+    const auto figures = wiring_.console->figures();
+    console = {{"bytes", figures.said},
+               {"droppedBytes", figures.dropped},
+               {"readers", figures.readers},
+               {"writer", figures.writer}};
+  }
+  return {{"apiVersion", "pcivm/v1"},  {"kind", "Vm"},
+          {"name", facts_.name},       {"state", wiring_.stopping() ? "stopping" : running_ ? "running" : "starting"},
+          {"pid", ::getpid()},         {"vmmPid", facts_.vmm},
+          {"cpus", facts_.cpus},       {"memory", facts_.memory},
+          {"devices", facts_.devices}, {"console", std::move(console)},
+          {"startedAt", started_at_},  {"uptimeSeconds", uptime_seconds()}};
+}
+
+void VmApi::get_vm(const HttpRequest& /*request*/, Answer answer) { answer(json_reply(vm_document())); }
+
+void VmApi::post_stop(const HttpRequest& request, Answer answer) {
+  const auto how = parse_stop(request.body);
+  if (!how) return answer(refusal(400, how.error()));
+  wiring_.stop(*how);
+  answer(json_reply(vm_document(), 202));
+}
+
+void VmApi::get_end(const HttpRequest& /*request*/, Answer answer) {
+  std::erase_if(wants_end_, [](const Answer& each) { return !each.wanted(); });
+  if (wants_end_.size() >= kMostWaiting) return answer(too_many());
+  wants_end_.push_back(std::move(answer));
+}
+
+void VmApi::get_log(const HttpRequest& /*request*/, Answer answer) {
+  if (wiring_.console == nullptr) return answer(no_console());
+  answer({.type = "application/octet-stream", .body = wiring_.console->log().text()});
+}
+
+void VmApi::get_console(const HttpRequest& request, Answer answer) {
+  if (wiring_.console == nullptr) return answer(no_console());
+  const auto asked = request.query.find("write");
+  const bool types = asked != request.query.end() && asked->second == "1";
+  if (asked != request.query.end() && !types && asked->second != "0") {
+    return answer(refusal(400, Error::make(Errc::invalid, "write is neither 0 nor 1")));
+  }
+  const std::string protocol{kConsoleProtocol};
+  if (!request.upgrade) {
+    auto reply = refusal(426, Error::make(Errc::invalid, "the console is another protocol")
+                                  .advise(fmt::format("send Connection: Upgrade and Upgrade: {}", protocol)));
+    reply.headers.emplace_back("Upgrade", protocol);
+    return answer(std::move(reply));
+  }
+  if (types && wiring_.console->figures().writer) {
+    return answer(refusal(409, Error::make(Errc::busy, "somebody types on this console already")
+                                   .coded("console.taken")
+                                   .advise("without write=1 it can be read")));
+  }
+  if (wiring_.console->figures().readers >= ConsoleHub::kMostClients) return answer(too_many());
+  answer({.status = 101,
+          .headers = {{"Upgrade", protocol}},
+          .take_over = [this, types](Fd connection, std::string beyond) {
+            auto out = connection.dup();
+            if (!out) return;
+            ConsoleHub::Client client{.in = std::move(connection), .out = std::move(*out), .types = types};
+            const auto attached = wiring_.console->attach(std::move(client), beyond);
+            if (!attached) log::debug("console: {}", attached.error().text());
+          }});
+}
+
+void VmApi::get_metrics(const HttpRequest& /*request*/, Answer answer) {
+  if (wants_metrics_.size() >= kMostWaiting) return answer(too_many());
+  wants_metrics_.push_back(std::move(answer));
+  if (wants_metrics_.size() > 1) return;
+  figures_.clear();
+  wiring_.ask_figures();
+  (void)arm_timerfd(figures_timer_.ref(), kFiguresDeadline, {});
+}
+
+void VmApi::get_openapi(const HttpRequest& /*request*/, Answer answer) {
+  answer({.body = std::string{openapi_text()}});
+}
+
+void VmApi::heard(std::string_view line) {
+  const auto [word, rest] = split_word(line);
+  if (word == vmm::kRunning) running_ = true;
+  if (word == vmm::kFigures) tell_metrics(true);
+  if (word != vmm::kFigure || figures_.size() >= kMostFigures) return;
+  const auto [name, value] = split_word(rest);
+  const auto number = parse_decimal<std::uint64_t>(value);
+  if (number && is_figure_name(name)) figures_.emplace_back(name, *number);
+}
+
+void VmApi::tell_metrics(bool answered) {
+  (void)arm_timerfd(figures_timer_.ref(), {}, {});
+  const auto text =
+      metrics_text({.name = facts_.name,
+                    .running = running_ && !wiring_.stopping(),
+                    .uptime_seconds = uptime_seconds(),
+                    .cpus = facts_.cpus,
+                    .memory = facts_.memory,
+                    .console = wiring_.console != nullptr ? wiring_.console->figures() : ConsoleHub::Figures{},
+                    .answered = answered,
+                    .figures = answered ? std::exchange(figures_, {}) : VmFigures{}});
+  for (const auto& answer : std::exchange(wants_metrics_, {})) {
+    answer({.type = "text/plain; version=0.0.4", .body = text});
+  }
+}
+
+void VmApi::ended(const Result<vmm::VmEnd>& end) {
+  tell_metrics(false);
+  const int exit = end ? 0 : exit_code(end.error().kind());
+  const Json document{{"apiVersion", "pcivm/v1"},
+                      {"kind", "VmEnd"},
+                      {"name", facts_.name},
+                      {"end", end ? Json(to_string(*end)) : Json("failed")},
+                      {"exit", exit},
+                      {"error", end ? Json(nullptr) : error_document(end.error(), exit)["error"]}};
+  for (const auto& answer : std::exchange(wants_end_, {})) answer(json_reply(document));
+  server_->finish(std::chrono::seconds{1});
+}
+
+std::string_view to_string(Stop how) { return kStops.at(static_cast<std::size_t>(how)); }
+
+Result<Stop> parse_stop(std::string_view body) {
+  const auto document = TRY(parse_json(body, kMostDepth));
+  const auto wanted = fmt::format("{{\"how\": \"{}\"}} wanted", fmt::join(kStops, "|"));
+  if (!document.is_object() || document.size() != 1 || !document.contains("how") || !document["how"].is_string()) {
+    return fail(Errc::invalid, wanted);
+  }
+  const auto found = std::ranges::find(kStops, document["how"].get<std::string>());
+  if (found == kStops.end()) return fail(Errc::invalid, wanted);
+  return static_cast<Stop>(found - kStops.begin());
+}
+
+}  // namespace pcivm::cli

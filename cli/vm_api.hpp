@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What a running VM answers on /run/pcivm/vm/NAME/api.sock: docs/api/openapi.json.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/event_loop.hpp"
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "cli/console_hub.hpp"
+#include "cli/http_server.hpp"
+#include "cli/json.hpp"
+#include "cli/vm_metrics.hpp"
+#include "cli/vm_supervisor.hpp"
+
+namespace pcivm::cli {
+
+/// What a VM was started with.
+struct VmFacts {
+  std::string name{};
+  unsigned cpus{};
+  std::uint64_t memory{};
+  std::vector<std::string> devices{};  ///< addresses of assigned functions
+  pid_t vmm{};
+};
+
+struct ApiRoute {
+  std::string_view method;
+  std::string_view path;
+};
+/// The text of docs/api/openapi.json.
+[[nodiscard]] std::string_view openapi_text();
+
+/// In the supervisor. Loop thread only.
+class VmApi final {
+ public:
+  static constexpr std::size_t kMostWaiting{32};  ///< for the end, and for figures
+  static constexpr std::chrono::milliseconds kFiguresDeadline{1000};
+  static constexpr std::string_view kConsoleProtocol{"pcivm-console"};
+
+  struct Wiring {
+    EventLoop& loop;
+    std::function<void(Stop)> stop;
+    std::function<bool()> stopping;
+    std::function<void()> ask_figures;  ///< the answer comes to heard()
+    ConsoleHub* console{};              ///< null: the VM has none
+  };
+  /// What is wired outlives it.
+  [[nodiscard]] static Result<std::unique_ptr<VmApi>> create(Wiring wiring, VmFacts facts, Fd listener);
+  VmApi(const VmApi&) = delete;
+  VmApi& operator=(const VmApi&) = delete;
+  ~VmApi() = default;
+
+  /// All that there is; tests compare it with docs/api/openapi.json.
+  [[nodiscard]] static std::vector<ApiRoute> routes();
+
+  /// A line of the VMM, which is not trusted.
+  void heard(std::string_view line);
+  [[nodiscard]] bool running() const { return running_; }
+  /// Tells who waits for it, and serves no more.
+  void ended(const Result<vmm::VmEnd>& end);
+
+ private:
+  using Answer = HttpServer::Answer;
+  using Handle = void (VmApi::*)(const HttpRequest&, Answer);
+  struct Route;
+  static std::span<const Route> table();
+
+  VmApi(Wiring wiring, VmFacts facts);
+  void dispatch(const HttpRequest& request, Answer answer);
+  void get_vm(const HttpRequest& request, Answer answer);
+  void post_stop(const HttpRequest& request, Answer answer);
+  void get_end(const HttpRequest& request, Answer answer);
+  void get_log(const HttpRequest& request, Answer answer);
+  void get_console(const HttpRequest& request, Answer answer);
+  void get_metrics(const HttpRequest& request, Answer answer);
+  void get_openapi(const HttpRequest& request, Answer answer);
+  [[nodiscard]] Json vm_document() const;
+  [[nodiscard]] double uptime_seconds() const;
+  void tell_metrics(bool answered);
+
+  Wiring wiring_;
+  VmFacts facts_;
+  std::chrono::steady_clock::time_point start_{std::chrono::steady_clock::now()};
+  std::string started_at_;
+  bool running_{};
+  VmFigures figures_;  // being told
+  std::vector<Answer> wants_end_;
+  std::vector<Answer> wants_metrics_;
+  Fd figures_timer_;
+  Watch figures_late_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+/// `{"how": "request"}` and nothing else.
+[[nodiscard]] Result<Stop> parse_stop(std::string_view body);
+[[nodiscard]] std::string_view to_string(Stop how);
+
+}  // namespace pcivm::cli

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_metrics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace pcivm::cli {
+
+namespace {
+
+class Text final {
+ public:
+  explicit Text(const std::string& vm) : vm_{vm} {}
+
+  void head(std::string_view name, std::string_view type, std::string_view help) {
+    text_ += fmt::format("# HELP pcivm_vm_{0} {2}\n# TYPE pcivm_vm_{0} {1}\n", name, type, help);
+  }
+  template <class Value>
+  void sample(std::string_view name, Value value, std::string_view label = {}, std::string_view is = {}) {
+    const auto more = label.empty() ? std::string{} : fmt::format(",{}=\"{}\"", label, is);
+    text_ += fmt::format("pcivm_vm_{}{{vm=\"{}\"{}}} {}\n", name, vm_, more, value);
+  }
+  template <class Value>
+  void single(std::string_view name, std::string_view type, std::string_view help, Value value) {
+    head(name, type, help);
+    sample(name, value);
+  }
+  [[nodiscard]] std::string take() { return std::move(text_); }
+
+ private:
+  const std::string& vm_;
+  std::string text_{};
+};
+
+/// Figures "PREFIX.x" become samples of one metric with the label LABEL="x".
+struct Family {
+  std::string_view prefix;
+  std::string_view metric;
+  std::string_view label;
+  std::string_view help;
+};
+constexpr std::array kFamilies{
+    Family{"exits.", "exits_total", "kind", "Exits of vCPUs to user space."},
+    Family{"ioctls.", "ioctls_total", "request", "ioctl(2) calls of the VMM, without KVM_RUN."},
+};
+
+struct Plain {
+  std::string_view figure;
+  std::string_view metric;
+  std::string_view type;
+  std::string_view help;
+};
+constexpr std::array kPlain{
+    Plain{"boots", "boots_total", "counter", "Starts of the guest: 1, and its reboots."},
+    Plain{"deviceResets", "device_resets_total", "counter", "Resets of assigned functions by the VMM."},
+    Plain{"dma.mappedBytes", "dma_mapped_bytes", "gauge", "Guest memory that is mapped for DMA."},
+    Plain{"dma.runs", "dma_mapped_runs", "gauge", "Contiguous runs of that mapping."},
+    Plain{"dma.hugeRunBytes", "dma_mapped_huge_bytes", "gauge", "Of that, in runs of at least 2 MiB."},
+};
+
+std::optional<std::uint64_t> value_of(const VmFigures& figures, std::string_view name) {
+  const auto found = std::ranges::find(figures, name, &VmFigures::value_type::first);
+  return found == figures.end() ? std::nullopt : std::optional{found->second};
+}
+
+void add_phases(Text& text, const VmFigures& figures) {
+  constexpr std::string_view kPrefix{"phases."};
+  const auto start = value_of(figures, "phases.exec");
+  if (!start) return;
+  text.head("phase_seconds", "gauge", "When a phase of the start was reached, since the command started.");
+  for (const auto& [name, stamp] : figures) {
+    if (!name.starts_with(kPrefix) || stamp < *start) continue;
+    text.sample("phase_seconds", static_cast<double>(stamp - *start) / 1e9, "phase", name.substr(kPrefix.size()));
+  }
+}
+
+}  // namespace
+
+std::string metrics_text(const VmMetrics& metrics) {
+  Text text{metrics.name};
+  text.single("up", "gauge", "1 when the guest runs.", metrics.running ? 1 : 0);
+  text.single("uptime_seconds", "gauge", "Time since the VM was started.", metrics.uptime_seconds);
+  text.single("cpus", "gauge", "Virtual CPUs.", metrics.cpus);
+  text.single("memory_bytes", "gauge", "RAM of the guest.", metrics.memory);
+  text.single("console_bytes_total", "counter", "Bytes that the guest wrote to its console.", metrics.console.said);
+  text.single("console_dropped_bytes_total", "counter", "Bytes of the console that a reader was too slow for.",
+              metrics.console.dropped + value_of(metrics.figures, "consoleDropped").value_or(0));
+  text.single("console_readers", "gauge", "Readers of the console.", metrics.console.readers);
+  text.single("vmm_answered", "gauge", "1 when the VMM told its own figures, which follow.", metrics.answered ? 1 : 0);
+  for (const auto& family : kFamilies) {
+    if (!metrics.answered) break;
+    text.head(family.metric, "counter", family.help);
+    for (const auto& [name, value] : metrics.figures) {
+      if (name.starts_with(family.prefix)) {
+        text.sample(family.metric, value, family.label, name.substr(family.prefix.size()));
+      }
+    }
+  }
+  for (const auto& plain : kPlain) {
+    if (const auto value = value_of(metrics.figures, plain.figure)) {
+      text.single(plain.metric, plain.type, plain.help, *value);
+    }
+  }
+  add_phases(text, metrics.figures);
+  return text.take();
+}
+
+}  // namespace pcivm::cli

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Figures of a running VM in the text format of Prometheus.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cli/console_hub.hpp"
+
+namespace pcivm::cli {
+
+/// By name, as vmm::figures_of has them.
+using VmFigures = std::vector<std::pair<std::string, std::uint64_t>>;
+
+struct VmMetrics {
+  std::string name{};
+  bool running{};
+  double uptime_seconds{};
+  unsigned cpus{};
+  std::uint64_t memory{};
+  ConsoleHub::Figures console{};
+  bool answered{};      ///< the VMM told its own figures
+  VmFigures figures{};  ///< unknown names are left out
+};
+
+[[nodiscard]] std::string metrics_text(const VmMetrics& metrics);
+
+}  // namespace pcivm::cli

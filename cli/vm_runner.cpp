@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_runner.hpp"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <optional>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "base/event_loop.hpp"
+#include "base/log.hpp"
+#include "base/replace_file.hpp"
+#include "base/socket.hpp"
+#include "base/systemd.hpp"
+#include "cli/console_hub.hpp"
+#include "cli/http_client.hpp"
+#include "cli/raw_terminal.hpp"
+#include "cli/vm_api.hpp"
+#include "cli/vm_supervisor.hpp"
+#include "cli/vm_timeline.hpp"
+#include "vfio/blocker.hpp"
+#include "vfio/managed.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::chrono::seconds kPatience{60};
+constexpr milliseconds kLastWords{1000};
+constexpr rlim_t kDescriptors = 4096;
+constexpr int kReturnTries = 30;
+constexpr milliseconds kReturnPause{100};
+
+// The kernel doubles the table of a process with several threads by waiting for a grace period: grow it before there
+// are any. A VM needs one descriptor for each interrupt vector.
+void grow_descriptor_table() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::min(std::max(limit.rlim_cur, kDescriptors), limit.rlim_max);
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  const auto highest = Fd::adopt(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, static_cast<int>(limit.rlim_cur) - 1));
+}
+
+struct Vm {
+  vmm::CountingIoctl port{system_ioctl()};
+  vmm::Timeline timeline;
+  VmChecked checked;
+  vmm::VmConfig config;
+};
+
+// In the child.
+Result<vmm::VmEnd> run_vmm(Vm& vm, Fd control) {
+  grow_descriptor_table();
+  vm.config.control = std::move(control);
+  const auto loop = TRY(EventLoop::create());
+  const auto name = vm.config.name;
+  const auto machine = TRY(vmm::Machine::create(std::move(vm.config), *loop, vm.port, vm.timeline));
+  auto end = machine->run();
+  if (vm.checked.timeline) {
+    const auto text = to_text(timeline_json(name, machine->report())) + "\n";
+    auto written = write_all(vm.checked.timeline.ref(), text);
+    if (end && !written) return fail(std::move(written).error().within("write the timeline"));
+  }
+  return end;
+}
+
+// The kernel may still be closing what the child had open.
+Result<void> return_functions(const vfio::Host& host, const std::vector<vfio::ManagedBinding>& bindings) {
+  for (int attempt = 1;; ++attempt) {
+    auto done = vfio::give_back(host, bindings);
+    if (done || done.error().kind() != Errc::busy || attempt == kReturnTries) return done;
+    std::this_thread::sleep_for(kReturnPause);
+  }
+}
+
+// Said while whoever asks still waits, because afterwards nobody can tell who it was.
+void tell_request(Context& context, std::string_view line, bool stops) {
+  const auto space = line.find(' ');
+  if (line.substr(0, space) != vmm::kWantedBack || space == std::string_view::npos) return;
+  const auto askers = vfio::waiters_of(context.root());
+  log::warning("the host wants {} back{}{}; {}", line.substr(space + 1), askers.empty() ? "" : ": ", askers,
+               stops ? "the guest is asked to power off" : "it waits until this VM ends (--on-request ignore)");
+}
+
+bool is_null_device(int number) {
+  struct stat status{};
+  return ::fstat(number, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+}
+
+// The supervisor's part of a VM that runs. Members go in reverse: what is hung into the loop before the loop.
+class Service final {
+ public:
+  Service(Context& context, Vm& vm, const std::function<void()>& ready)
+      : context_{context}, vm_{vm}, ready_{ready}, facts_{.name = vm.checked.config.name} {}
+
+  Result<vmm::VmEnd> run() {
+    TRY(prepare());
+    TRY(fork());
+    if (auto serving = serve(); !serving) {
+      supervisor_.reset();  // the VMM goes before its functions are given back
+      return fail(std::move(serving).error());
+    }
+    auto end = supervisor_->watch(*loop_);
+    terminal_.reset();
+    systemd::notify("STOPPING=1");
+    if (hub_) leave_console();
+    return end;
+  }
+  void tell_end(const Result<vmm::VmEnd>& end) {
+    if (api_) api_->ended(end);
+  }
+
+ private:
+  Result<void> prepare() {
+    for (const auto& function : vm_.checked.functions) facts_.devices.push_back(function.to_string());
+    facts_.memory = vm_.checked.memory;
+    vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
+    vm_.timeline.stamp(vmm::Phase::prepared);
+    facts_.cpus = vm_.config.cpus;
+    stops_ = vm_.config.on_request == vmm::OnRequest::stop;
+    if (!vm_.config.console.serial) return {};
+    auto [ours, guests] = TRY(make_socket_pair(SOCK_NONBLOCK));
+    vm_.config.console.out = TRY(guests.dup());
+    vm_.config.console.in = std::move(guests);
+    console_ = std::move(ours);
+    return {};
+  }
+
+  Result<void> fork() {
+    supervisor_ = TRY(Supervisor::start({.child =
+                                             [this](Fd control) {
+                                               console_.close();
+                                               return run_vmm(vm_, std::move(control));
+                                             },
+                                         .after_fork = [this] { vm_.config = vmm::VmConfig{}; },
+                                         .patience = context_.options.timeout.value_or(kPatience),
+                                         .note = [this](std::string_view text) { context_.note(text); },
+                                         .heard = [this](std::string_view line) { hear(line); }}));
+    facts_.vmm = supervisor_->child();
+    return {};
+  }
+
+  Result<void> serve() {
+    loop_ = TRY(EventLoop::create());
+    if (console_) {
+      hub_ = TRY(ConsoleHub::create(*loop_, std::move(console_)));
+      TRY(join_console());
+    }
+    auto listener = TRY(listen_at(vm_socket(context_.root(), facts_.name)));
+    api_ = TRY(VmApi::create({.loop = *loop_,
+                              .stop = [this](Stop how) { supervisor_->stop(how); },
+                              .stopping = [this] { return supervisor_->stopping(); },
+                              .ask_figures = [this] { supervisor_->ask_figures(); },
+                              .console = hub_.get()},
+                             facts_, std::move(listener)));
+    return {};
+  }
+
+  // Whoever started it in the foreground is the console's first reader, and types.
+  Result<void> join_console() {
+    terminal_.emplace(FdRef{STDIN_FILENO});
+    ConsoleHub::Client client{.out = Fd::adopt(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)), .types = true};
+    if (may_read(FdRef{STDIN_FILENO})) client.in = Fd::adopt(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
+    client.types = static_cast<bool>(client.in);
+    if (*terminal_) {
+      client.escape = [this] { supervisor_->stop(Stop::force); };
+      context_.note(fmt::format("{} starts; Ctrl-] ends it", facts_.name));
+    }
+    if (!client.out) return {};
+    return hub_->attach(std::move(client));
+  }
+
+  void leave_console() {
+    hub_->finish(kLastWords);
+    if (const auto dropped = hub_->figures().dropped; dropped != 0) {
+      context_.note(fmt::format("{} bytes of the console were dropped: their reader was too slow", dropped));
+    }
+    if (!is_null_device(STDOUT_FILENO)) return;
+    const auto kept = replace_file(context_.root(), vm_console_file(facts_.name), hub_->log().text(), 0600, 0700);
+    if (!kept) context_.note(fmt::format("the console is not kept: {}", kept.error().text()));
+  }
+
+  void hear(std::string_view line) {
+    tell_request(context_, line, stops_);
+    const bool before = api_ && api_->running();
+    if (api_) api_->heard(line);
+    if (!api_ || before || !api_->running()) return;
+    systemd::notify("READY=1\nSTATUS=the guest runs");
+    if (ready_) ready_();
+  }
+
+  Context& context_;
+  Vm& vm_;
+  const std::function<void()>& ready_;
+  VmFacts facts_;
+  bool stops_{};
+  Fd console_;
+  std::optional<RawTerminal> terminal_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<ConsoleHub> hub_;
+  std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<VmApi> api_;
+};
+
+}  // namespace
+
+std::string vm_socket(const SysRoot& root, const std::string& name) {
+  return root.host_path(fmt::format("/run/pcivm/vm/{}/api.sock", name));
+}
+
+std::string vm_messages_file(const std::string& name) { return fmt::format("/var/log/pcivm/{}.messages", name); }
+std::string vm_console_file(const std::string& name) { return fmt::format("/var/log/pcivm/{}.log", name); }
+
+Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std::function<void()>& ready) {
+  Vm vm;
+  vm.timeline.stamp(vmm::Phase::exec);
+  vm.checked = TRY(check_vm(context.root(), vm.port, request));
+  const vfio::Host host{.root = context.root(), .note = [&context](std::string_view text) { context.note(text); }};
+  const BlockedStopSignals blocked;  // from here to the end, the host must be put back in order
+  std::vector<vfio::ManagedBinding> bindings;
+  if (!vm.checked.functions.empty()) {
+    bindings = TRY(vfio::acquire(host, {.functions = vm.checked.functions, .force = context.options.force}));
+  }
+  Service service{context, vm, ready};
+  auto end = service.run();
+  vm.config = vmm::VmConfig{};
+  auto returned = return_functions(host, bindings);
+  if (!returned && !end) context.note(returned.error().text());
+  if (!returned && end) end = fail(std::move(returned).error());
+  if (!end) end = fail(std::move(end).error().within(fmt::format("VM '{}'", request.name)));
+  service.tell_end(end);
+  return end;
+}
+
+}  // namespace pcivm::cli
