@@ -26,6 +26,8 @@ struct VmRequest {
   std::string memory{"1G"};
   std::uint32_t cpus{2};
   std::vector<std::string> devices{};
+  std::vector<std::string> disks{};
+  bool rng{};
   std::string console{"serial"};
   std::string on_reboot{"restart"};
   std::string on_request{"stop"};
