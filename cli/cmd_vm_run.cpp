@@ -142,6 +142,12 @@ void add_vm_run(CLI::App& group, Context& context) {
   command.add_option("--device", request.devices, fmt::format("a PCI function to own: {}", kDeviceHelp))
       ->type_name("DEVICE")
       ->allow_extra_args(false);
+  command
+      .add_option("--disk", request.disks,
+                  "a raw image or block device: path=FILE,format=raw[,readonly][,direct][,serial=TEXT][,queues=N]"
+                  "[,ring=split|packed]")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
   command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
   command.add_option("--console", request.console, "serial: on stdin and stdout; off")
       ->check(CLI::IsMember({"serial", "off"}).description(""))

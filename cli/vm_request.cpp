@@ -13,6 +13,7 @@
 
 #include "base/parse.hpp"
 #include "cli/selector.hpp"
+#include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
 #include "vmm/cpuid.hpp"
@@ -38,12 +39,6 @@ Result<std::uint64_t> check_memory(const std::string& text) {
                 fmt::format("--memory {} found, a multiple of 2M from {}M wanted", text, vmm::kLeastMemory / kMiB));
   }
   return size;
-}
-
-Result<vmm::VirtioConfig> open_virtio(const VmRequest& request) {
-  vmm::VirtioConfig config;
-  config.random = request.rng;
-  return config;
 }
 
 Result<Fd> open_regular(const std::string& path) {
@@ -133,7 +128,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
   config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
   TRY(read_files(checked, request));
-  config.virtio = TRY(open_virtio(request));
+  config.virtio = TRY(open_virtio(root, port, request));
   checked.functions = TRY(select_all(root, request.devices));
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());

@@ -10,6 +10,7 @@ Result<void> VirtioQueues::start(unsigned queue, const VirtioQueueSetup& setup, 
   auto ring = TRY(VirtioRing::create(memory_, setup, features));
   {
     const std::scoped_lock lock{mutex_};
+    if (queues_[queue].abandoned) return fail(Errc::kernel, "nobody works for this device any more");
     queues_[queue].ring = std::move(ring);
     queues_[queue].stopping = false;
   }
@@ -27,6 +28,12 @@ void VirtioQueues::stop(unsigned queue) {
 
 void VirtioQueues::release(unsigned queue) {
   if (--queues_[queue].held == 0) released_.notify_all();
+}
+
+void VirtioQueues::abandon(unsigned queue) {
+  queues_[queue].held = 0;
+  queues_[queue].stopping = queues_[queue].abandoned = true;
+  released_.notify_all();
 }
 
 bool VirtioQueues::take(unsigned queue, VirtioChain& chain) {

@@ -46,6 +46,8 @@ class VirtioQueues final {
   /// The kernel works with buffers of the queue: stop() waits for as many release() calls.
   void hold(unsigned queue) { ++queues_[queue].held; }
   void release(unsigned queue);
+  /// The thread that does the work ends for good: stop() waits for nothing, and nothing is taken.
+  void abandon(unsigned queue);
 
   /// Serves a queue whose chains can be answered at once: `answer` gets each and returns how many bytes it wrote. Takes
   /// the lock. Comes back by the doorbell when a guest gives it too much to do at a time.
@@ -68,6 +70,7 @@ class VirtioQueues final {
   struct Queue {
     std::unique_ptr<VirtioRing> ring;
     bool stopping{};
+    bool abandoned{};
     unsigned held{};
   };
   const GuestMemory& memory_;

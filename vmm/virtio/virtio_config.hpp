@@ -7,18 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "base/fd.hpp"
 #include "vmm/bar_plan.hpp"
+#include "vmm/virtio/disk_file.hpp"
 
 namespace pcivm::vmm {
 
 struct DiskConfig {
-  Fd file;  ///< a regular file or a block device; open for writing unless read_only
+  DiskFile disk{};  ///< open for writing unless read_only
   bool read_only{};
-  bool direct{};  ///< opened with O_DIRECT
   bool packed{};  ///< packed rings are offered
   unsigned queues{1};
-  std::string serial;  ///< up to 20 bytes
+  std::string serial{};  ///< up to 20 bytes
 };
 
 /// On the bus in the order of declaration.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "vmm/platform.hpp"
+#include "vmm/virtio/block.hpp"
 #include "vmm/virtio/random_source.hpp"
 
 namespace pcivm::vmm {
@@ -21,6 +22,12 @@ Result<std::unique_ptr<VirtioSet>> VirtioSet::create(VirtioConfig config, const 
 }
 
 Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::size_t first) {
+  for (auto& disk : config.disks) {
+    const auto identity = VirtioBlock::describe(disk);
+    TRY(add(identity, bars, first++, [this, &disk](VirtioSignals& signals) {
+      return VirtioBlock::create(std::move(disk), wiring_.memory, signals);
+    }));
+  }
   if (config.random) {
     TRY(add(VirtioRandomSource::describe(), bars, first++, [this](VirtioSignals& signals) {
       return VirtioRandomSource::create(wiring_.loop, wiring_.memory, signals);
