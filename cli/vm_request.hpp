@@ -27,7 +27,9 @@ struct VmRequest {
   std::uint32_t cpus{2};
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
+  std::vector<std::string> nets{};
   bool rng{};
+  bool balloon{};
   std::string console{"serial"};
   std::string on_reboot{"restart"};
   std::string on_request{"stop"};

@@ -121,20 +121,33 @@ Result<void> Machine::build_devices() {
                                    .bus = bus_,
                                    .window64 = config_.layout.window64,
                                    .connect = [this](Gsi gsi) -> InterruptLine& { return chipset_->connect(gsi); },
+                                   .console = {.output =
+                                                   [this](std::span<const std::byte> data) {
+                                                     if (output_) output_->push(data);
+                                                   },
+                                               .can_receive =
+                                                   [this] {
+                                                     if (input_) input_->ready();
+                                                   }},
                                    .report = report}));
   return {};
 }
 
 Result<void> Machine::build_console() {
   auto& console = config_.console;
-  if (console.serial && console.out) output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
-  if (!console.serial || !console.in) return {};
-  ConsoleInput::Callbacks callbacks{
-      .deliver = [this](std::span<const std::byte> data) { return chipset_ ? chipset_->serial().receive(data) : 0; },
-      .escape = {}};
+  if ((console.serial || config_.virtio.console) && console.out)
+    output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
+  if ((!console.serial && !config_.virtio.console) || !console.in) return {};
+  ConsoleInput::Callbacks callbacks{.deliver = [this](std::span<const std::byte> data) { return deliver(data); },
+                                    .escape = {}};
   if (console.escape) callbacks.escape = [this] { end(Outcome::killed); };
   input_ = TRY(ConsoleInput::create(loop_, console.in.ref(), std::move(callbacks)));
   return {};
+}
+
+std::size_t Machine::deliver(std::span<const std::byte> input) {
+  if (virtio_ && virtio_->console() != nullptr) return virtio_->console()->receive(input);
+  return chipset_ && config_.console.serial ? chipset_->serial().receive(input) : 0;
 }
 
 ChipsetCallbacks Machine::chipset_callbacks() {
@@ -146,7 +159,7 @@ ChipsetCallbacks Machine::chipset_callbacks() {
               },
           .serial_output =
               [this](std::span<const std::byte> data) {
-                if (output_) output_->push(data);
+                if (output_ && config_.console.serial) output_->push(data);
               },
           .serial_ready =
               [this] {

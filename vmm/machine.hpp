@@ -69,6 +69,7 @@ class Machine final {
   [[nodiscard]] Result<CpuState> load_kernel();
   [[nodiscard]] Result<void> boot();
   [[nodiscard]] Result<void> prepare_reboot();
+  [[nodiscard]] std::size_t deliver(std::span<const std::byte> input);
   [[nodiscard]] ChipsetCallbacks chipset_callbacks();
   void on_control();
   void on_wanted(Bdf function);

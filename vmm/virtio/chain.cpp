@@ -103,6 +103,23 @@ void ChainWriter::reserve(std::uint64_t length, std::vector<iovec>& parts) {
   }
 }
 
+bool put_at(const VirtioChain& chain, std::uint64_t offset, std::span<const std::byte> data) {
+  if (!fits(offset, data.size(), chain.writable_bytes)) return false;
+  for (const auto& part : chain.writable) {
+    if (offset >= part.iov_len) {
+      offset -= part.iov_len;
+      continue;
+    }
+    const auto to = bytes_of(part).subspan(offset);
+    const auto count = std::min(to.size(), data.size());
+    std::memcpy(to.data(), data.data(), count);
+    data = data.subspan(count);
+    offset = 0;
+    if (data.empty()) break;
+  }
+  return true;
+}
+
 void drop_front(std::vector<iovec>& parts, std::uint64_t length) {
   auto first = parts.begin();
   for (; first != parts.end() && length >= first->iov_len; ++first) length -= first->iov_len;

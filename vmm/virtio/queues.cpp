@@ -14,7 +14,7 @@ Result<void> VirtioQueues::start(unsigned queue, const VirtioQueueSetup& setup, 
     queues_[queue].ring = std::move(ring);
     queues_[queue].stopping = false;
   }
-  signal_eventfd(signals_.doorbell(queue));
+  signal_eventfd(signals_.doorbell(first_ + queue));
   return {};
 }
 
@@ -49,7 +49,7 @@ bool VirtioQueues::take(unsigned queue, VirtioChain& chain) {
 
 void VirtioQueues::refuse(unsigned queue, const Error& error) {
   queues_[queue].stopping = true;
-  signals_.broken(Error{error}.within("queue " + std::to_string(queue)));
+  signals_.broken(Error{error}.within("queue " + std::to_string(first_ + queue)));
 }
 
 void VirtioQueues::give(unsigned queue, const VirtioChain& chain, std::uint32_t written) {
@@ -59,7 +59,7 @@ void VirtioQueues::give(unsigned queue, const VirtioChain& chain, std::uint32_t 
 bool VirtioQueues::publish(unsigned queue) { return queues_[queue].ring && queues_[queue].ring->publish(); }
 
 void VirtioQueues::finish(unsigned queue) {
-  if (publish(queue)) signals_.interrupt(queue);
+  if (publish(queue)) signals_.interrupt(first_ + queue);
 }
 
 bool VirtioQueues::rest(unsigned queue) { return active(queue) && queues_[queue].ring->ask_for_signal(); }

@@ -19,8 +19,9 @@ namespace pcivm::vmm {
 /// same lock may guard what else of the device belongs to its queues.
 class VirtioQueues final {
  public:
-  VirtioQueues(const GuestMemory& memory, VirtioSignals& signals, unsigned count)
-      : memory_{memory}, signals_{signals}, queues_(count) {}
+  /// Queues are counted from 0 here; for `signals` they start at `first`.
+  VirtioQueues(const GuestMemory& memory, VirtioSignals& signals, unsigned count, unsigned first = 0)
+      : memory_{memory}, signals_{signals}, first_{first}, queues_(count) {}
 
   /// As VirtioDevice::start_queue; the worker finds the doorbell signalled.
   [[nodiscard]] Result<void> start(unsigned queue, const VirtioQueueSetup& setup, std::uint64_t features);
@@ -58,7 +59,7 @@ class VirtioQueues final {
     for (unsigned done = 0; take(queue, chain) || (rest(queue) && take(queue, chain)); ++done) {
       give(queue, chain, answer(chain));
       if (done == kMostAtOnce) {
-        signal_eventfd(signals_.doorbell(queue));
+        signal_eventfd(signals_.doorbell(first_ + queue));
         break;
       }
     }
@@ -75,6 +76,7 @@ class VirtioQueues final {
   };
   const GuestMemory& memory_;
   VirtioSignals& signals_;
+  unsigned first_;
   std::mutex mutex_;
   std::condition_variable released_;
   std::vector<Queue> queues_;  // guarded by mutex_

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.hpp"
+#include "base/parse.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/virtio/disk_file.hpp"
 
@@ -20,12 +22,24 @@ struct DiskConfig {
   std::string serial{};  ///< up to 20 bytes
 };
 
+struct NetConfig {
+  std::vector<Fd> taps;    ///< one a pair of queues
+  std::vector<Fd> vhosts;  ///< /dev/vhost-net, one a pair of queues; none: frames pass this process
+  MacAddress mac{};
+  bool packed{};  ///< packed rings are offered; not with vhost
+};
+
 /// On the bus in the order of declaration.
 struct VirtioConfig {
   std::vector<DiskConfig> disks;
+  std::vector<NetConfig> nets;
   bool random{};
+  bool balloon{};  ///< never beside assigned devices
+  bool console{};  ///< in place of the serial port
 
-  [[nodiscard]] std::size_t count() const { return disks.size() + (random ? 1 : 0); }
+  [[nodiscard]] std::size_t count() const {
+    return disks.size() + nets.size() + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
+  }
 };
 
 /// What they ask of the address allocator, in bus order.

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "vmm/platform.hpp"
+#include "vmm/virtio/balloon.hpp"
 #include "vmm/virtio/block.hpp"
+#include "vmm/virtio/net.hpp"
 #include "vmm/virtio/random_source.hpp"
 
 namespace pcivm::vmm {
@@ -28,12 +30,33 @@ Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::siz
       return VirtioBlock::create(std::move(disk), wiring_.memory, signals);
     }));
   }
+  for (auto& net : config.nets) {
+    const auto identity = VirtioNet::describe(net);
+    TRY(add(identity, bars, first++, [this, &net](VirtioSignals& signals) {
+      return VirtioNet::create(
+          std::move(net), {.port = wiring_.port, .loop = wiring_.loop, .memory = wiring_.memory, .signals = signals});
+    }));
+  }
   if (config.random) {
     TRY(add(VirtioRandomSource::describe(), bars, first++, [this](VirtioSignals& signals) {
       return VirtioRandomSource::create(wiring_.loop, wiring_.memory, signals);
     }));
   }
+  if (config.balloon) {
+    TRY(add(VirtioBalloon::describe(), bars, first++,
+            [this](VirtioSignals& signals) { return VirtioBalloon::create(wiring_.loop, wiring_.memory, signals); }));
+  }
+  if (config.console) {
+    TRY(add(VirtioConsole::describe(), bars, first++,
+            [this](VirtioSignals& signals) { return make_console(signals); }));
+  }
   return {};
+}
+
+Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_console(VirtioSignals& signals) {
+  auto console = TRY(VirtioConsole::create(wiring_.loop, wiring_.memory, signals, wiring_.console));
+  console_ = console.get();
+  return console;
 }
 
 Result<void> VirtioSet::add(const VirtioIdentity& identity, const BarPlan& bars, std::size_t index, const Make& make) {

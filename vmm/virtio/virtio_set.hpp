@@ -13,6 +13,7 @@
 #include "vmm/bar_plan.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/pci_bus.hpp"
+#include "vmm/virtio/console.hpp"
 #include "vmm/virtio/pci_transport.hpp"
 #include "vmm/virtio/virtio_config.hpp"
 
@@ -32,6 +33,7 @@ class VirtioSet final {
     PciBus& bus;
     platform::Window window64;
     std::function<InterruptLine&(Gsi)> connect;
+    VirtioConsole::Callbacks console;
     std::function<void(const Error&)> report;  ///< the VM goes on, on any thread
   };
   /// `first` is the index in `bars` of the first device.
@@ -41,6 +43,8 @@ class VirtioSet final {
   VirtioSet& operator=(const VirtioSet&) = delete;
   ~VirtioSet() = default;
 
+  /// None when there is no such device.
+  [[nodiscard]] VirtioConsole* console() const { return console_; }
   /// All devices to power-on state, for a guest reboot, with the vCPUs stopped and the old VM still there.
   void reset_all();
 
@@ -48,11 +52,13 @@ class VirtioSet final {
   explicit VirtioSet(Wiring wiring) : wiring_{std::move(wiring)} {}
   using Make = std::function<Result<std::unique_ptr<VirtioDevice>>(VirtioSignals&)>;
   [[nodiscard]] Result<void> build(VirtioConfig config, const BarPlan& bars, std::size_t first);
+  [[nodiscard]] Result<std::unique_ptr<VirtioDevice>> make_console(VirtioSignals& signals);
   [[nodiscard]] Result<void> add(const VirtioIdentity& identity, const BarPlan& bars, std::size_t index,
                                  const Make& make);
 
   Wiring wiring_;
   std::vector<std::unique_ptr<VirtioPciTransport>> transports_;
+  VirtioConsole* console_{};  // of one of them
 };
 
 }  // namespace pcivm::vmm

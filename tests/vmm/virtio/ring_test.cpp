@@ -30,7 +30,7 @@ constexpr std::uint64_t kPlain = virtio_features::bit(virtio_features::kIndirect
 constexpr std::uint64_t kIndexed = kPlain | virtio_features::bit(virtio_features::kEventIndex);
 
 // Both layouts keep the same promises.
-class Ring : public testing::TestWithParam<bool> {
+class Virtqueue : public testing::TestWithParam<bool> {
  protected:
   void make(std::uint64_t features = kIndexed) {
     if (GetParam()) {
@@ -52,15 +52,15 @@ class Ring : public testing::TestWithParam<bool> {
   std::unique_ptr<VirtioRing> ring_;
   VirtioChain chain_;
 };
-INSTANTIATE_TEST_SUITE_P(Layout, Ring, testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(Layout, Virtqueue, testing::Bool(),
                          [](const auto& each) { return each.param ? "Packed" : "Split"; });
 
-TEST_P(Ring, IsEmptyAtFirst) {
+TEST_P(Virtqueue, IsEmptyAtFirst) {
   make();
   EXPECT_THAT(take(), IsOkAnd(false));
 }
 
-TEST_P(Ring, HandsOutAChainAndGivesItBack) {
+TEST_P(Virtqueue, HandsOutAChainAndGivesItBack) {
   make();
   driver_->offer({{0x1000, 16, false}, {0x2000, 512, true}, {0x3000, 1, true}});
   ASSERT_THAT(take(), IsOkAnd(true));
@@ -75,7 +75,7 @@ TEST_P(Ring, HandsOutAChainAndGivesItBack) {
   EXPECT_THAT(driver_->collect(), ElementsAre(Used{chain_.id, 513}));
 }
 
-TEST_P(Ring, FollowsAnIndirectTable) {
+TEST_P(Virtqueue, FollowsAnIndirectTable) {
   make();
   driver_->offer({{0x1000, 16, false}, {0x2000, 512, true}}, true);
   ASSERT_THAT(take(), IsOkAnd(true));
@@ -83,7 +83,7 @@ TEST_P(Ring, FollowsAnIndirectTable) {
   EXPECT_EQ(chain_.writable_bytes, 512U);
 }
 
-TEST_P(Ring, WorksOverManyRoundsAndOutOfOrder) {
+TEST_P(Virtqueue, WorksOverManyRoundsAndOutOfOrder) {
   make();
   std::vector<VirtioChain> taken;
   std::mt19937 random{7};
@@ -107,7 +107,7 @@ TEST_P(Ring, WorksOverManyRoundsAndOutOfOrder) {
   EXPECT_GT(collected, 5000U);
 }
 
-TEST_P(Ring, InterruptsExactlyWhenTheEventIndexIsPassed) {
+TEST_P(Virtqueue, InterruptsExactlyWhenTheEventIndexIsPassed) {
   make();
   for (int round = 0; round < 100; ++round) {
     driver_->want_interrupt_at_next();
@@ -122,7 +122,7 @@ TEST_P(Ring, InterruptsExactlyWhenTheEventIndexIsPassed) {
   }
 }
 
-TEST_P(Ring, AsksForASignalOnlyWhenNothingIsThere) {
+TEST_P(Virtqueue, AsksForASignalOnlyWhenNothingIsThere) {
   make();
   EXPECT_FALSE(ring_->ask_for_signal());
   EXPECT_TRUE(driver_->device_wants_signal());
@@ -133,7 +133,7 @@ TEST_P(Ring, AsksForASignalOnlyWhenNothingIsThere) {
   EXPECT_TRUE(driver_->device_wants_signal());
 }
 
-TEST_P(Ring, TakesNoChainThatLeavesRam) {
+TEST_P(Virtqueue, TakesNoChainThatLeavesRam) {
   const Buffer outside[] = {
       {kRamEnd, 1, true},     {kRamEnd - 1, 2, true}, {kRamEnd - 1, 0xffffffff, false},
       {~0ULL, 1, true},       {~0ULL - 7, 16, true},  {16 * kMiB - 1, 2, true},
@@ -150,7 +150,7 @@ TEST_P(Ring, TakesNoChainThatLeavesRam) {
   }
 }
 
-TEST_P(Ring, TakesABufferThatEndsWithRam) {
+TEST_P(Virtqueue, TakesABufferThatEndsWithRam) {
   make();
   driver_->offer({{kRamEnd - 512, 512, true}});
   driver_->offer({{18 * kMiB - 1, 1, true}});
@@ -158,7 +158,7 @@ TEST_P(Ring, TakesABufferThatEndsWithRam) {
   EXPECT_THAT(take(), IsOkAnd(true));
 }
 
-TEST_P(Ring, TakesNoEmptyBufferAndNoWrongOrder) {
+TEST_P(Virtqueue, TakesNoEmptyBufferAndNoWrongOrder) {
   make();
   driver_->offer({{0x1000, 0, true}});
   EXPECT_THAT(take(), FailsWith(Errc::invalid, HasSubstr("no bytes")));
@@ -167,7 +167,7 @@ TEST_P(Ring, TakesNoEmptyBufferAndNoWrongOrder) {
   EXPECT_THAT(take(), FailsWith(Errc::invalid, HasSubstr("readable buffer after")));
 }
 
-TEST_P(Ring, TakesNoMoreBuffersThanItsSize) {
+TEST_P(Virtqueue, TakesNoMoreBuffersThanItsSize) {
   make();
   std::vector<Buffer> buffers(kSize, Buffer{0, static_cast<std::uint32_t>(kRamEnd), true});
   driver_->offer(buffers, true);
@@ -177,13 +177,13 @@ TEST_P(Ring, TakesNoMoreBuffersThanItsSize) {
   EXPECT_THAT(take(), FailsWith(Errc::invalid, HasSubstr("more than 8 buffers")));
 }
 
-TEST_P(Ring, NeedsTheFeatureForIndirectTables) {
+TEST_P(Virtqueue, NeedsTheFeatureForIndirectTables) {
   make(0);
   driver_->offer({{0x1000, 16, false}}, true);
   EXPECT_THAT(take(), FailsWith(Errc::invalid, HasSubstr("indirect")));
 }
 
-TEST_P(Ring, FollowsNoIndirectTableInAnother) {
+TEST_P(Virtqueue, FollowsNoIndirectTableInAnother) {
   make();
   driver_->offer({{0x1000, 32, false}}, true);
   const std::uint64_t flags = GetParam() ? 14 : 12;
@@ -191,7 +191,7 @@ TEST_P(Ring, FollowsNoIndirectTableInAnother) {
   EXPECT_THAT(take(), FailsWith(Errc::invalid, HasSubstr("indirect")));
 }
 
-TEST_P(Ring, FollowsNoIndirectTableOfAnOddLength) {
+TEST_P(Virtqueue, FollowsNoIndirectTableOfAnOddLength) {
   for (const std::uint32_t length : {0U, 1U, 15U, 17U, 0xffffffffU}) {
     make();
     driver_->offer({{0x1000, 32, false}}, true);
@@ -200,7 +200,7 @@ TEST_P(Ring, FollowsNoIndirectTableOfAnOddLength) {
   }
 }
 
-TEST_P(Ring, FollowsNoIndirectTableOutsideRam) {
+TEST_P(Virtqueue, FollowsNoIndirectTableOutsideRam) {
   for (const std::uint64_t address :
        std::array<std::uint64_t, 5>{kRamEnd, kRamEnd - 16, ~0ULL - 15, 0xfee00000, 0x40004}) {
     make();
@@ -210,7 +210,7 @@ TEST_P(Ring, FollowsNoIndirectTableOutsideRam) {
   }
 }
 
-TEST_P(Ring, HasNoMoreInFlightThanItsSize) {
+TEST_P(Virtqueue, HasNoMoreInFlightThanItsSize) {
   make();
   for (unsigned round = 0; round < kSize; ++round) {
     driver_->offer({{0x1000, 16, true}});
@@ -220,7 +220,7 @@ TEST_P(Ring, HasNoMoreInFlightThanItsSize) {
   EXPECT_THAT(take(), FailsWith(Errc::invalid, HasSubstr("more than 8")));
 }
 
-TEST_P(Ring, IsRefusedWhereNoneCanBe) {
+TEST_P(Virtqueue, IsRefusedWhereNoneCanBe) {
   make();
   const std::uint64_t features = GetParam() ? virtio_features::kPacked : 0;
   const auto refused = [&](VirtioQueueSetup setup) { return !VirtioRing::create(memory_, setup, features); };
@@ -324,7 +324,7 @@ TEST(PackedRingHostile, ChainThatNeverEndsIsRefused) {
 }
 
 // Whatever the memory says, only RAM is handed out, and never without end.
-TEST_P(Ring, HandsOutOnlyRamWhateverIsInIt) {
+TEST_P(Virtqueue, HandsOutOnlyRamWhateverIsInIt) {
   std::mt19937 random{11};
   const auto ram = [this](const iovec& part) {
     for (const auto& region : memory_.regions()) {
