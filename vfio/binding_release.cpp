@@ -37,8 +37,9 @@ Result<Move> way_back(const Host& host, const ReleaseRequest& request, const std
 
 bool needed(const ReleaseRequest& request, const Move& move) {
   const auto& state = move.now.state;
-  return is_vfio_driver(state.driver) || !state.driver_override.empty() || move.now.settings != move.target.settings ||
-         (request.driver && *request.driver != state.driver);
+  const bool unclaimed = state.driver.empty() && !move.target.driver;  // a native driver may be there for it
+  return unclaimed || is_vfio_driver(state.driver) || !state.driver_override.empty() ||
+         move.now.settings != move.target.settings || (request.driver && *request.driver != state.driver);
 }
 
 Result<void> check_return(const Host& host, const ReleaseRequest& request, const Move& move) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "vfio/binding_check.hpp"
@@ -140,6 +142,17 @@ TEST_F(Binding, ForgetsARecordOfAnotherDeviceAtTheSameAddress) {
 
 // ---- VFs and autoprobe ----
 
+TEST_F(Binding, ADriverThatIsJustBeingLoadedIsWaitedFor) {
+  const auto file = FakeKernel::unbind_file("e1000e");
+  kernel_.tree().remove(file);
+  const std::jthread loading{[&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds{30});
+    kernel_.tree().file(file, "");
+  }};
+  ASSERT_THAT(bind(), IsOk());
+  EXPECT_EQ(state(), given_);
+}
+
 class VfBinding : public Binding {
  protected:
   VfBinding() {
@@ -192,6 +205,18 @@ TEST_F(VfBinding, PutsAutoprobeBackWhateverWriteOfAReleaseFails) {
     EXPECT_TRUE(journal_empty()) << n;
     ASSERT_LT(n, 20);
   }
+}
+
+TEST_F(VfBinding, AVfWithoutAnyDriverIsGivenToItsNativeOne) {
+  ASSERT_EQ(state(vf_).driver, "");
+  ASSERT_THAT(release(vf_), IsOk());
+  EXPECT_EQ(state(vf_), (DriverState{.driver = "igbvf", .driver_override = ""}));
+  EXPECT_FALSE(kernel_.at(kPf).autoprobe);
+}
+
+TEST_F(VfBinding, ANativeDriverThatTookItMeanwhileIsWhatWasAskedFor) {
+  kernel_.at(vf_).driver = "igbvf";
+  EXPECT_THAT(plan({.function = bdf(vf_), .state = state(vf_), .physfn = bdf(kPf)}, {}), testing::IsEmpty());
 }
 
 TEST_F(VfBinding, RefusesAPfThatHasVfs) {
