@@ -185,6 +185,14 @@ KERNEL_TEST(pit, one_shot_is_one_interrupt) {
   EXPECT_EQ(interrupts(kTimer), 1);
 }
 
+KERNEL_TEST(pit, an_edge_while_masked_waits) {
+  one_shot(50);
+  wait_us(5000);
+  forget_interrupts();
+  unmask_pic(0);
+  EXPECT_TRUE(until([] { return interrupts(kTimer) != 0; }, kSoon));
+}
+
 KERNEL_TEST(pit, periodic_interrupts_are_not_more_than_periods) {
   unmask_pic(0);
   forget_interrupts();
