@@ -93,8 +93,7 @@ Result<int> carry_out(Context& context, const Run& run) {
                                     .on_step = [&](const sriov::StepTold& told) { tell(context, done, told); },
                                     .interrupted = [&signals] { return signals.arrived().has_value(); }});
   if (!applied && applied.error().code() == sriov::kInterrupted && applied.error().kind() == Errc::rolled_back) {
-    report(context, applied.error());
-    return 128 + signals.arrived().value_or(SIGINT);
+    return report(context, applied.error(), 128 + signals.arrived().value_or(SIGINT));
   }
   TRY(std::move(applied));
   TRY(print_done(context, done));

@@ -20,6 +20,7 @@
 #include "cli/vm_timeline.hpp"
 #include "vfio/blocker.hpp"
 #include "vfio/managed.hpp"
+#include "vfio/quarantine.hpp"
 #include "vmm/machine.hpp"
 
 namespace pcivm::cli {
@@ -95,6 +96,7 @@ void tell_request(Context& context, std::string_view line, bool stops) {
 
 Result<vmm::VmEnd> start(Context& context, Vm& vm) {
   vm.config = TRY(open_vm(context.root(), vm.port, vm.checked));
+  for (auto& device : vm.config.vfio.devices) device.reset_forced = context.forced(vfio::kForceNoReset);
   vm.timeline.stamp(vmm::Phase::prepared);
   const bool stops = vm.config.on_request == vmm::OnRequest::stop;
   const RawTerminal terminal{FdRef{has_console(vm.config) ? STDIN_FILENO : -1}};

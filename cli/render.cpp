@@ -65,7 +65,7 @@ libscols_column* add_column(libscols_table& table, const Column& column, bool tr
   const int flags =
       (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0) | (tree ? SCOLS_FL_TREE : 0);
   // A hint of 1 = as wide as the data, and cut only when the terminal is too narrow.
-  return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? 0.1 : 1.0, flags);
+  return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? column.share : 1.0, flags);
 }
 
 Result<void> fill(libscols_table& table, const Listing& listing, const std::vector<std::size_t>& indices) {
@@ -102,7 +102,8 @@ Result<void> print_table(Context& context, const Listing& listing, const std::ve
   char* raw = nullptr;
   if (scols_print_table_to_string(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
   const std::unique_ptr<char, void (*)(void*)> text{raw, std::free};
-  context.put(fmt::format("{}\n", text.get()));
+  context.put(text.get());
+  context.put("\n");
   return {};
 }
 

@@ -118,9 +118,9 @@ Error usage_error(const CLI::App& where, const CLI::ParseError& problem) {
       .advise(fmt::format("{} --help", full_name(where)));
 }
 
-int report(Context& context, const Error& error) {
+int report(Context& context, const Error& error, std::optional<int> exit) {
   context.progress.stop();
-  const int code = exit_code(error.kind());
+  const int code = exit.value_or(exit_code(error.kind()));
   if (context.structured()) {
     Json details = Json::object();
     if (error.sys_errno() != 0) details["errno"] = errno_name(error.sys_errno());

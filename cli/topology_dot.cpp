@@ -14,7 +14,7 @@ using iommu::Place;
 namespace {
 
 /// A double-quoted ID: only quotes and backslashes are special (Graphviz, "The DOT Language").
-std::string quoted(std::string_view text) {
+std::string dot_string(std::string_view text) {
   std::string safe{'"'};
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -47,7 +47,7 @@ class Dot {
 
  private:
   void open_cluster(std::string_view label, std::string_view style) {
-    text_ += fmt::format("subgraph cluster_{} {{\n  label={};\n  style={};\n", clusters_++, quoted(label), style);
+    text_ += fmt::format("subgraph cluster_{} {{\n  label={};\n  style={};\n", clusters_++, dot_string(label), style);
   }
 
   void siblings(const std::vector<std::size_t>& all, std::optional<std::uint32_t> boxed) {
@@ -90,12 +90,12 @@ class Dot {
       lines[0] += fmt::format(" ({})", to_string(node.place));
     std::string label;
     for (const auto& line : lines) {
-      const auto text = quoted(line);
+      const auto text = dot_string(line);
       label += text.substr(1, text.size() - 2) + "\\l";  // left-justified lines
     }
-    text_ += fmt::format("  {} [label=\"{}\", fillcolor=\"{}\"];\n", quoted(id), label, color_of(style_of(node)));
+    text_ += fmt::format("  {} [label=\"{}\", fillcolor=\"{}\"];\n", dot_string(id), label, color_of(style_of(node)));
     if (node.parent && view_.at(*node.parent).function) {
-      edges_ += fmt::format("  {} -> {};\n", quoted(view_.at(*node.parent).id), quoted(id));
+      edges_ += fmt::format("  {} -> {};\n", dot_string(view_.at(*node.parent).id), dot_string(id));
     }
   }
 

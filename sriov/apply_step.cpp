@@ -19,7 +19,8 @@ std::string driver_of(const SysRoot& root, Bdf function) {
 
 struct CarryOut {
   const StepTools& tools;
-  Bdf function;
+  std::span<const PlanStep> steps;
+  Bdf function{steps.front().function};
 
   Result<void> operator()(const MakeVfs& make) const {
     // recreate() keeps the settings of the former VFs where none are named, and needs another number.
@@ -39,9 +40,14 @@ struct CarryOut {
     return {};
   }
   Result<void> operator()(const RemoveVfs& /*step*/) const { return remove(); }
-  Result<void> operator()(const SetVf& step) const {
+  Result<void> operator()(const SetVf& /*first*/) const {
     auto* const port = TRY(live_port());
-    TRY(set(tools.host, tools.lock, *port, {.physical = function, .index = step.index, .wish = step.wish}));
+    std::vector<SetRequest> requests;
+    for (const auto& step : steps) {
+      const auto& change = std::get<SetVf>(step.action);
+      requests.push_back({.physical = function, .index = change.index, .wish = change.wish});
+    }
+    TRY(set_all(tools.host, tools.lock, *port, requests));
     return {};
   }
   Result<void> operator()(const SetDriver& step) const {
@@ -109,8 +115,16 @@ void add_taken(const SysRoot& root, const PlanStep& step, std::vector<Bdf>& take
 
 }  // namespace
 
-Result<void> carry_out(const StepTools& tools, const PlanStep& step) {
-  return std::visit(CarryOut{.tools = tools, .function = step.function}, step.action);
+std::size_t joint(std::span<const PlanStep> steps) {
+  const auto together = [&](const PlanStep& step) {
+    return std::holds_alternative<SetVf>(step.action) && step.function == steps.front().function;
+  };
+  const auto end = std::ranges::find_if_not(steps, together);
+  return std::max(static_cast<std::size_t>(end - steps.begin()), std::min<std::size_t>(steps.size(), 1));
+}
+
+Result<void> carry_out(const StepTools& tools, std::span<const PlanStep> steps) {
+  return std::visit(CarryOut{.tools = tools, .steps = steps}, steps.front().action);
 }
 
 Result<void> refuse_in_use(const StepTools& tools, std::span<const PlanStep> steps) {

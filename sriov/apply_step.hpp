@@ -19,8 +19,11 @@ struct StepTools {
   std::span<const AdapterKind> adapters{builtin_adapters()};
 };
 
-/// Journalled, checked, read back, and undone by itself when it fails.
-[[nodiscard]] Result<void> carry_out(const StepTools& tools, const PlanStep& step);
+/// How many steps from the first on are one transaction: changes of attributes of one PF's VFs go together, everything
+/// else by itself. Zero only for none.
+[[nodiscard]] std::size_t joint(std::span<const PlanStep> steps);
+/// So many, or one. Journalled, checked, read back, and undone by itself when it fails.
+[[nodiscard]] Result<void> carry_out(const StepTools& tools, std::span<const PlanStep> steps);
 
 /// Errc::busy, naming the holders of everything that any of the steps takes from somebody.
 [[nodiscard]] Result<void> refuse_in_use(const StepTools& tools, std::span<const PlanStep> steps);

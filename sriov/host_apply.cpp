@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -47,52 +48,84 @@ Plan way_back(const HostState& former, const HostState& now) {
   return plan_host(config, now);
 }
 
+// Steps that are one transaction are told of one by one, with the same time and the same error.
 class Telling {
  public:
-  Telling(const ApplyRequest* request, StepTold told) : request_{request}, told_{told} { tell(); }
+  /// `request` null: nobody asked. `first` is the number of the first step.
+  Telling(const ApplyRequest* request, std::span<const PlanStep> steps, std::size_t first, std::size_t count,
+          bool undoing)
+      : request_{request}, steps_{steps}, first_{first}, count_{count}, undoing_{undoing} {
+    tell(std::nullopt, nullptr);
+  }
   Result<void> end(Result<void> done) {
-    told_.took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - start_);
-    if (!done) told_.error = &done.error();
-    tell();
+    const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - start_);
+    tell(took, done ? nullptr : &done.error());
     return done;
   }
 
  private:
-  void tell() const {
-    if (request_ != nullptr) request_->on_step(told_);
+  void tell(std::optional<std::chrono::milliseconds> took, const Error* error) const {
+    if (request_ == nullptr) return;
+    for (std::size_t index = 0; index < steps_.size(); ++index) {
+      request_->on_step({.step = steps_[index],
+                         .number = first_ + index,
+                         .count = count_,
+                         .undoing = undoing_,
+                         .took = took,
+                         .error = error});
+    }
   }
-  const ApplyRequest* request_;  // null: nobody asked
-  StepTold told_;
+  const ApplyRequest* request_;
+  std::span<const PlanStep> steps_;
+  std::size_t first_;
+  std::size_t count_;
+  bool undoing_;
   steady_clock::time_point start_{steady_clock::now()};
 };
 
+// What is carried out together, and where in the plan it begins.
+struct Part {
+  std::size_t start{};
+  std::span<const PlanStep> steps;
+  const PlanStep& first{steps.front()};
+};
+
+std::vector<Part> parts_of(std::span<const PlanStep> steps) {
+  std::vector<Part> parts;
+  for (std::size_t start = 0; start < steps.size();) {
+    const auto length = joint(steps.subspan(start));
+    parts.push_back({.start = start, .steps = steps.subspan(start, length)});
+    start += length;
+  }
+  return parts;
+}
+
 Result<void> carry_out_all(const StepTools& tools, const ApplyRequest& request) {
-  const auto& steps = request.plan.steps;
+  const auto count = request.plan.steps.size();
   const auto go_on = [&request]() -> Result<void> {
     if (!request.interrupted()) return {};
     return fail(Error::make(Errc::rolled_back, "interrupted").coded(kInterrupted));
   };
-  for (std::size_t index = 0; index < steps.size(); ++index) {
+  for (const auto& part : parts_of(request.plan.steps)) {
     TRY(go_on());
-    Telling telling{&request, {.step = steps[index], .number = index + 1, .count = steps.size()}};
-    TRY_IN(telling.end(carry_out(tools, steps[index])), steps[index].text);
+    Telling telling{&request, part.steps, part.start + 1, count, false};
+    TRY_IN(telling.end(carry_out(tools, part.steps)), part.first.text);
   }
   return go_on();
 }
 
 // Goes on behind a failure with what does not depend on it: the other devices. The failures.
 std::vector<Error> carry_out_undo(const StepTools& tools, const ApplyRequest* request, const Plan& plan) {
+  const auto count = plan.steps.size();
   std::vector<Error> errors;
   std::set<std::string> failed;
-  std::size_t number{};
-  for (const auto& step : plan.steps) {
-    ++number;
-    if (failed.contains(step.device)) continue;
-    Telling telling{request, {.step = step, .number = number, .count = plan.steps.size(), .undoing = true}};
-    auto done = telling.end(carry_out(tools, step));
+  for (const auto& part : parts_of(plan.steps)) {
+    if (failed.contains(part.first.device)) continue;
+    Telling telling{request, part.steps, part.start + 1, count, true};
+    auto done = telling.end(carry_out(tools, part.steps));
     if (done) continue;
-    failed.insert(step.device);
-    errors.push_back(std::move(done).error().within(step.text));
+    failed.insert(part.first.device);
+    errors.push_back(std::move(done).error().within(part.first.text));
     if (vfio::blocked(errors.back())) break;  // everything else would wait behind it
   }
   return errors;
@@ -123,14 +156,31 @@ struct PutBack {
   std::vector<Error> errors;
 };
 
+// The way back without taking an interface down that somebody uses by now: routers are heard, and networkd gives an
+// address, within the second in which it is up. It stays up, and a message says so.
+Plan careful_way_back(const StepTools& tools, const HostState& former, const HostState& now, bool tell) {
+  auto plan = way_back(former, now);
+  const auto stays = [&](PlanStep& step) {
+    auto* const link = std::get_if<SetLink>(&step.action);
+    if (link == nullptr || link->up != false) return false;
+    const auto used = vfio::refuse_in_use(tools.host, step.function, tools.force);
+    if (used || used.error().kind() != Errc::busy) return false;
+    if (tell) tools.host.note(used.error().text() + ": its interface stays up");
+    link->up.reset();
+    return *link == SetLink{};
+  };
+  std::erase_if(plan.steps, stays);
+  return plan;
+}
+
 // Judged by reading the host again, not by what the steps reported.
 Result<PutBack> put_back(const StepTools& tools, const ApplyRequest* request, const HostState& former) {
   auto now = TRY(read_host(tools.host, tools.port));
-  auto plan = way_back(former, now);
+  auto plan = careful_way_back(tools, former, now, true);
   if (plan.steps.empty()) return PutBack{.left = std::move(plan), .errors = {}};
   auto errors = carry_out_undo(tools, request, plan);
   now = TRY(read_host(tools.host, tools.port));
-  return PutBack{.left = way_back(former, now), .errors = std::move(errors)};
+  return PutBack{.left = careful_way_back(tools, former, now, false), .errors = std::move(errors)};
 }
 
 Error stranded(Error cause, const std::string& what) {

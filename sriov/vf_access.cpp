@@ -11,15 +11,11 @@
 
 namespace pcivm::sriov {
 
-namespace {
-
 Error no_such_vf(Bdf physical, unsigned index, std::size_t count) {
   return Error::make(Errc::not_found, fmt::format("{} has no VF {}; it has {}", physical.to_string(), index, count))
       .coded("vf.not_found")
       .advise(fmt::format("pcivm vf list {}", physical.to_string()));
 }
-
-}  // namespace
 
 bool wants_network(const VfWish& wish) {
   auto rest = wish;
@@ -63,12 +59,6 @@ std::vector<VfAttributes> VfAccess::read() {
   if (msix_pool(host_->root, physical_) == 0) return all;
   for (std::size_t index = 0; index < vfs.size(); ++index) all[index].msix_count = msix_count(host_->root, vfs[index]);
   return all;
-}
-
-Result<VfAttributes> VfAccess::read(unsigned index) {
-  auto all = read();
-  if (index < all.size()) return std::move(all[index]);
-  return fail(no_such_vf(physical_, index, all.size()));
 }
 
 Result<void> VfAccess::check(const VfWish& wish) const {

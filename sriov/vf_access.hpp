@@ -22,7 +22,6 @@ class VfAccess final {
   /// By VF index, one entry a VF that is there. Where the network's attributes cannot be read nothing of them is
   /// reported, and missing() says why.
   [[nodiscard]] std::vector<VfAttributes> read();
-  [[nodiscard]] Result<VfAttributes> read(unsigned index);
   [[nodiscard]] const std::optional<Error>& missing() const { return missing_; }
 
   /// Errc::kernel when there is no way to what `wish` names: no interface here, no pool of interrupt vectors.
@@ -43,6 +42,9 @@ class VfAccess final {
   std::optional<Error> missing_{};
   std::optional<PortFunctions> functions_{};  // in switchdev mode
 };
+
+/// Errc::not_found: the PF has `count` VFs, and none of that index.
+[[nodiscard]] Error no_such_vf(Bdf physical, unsigned index, std::size_t count);
 
 /// Does the wish name anything that goes through the PF's network interface?
 [[nodiscard]] bool wants_network(const VfWish& wish);

@@ -195,13 +195,16 @@ Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, const C
 
 Result<Created> settle_existing(const vfio::Host& host, const vfio::HostLock& lock, const CreateRequest& request) {
   Created created{.changed = false, .vfs = vfs_of(host.root, request.physical)};
-  for (unsigned index = 0; index < created.vfs.size(); ++index) {
-    const auto& wish = request.targets[index].wish;
-    if (wish != VfWish{} && request.port != nullptr) {
-      const SetRequest wanted{.physical = request.physical, .index = index, .wish = wish};
-      const auto made = TRY(set(host, lock, *request.port, wanted));
-      created.changed = created.changed || !made.empty();
+  if (request.port != nullptr) {
+    std::vector<SetRequest> wanted;
+    for (unsigned index = 0; index < created.vfs.size(); ++index) {
+      const auto& wish = request.targets[index].wish;
+      if (wish != VfWish{}) wanted.push_back({.physical = request.physical, .index = index, .wish = wish});
     }
+    const auto made = TRY(set_all(host, lock, *request.port, wanted));
+    created.changed = !made.empty();
+  }
+  for (unsigned index = 0; index < created.vfs.size(); ++index) {
     const bool bound = TRY(bind_vf(host, lock, request, index, created.vfs[index]));
     created.changed = created.changed || bound;
   }

@@ -64,6 +64,9 @@ struct SetRequest {
 /// absent index.
 [[nodiscard]] Result<std::vector<VfChange>> set(const vfio::Host& host, const vfio::HostLock& lock, VfPort& port,
                                                 const SetRequest& request);
+/// The same for several VFs of one PF, with one reading before and one after; all or none.
+[[nodiscard]] Result<std::vector<VfSetting>> set_all(const vfio::Host& host, const vfio::HostLock& lock, VfPort& port,
+                                                     std::span<const SetRequest> requests);
 
 /// What the above would do, after the same checks; empty when there is nothing to do.
 [[nodiscard]] Result<std::vector<std::string>> preview(const vfio::Host& host, const CreateRequest& request);

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <ranges>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -84,9 +86,21 @@ Result<void> expect_value(const Host& host, const Step& step) {
   return fail(Errc::kernel, fmt::format("{} was accepted, but '{}' reads '{}'", describe(step), step.path, found));
 }
 
+// A driver that is being loaded has its functions before it has its file 'unbind' (drivers/base/bus.c, bus_add_driver):
+// that one is waited for.
+Result<void> write_unbind(const Host& host, const Step& step) {
+  using std::chrono::steady_clock;
+  const auto end = steady_clock::now() + std::min(host.deadline, std::chrono::milliseconds{5'000});
+  const auto driver = directory_of(step.function) + "/driver";
+  while (!host.root.exists(step.path) && host.root.exists(driver) && steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  }
+  return write(host, step);
+}
+
 // ENODEV also when somebody else took it from its driver since the plan was made: that is what was wanted.
 Result<void> apply_unbind(const Host& host, const Step& step) {
-  const auto written = write(host, step);
+  const auto written = write_unbind(host, step);
   if (!written && written.error().sys_errno() != ENODEV) return written;
   auto unbound = expect_driver(host, step, "");
   return written || unbound ? unbound : written;
@@ -117,14 +131,15 @@ std::vector<Step> plan(const Situation& now, const Target& target) {
   std::vector<Step> steps;
   set_values(now, target, steps, false);
   const auto& function = now.function;
-  const bool stays = target.driver && *target.driver == now.state.driver;
+  const bool native = !now.state.driver.empty() && !is_vfio_driver(now.state.driver);
+  const bool stays = target.driver ? *target.driver == now.state.driver : native;
   const bool named = target.driver && !target.driver->empty();
   // A named driver is probed under its own override: only then is it certain that no other driver takes the function.
   const auto& first = named && !stays ? *target.driver : target.driver_override;
   if (first != now.state.driver_override) steps.push_back(set_override(function, first));
   if (!stays && !now.state.driver.empty()) steps.push_back(unbind(function, now.state.driver));
   if (!target.driver) {
-    probe_any(now, target, steps);
+    if (!stays) probe_any(now, target, steps);
   } else if (named && !stays) {
     steps.push_back(probe(function, *target.driver));
   }

@@ -83,8 +83,9 @@ void DeviceSet::map_ram() {
 
 void DeviceSet::open(std::size_t index) {
   const auto& facts = facts_[index];
+  const auto unproven = facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
   auto done = devices_[index]->deliver(
-      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token));
+      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token, unproven));
   if (!done) {
     wiring_.fail(std::move(done).error().within(facts.address.to_string()));
   } else if (opening_.fetch_sub(1) == 1) {

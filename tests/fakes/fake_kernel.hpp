@@ -81,7 +81,10 @@ class FakeKernel final {
   [[nodiscard]] bool has(const std::string& bdf) const { return functions_.contains(bdf); }
   [[nodiscard]] const std::vector<std::string>& writes() const { return writes_; }
 
-  void add_driver(const std::string& name) { tree_.directory("/sys/bus/pci/drivers/" + name); }
+  void add_driver(const std::string& name) { tree_.file(unbind_file(name), ""); }
+  static std::string unbind_file(const std::string& driver) {
+    return fmt::format("/sys/bus/pci/drivers/{}/unbind", driver);
+  }
 
   void add(const std::string& bdf, Function function, int group, const std::string& device = "0x10c9") {
     const auto directory = device_directory(bdf);

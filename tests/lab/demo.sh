@@ -29,13 +29,32 @@ for device in /sys/class/net/*/device; do
 done
 [[ -n ${pf-} ]] || fail "no igb NIC in this host"
 
+step "the program, as the package installs it"
+[[ ! -d /run/systemd/system ]] || run dpkg-query --show pcivm
+run pcivm --version
+
 step "what is in this host: functions, their drivers and IOMMU groups"
 run pcivm device list
 
-step "four VFs of the NIC $pf ($interface), made for guests"
-run pcivm vf create "$pf" 4 --bind vfio-pci
-run pcivm vf set "$interface/vf0" --mac 02:11:22:33:44:00
+step "one file says what the NIC $pf ($interface) shall be"
+mac=$(<"/sys/class/net/$interface/address")
+cat >/tmp/host.yaml <<YAML
+apiVersion: pcivm/v1
+kind: HostConfig
+devices:
+  lan0:
+    match: {permanentMac: $mac}
+    sriov:
+      numVfs: 4
+      vfDefaults: {bind: vfio-pci}
+      vfs:
+        - {index: 0-3, mac: "02:11:22:33:44:%02x"}
+YAML
+run cat /tmp/host.yaml
+run pcivm plan -f /tmp/host.yaml
+run pcivm apply -f /tmp/host.yaml --yes
 run pcivm vf list
+run pcivm status -f /tmp/host.yaml
 
 step "the NIC itself stays with the host: an address on $interface"
 run ip address add 10.99.0.1/24 dev "$interface"
@@ -49,9 +68,9 @@ show "${guest[@]}"
 result() { sed -n "s/\r$//; s/^LAB-RESULT $1=//p" /tmp/guest.log | tail -n 1; }
 
 step "everything returned"
-run pcivm vf destroy "$pf" --yes
 ip address del 10.99.0.1/24 dev "$interface"
 ip link set "$interface" down
+run pcivm rollback --yes
 after=$(bash /lab/state)
 diff <(echo "$before") <(echo "$after") || fail "the host is not as it was before (above: < before, > after)"
 echo "drivers, overrides, VFs and interfaces are as they were before"

@@ -5,6 +5,7 @@
 import argparse
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -63,11 +64,12 @@ def content(arguments) -> host.Content:
             raise cache.LabError(f"{pcivm} is no file, wanted the pcivm binary")
         pcivm = None
     package = sorted((ROOT / "build/package" / suite.running()).glob("pcivm_*.deb"))
-    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=[Path(path) for path in arguments.add], peer=arguments.peer)
+    kernel = ROOT / "build/release/tests/machine_kernel"  # tests/kernel, for the case vm-machine
+    extra = [Path(path) for path in arguments.add] + ([kernel] if kernel.is_file() else [])
+    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=extra, peer=arguments.peer)
 
 
-def execute(host_name: str, script: Path, arguments) -> int:
-    given = content(arguments)
+def execute(host_name: str, script: Path, arguments, given: host.Content) -> int:
     given.scripts["lab/script"] = script.read_bytes()
     with cache.slot(LIMIT), host.Host(topology.load(host_name), given) as running:
         try:
@@ -83,14 +85,20 @@ def execute(host_name: str, script: Path, arguments) -> int:
 
 
 def run_exec(arguments) -> int:
-    return execute(arguments.topology, Path(arguments.script), arguments)
+    return execute(arguments.topology, Path(arguments.script), arguments, content(arguments))
 
 
 def run_demo(arguments) -> int:
-    for name in arguments.topology or ["vtd", "amdvi"]:
+    given = content(arguments)
+    if not given.package:
+        raise cache.LabError("the demonstration shows what the package installs, and there is none: run ./dev package")
+    for name in arguments.topology or ["systemd", "amdvi"]:
         start = time.monotonic()
         print(f"\n\033[1m== {name}: {topology.load(name).about}\033[0m", flush=True)
-        code = execute(name, image.LAB / "demo.sh", arguments)
+        with tempfile.TemporaryDirectory(prefix="pcivm-demo-") as place:
+            cache.run(["dpkg-deb", "-x", str(given.package), place])
+            given.pcivm = Path(place) / "usr/bin/pcivm"
+            code = execute(name, image.LAB / "demo.sh", arguments, given)
         if code != 0:
             return code
         print(f"\n{name}: shown in {time.monotonic() - start:.0f} s", flush=True)

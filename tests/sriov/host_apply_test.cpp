@@ -127,6 +127,18 @@ TEST_F(HostApply, AllAttributesOfNewVfsGoInOneCall) {
   EXPECT_EQ(port_.calls, 1);
 }
 
+TEST_F(HostApply, ChangedAttributesOfAllVfsGoInOneCall) {
+  ASSERT_THAT(apply(), IsOk());
+  for (auto& vfs : config_.devices[0].sriov->vfs) vfs.wish.vlan = 200;
+  port_.calls = 0;
+  told_.clear();
+  ASSERT_THAT(apply(), IsOk());
+  EXPECT_EQ(port_.calls, 1);
+  for (const auto& each : {port_.vfs[0], port_.vfs[1], port_.vfs[2]}) EXPECT_EQ(each.vlan, Vlan{.id = 200});
+  EXPECT_THAT(told_, SizeIs(6));  // each of three starts and ends
+  EXPECT_THAT(plan().steps, IsEmpty());
+}
+
 TEST_F(HostApply, RollsBackToTheStateBefore) {
   ASSERT_THAT(apply(), IsOk());
   ASSERT_THAT(roll_back(), IsOk());
@@ -198,6 +210,23 @@ TEST_F(HostApply, AnInterruptionUndoesWhatWasDone) {
   }
   interrupted_ = [] { return false; };
   EXPECT_THAT(apply(), IsOk());
+}
+
+// A router is heard, or networkd gives an address, within the second.
+TEST_F(HostApply, AnInterfaceThatIsUsedMeanwhileStaysUpWhenAllElseIsUndone) {
+  std::string notes;
+  host_.note = [&](std::string_view text) { notes += text; };
+  interrupted_ = [this] {
+    if (kernel_.at(kPf).num_vfs == 0) return false;
+    users_[kPf] = {{"address", "eth1 is up with fd00::1"}};
+    return true;
+  };
+  EXPECT_THAT(apply(), FailsWith(Errc::rolled_back, HasSubstr("interrupted")));
+  EXPECT_EQ(kernel_.at(kPf).num_vfs, 0U);
+  EXPECT_EQ(kernel_.root().read("/sys/class/net/eth1/flags"), "0x1003");
+  EXPECT_EQ(kernel_.root().read("/sys/class/net/eth1/mtu"), "1500");
+  EXPECT_THAT(notes, HasSubstr("fd00::1 (address): its interface stays up"));
+  EXPECT_FALSE(running());
 }
 
 TEST_F(HostApply, SaysWhatIsLeftWhenTheUndoFailsToo) {
@@ -313,6 +342,19 @@ TEST_P(HostApplyFaults, AnyWriteOfAChangeThatFailsBringsTheFormerBack) {
     expect_as(applied, n);
   }
   EXPECT_GT(failures, 10);
+}
+
+TEST_P(HostApplyFaults, AnyMessageOfAChangeThatFailsBringsTheFormerBack) {
+  ASSERT_THAT(apply(), IsOk());
+  for (auto& vfs : config_.devices[0].sriov->vfs) vfs.wish.vlan = 200;
+  const auto applied = now();
+  for (int n = 1; n <= 3; ++n) {
+    port_.count = 0;
+    port_.fail_at = n;
+    port_.error = GetParam();
+    EXPECT_THAT(apply(), FailsWith(Errc::rolled_back)) << n;
+    expect_as(applied, n);
+  }
 }
 
 class HostApplyCrash : public HostApply, public testing::WithParamInterface<Fault::Kind> {

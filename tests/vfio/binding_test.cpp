@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "vfio/binding_check.hpp"
@@ -16,6 +18,7 @@ using test::FakeKernel;
 using test::Fault;
 using test::IsOk;
 using test::Killed;
+using testing::AllOf;
 using testing::AnyOf;
 using testing::Eq;
 using testing::HasSubstr;
@@ -139,6 +142,17 @@ TEST_F(Binding, ForgetsARecordOfAnotherDeviceAtTheSameAddress) {
 
 // ---- VFs and autoprobe ----
 
+TEST_F(Binding, ADriverThatIsJustBeingLoadedIsWaitedFor) {
+  const auto file = FakeKernel::unbind_file("e1000e");
+  kernel_.tree().remove(file);
+  const std::jthread loading{[&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds{30});
+    kernel_.tree().file(file, "");
+  }};
+  ASSERT_THAT(bind(), IsOk());
+  EXPECT_EQ(state(), given_);
+}
+
 class VfBinding : public Binding {
  protected:
   VfBinding() {
@@ -191,6 +205,18 @@ TEST_F(VfBinding, PutsAutoprobeBackWhateverWriteOfAReleaseFails) {
     EXPECT_TRUE(journal_empty()) << n;
     ASSERT_LT(n, 20);
   }
+}
+
+TEST_F(VfBinding, AVfWithoutAnyDriverIsGivenToItsNativeOne) {
+  ASSERT_EQ(state(vf_).driver, "");
+  ASSERT_THAT(release(vf_), IsOk());
+  EXPECT_EQ(state(vf_), (DriverState{.driver = "igbvf", .driver_override = ""}));
+  EXPECT_FALSE(kernel_.at(kPf).autoprobe);
+}
+
+TEST_F(VfBinding, ANativeDriverThatTookItMeanwhileIsWhatWasAskedFor) {
+  kernel_.at(vf_).driver = "igbvf";
+  EXPECT_THAT(plan({.function = bdf(vf_), .state = state(vf_), .physfn = bdf(kPf)}, {}), testing::IsEmpty());
 }
 
 TEST_F(VfBinding, RefusesAPfThatHasVfs) {
@@ -377,6 +403,25 @@ TEST_F(Binding, AnUnbindThatBlocksIsLeftAloneWithItsEntry) {
   ASSERT_THAT(recover_bindings(host_, lock()), IsOk());
   EXPECT_EQ(state(), native_);
   EXPECT_TRUE(journal_empty());
+}
+
+// ---- VFs of a PF that is given away ----
+
+TEST_F(Binding, AVfOfAPfThatIsGivenAwayIsForNoDriverOfTheHost) {
+  const std::string pf{"0000:01:00.0"};
+  const std::string vf{"0000:01:10.0"};
+  kernel_.add(pf, {.native = "igb", .driver = "vfio-pci"}, 20);
+  kernel_.add(vf, {.native = "igbvf", .driver = "vfio-pci", .override_name = "vfio-pci", .physfn = pf}, 21);
+  const auto told = FailsWith(Errc::refused, AllOf(HasSubstr("0000:01:10.0 is a VF of 0000:01:00.0, which is given away "
+                                                             "itself (driver vfio-pci)"),
+                                                   HasSubstr("wanted vfio-pci or none")));
+  EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
+  EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf)}), told);
+  EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
+  EXPECT_EQ(kernel_.at(vf).driver, "vfio-pci");
+  ASSERT_THAT(vfio::release(host_, lock(), {.function = bdf(vf), .driver = ""}), IsOk());
+  EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
+  EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf)}), IsOk());
 }
 
 // ---- killed at every write ----

@@ -23,7 +23,7 @@ cut_at() {
     local applying
     strace -f -qq -o strace.log -e trace=rename -e "inject=rename:signal=STOP:when=$1" pcivm apply --yes >apply.out 2>&1 &
     while kill -0 $! 2>/dev/null; do
-        applying=$(pgrep -o -x pcivm)
+        applying=$(pgrep -P $! -x pcivm) # the service that watches is a pcivm, too
         if [[ -n $applying ]] && stopped "$applying"; then
             echo "cut at record $1: $(grep -c rename strace.log) renames"
             exit 43

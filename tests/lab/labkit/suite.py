@@ -82,6 +82,14 @@ def run_over(tree: Path, script: Path, *arguments: str, binds: dict[str, Path], 
             return subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out).returncode
 
 
+def can_run_over() -> bool:
+    """Whether this machine lets us mount over a tree: root in a container may not."""
+    with tempfile.TemporaryDirectory(prefix="pcivm-tree-") as scratch:
+        script = "mount -t tmpfs tmpfs $1 && mkdir $1/a $1/b $1/c $1/d && mount -t overlay -o lowerdir=$1/a,upperdir=$1/b,workdir=$1/c overlay $1/d"
+        return subprocess.run(["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "bash", "-c", script, "tree", scratch],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
 def downloads(suite: str) -> Path:
     """Where apt in the trees of that release keeps what it downloaded."""
     folder = cache.root() / f"downloads-{suite}"
