@@ -55,6 +55,7 @@ inline constexpr Gsi kTimer = 2;
 inline constexpr Gsi kKeyboard = 1;
 inline constexpr Gsi kCom1 = 4;
 inline constexpr Gsi kRtc = 8;
+inline constexpr Gsi kMouse = 12;
 inline constexpr Gsi kSci = 9;  ///< level, active high
 /// INTA..INTD (pin 0..3) of a slot on bus 0: level, active low as PCI has it, 16..23.
 constexpr Gsi intx(unsigned slot, unsigned pin) { return 16 + (slot + pin) % 8; }

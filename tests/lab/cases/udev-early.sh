@@ -40,8 +40,8 @@ YAML
 }
 # replugged: the card leaves and comes back; only udev looks at it. Waits for its events.
 replugged() {
-    dmesg -C
     echo 1 >"$pci/$nic/remove"
+    dmesg -C
     echo 1 >/sys/bus/pci/rescan
     udevadm settle --timeout=30
 }
