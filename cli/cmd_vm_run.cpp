@@ -65,8 +65,11 @@ Result<vmm::VmEnd> run_vmm(Vm& vm, Fd control) {
   return end;
 }
 
-Result<void> connect_console(vmm::ConsoleFiles& console, bool terminal) {
-  if (!console.serial) return {};
+bool has_console(const vmm::VmConfig& config) { return config.console.serial || config.virtio.console; }
+
+Result<void> connect_console(vmm::VmConfig& config, bool terminal) {
+  auto& console = config.console;
+  if (!has_console(config)) return {};
   if (may_read(FdRef{STDIN_FILENO})) console.in = Fd::adopt(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
   console.out = Fd::adopt(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   console.escape = terminal;
@@ -96,8 +99,8 @@ Result<vmm::VmEnd> start(Context& context, Vm& vm) {
   for (auto& device : vm.config.vfio.devices) device.reset_forced = context.forced(vfio::kForceNoReset);
   vm.timeline.stamp(vmm::Phase::prepared);
   const bool stops = vm.config.on_request == vmm::OnRequest::stop;
-  const RawTerminal terminal{FdRef{vm.config.console.serial ? STDIN_FILENO : -1}};
-  TRY(connect_console(vm.config.console, static_cast<bool>(terminal)));
+  const RawTerminal terminal{FdRef{has_console(vm.config) ? STDIN_FILENO : -1}};
+  TRY(connect_console(vm.config, static_cast<bool>(terminal)));
   if (terminal) context.note(fmt::format("{} starts; Ctrl-] ends it", vm.config.name));
   return supervise({.child = [&vm](Fd control) { return run_vmm(vm, std::move(control)); },
                     .after_fork = [&vm] { vm.config = vmm::VmConfig{}; },
@@ -144,9 +147,23 @@ void add_vm_run(CLI::App& group, Context& context) {
   command.add_option("--device", request.devices, fmt::format("a PCI function to own: {}", kDeviceHelp))
       ->type_name("DEVICE")
       ->allow_extra_args(false);
-  command.add_option("--console", request.console, "serial: on stdin and stdout; off")
-      ->check(CLI::IsMember({"serial", "off"}).description(""))
-      ->type_name("serial|off")
+  command
+      .add_option("--disk", request.disks,
+                  "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
+                  "ring=split|packed")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command
+      .add_option("--net", request.nets,
+                  "a network interface on a tap of the host: tap=NAME, then mac=MAC, vhost=auto|on|off, queues=N, "
+                  "ring=split|packed")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
+  command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
+  command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")
+      ->check(CLI::IsMember({"serial", "virtio", "off"}).description(""))
+      ->type_name("serial|virtio|off")
       ->capture_default_str();
   command.add_option("--on-reboot", request.on_reboot, "restart the guest, or exit")
       ->check(CLI::IsMember({"restart", "exit"}).description(""))

@@ -14,10 +14,6 @@ namespace pcivm::vmm {
 
 namespace {
 
-bool inside(const platform::Window& window, std::uint64_t address, std::uint64_t length) {
-  return address >= window.base.value && fits(address - window.base.value, length, window.length);
-}
-
 Error abandoned() { return Error::make(Errc::internal, "the VM ended before the device was ready"); }
 
 }  // namespace
@@ -40,8 +36,7 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
                               .dma = dma_,
                               .may_decode =
                                   [high = wiring_.window64](std::uint64_t address, std::uint64_t length) {
-                                    return inside(platform::kPciWindow32, address, length) ||
-                                           inside(high, address, length);
+                                    return platform::in_pci_window(high, address, length);
                                   },
                               .report = wiring_.report};
   auto device = TRY(AssignedDevice::create(facts, wiring));
