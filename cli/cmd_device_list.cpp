@@ -45,7 +45,7 @@ Listing make_listing() {
                      {.title = "CLASS"},
                      {.title = "DRIVER"},
                      {.title = "GROUP", .right = true},
-                     {.title = "IN USE", .may_cut = true, .share = 0.25},
+                     {.title = "IN USE"},  // what keeps a function from being taken: names are cut for it
                      {.title = "ID", .wide_only = true},
                      {.title = "VF OF", .wide_only = true},
                      {.title = "NUMA", .wide_only = true, .right = true},

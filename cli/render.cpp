@@ -65,7 +65,7 @@ libscols_column* add_column(libscols_table& table, const Column& column, bool tr
   const int flags =
       (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0) | (tree ? SCOLS_FL_TREE : 0);
   // A hint of 1 = as wide as the data, and cut only when the terminal is too narrow.
-  return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? column.share : 1.0, flags);
+  return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? 0.1 : 1.0, flags);
 }
 
 Result<void> fill(libscols_table& table, const Listing& listing, const std::vector<std::size_t>& indices) {

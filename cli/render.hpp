@@ -18,7 +18,6 @@ struct Column {
   bool named_only{false};  ///< only when named
   bool right{false};       ///< numbers
   bool may_cut{false};     ///< may be cut to keep the table within the terminal
-  double share{0.1};       ///< of the terminal's width, which it keeps as long as others can be cut instead
 };
 
 enum class Mark : std::uint8_t { none, good, bad, notice, dim };
