@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "base/bdf.hpp"
 
+#include <algorithm>
+#include <bit>
+
 #include <fmt/format.h>
 
 #include "base/parse.hpp"
@@ -47,6 +50,21 @@ Result<Bdf> Bdf::parse(std::string_view text) {
   return Bdf{*domain, *bus, *device, *function};
 }
 
-std::string Bdf::to_string() const { return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", domain, bus, device, function); }
+// By hand: lists of thousands of functions do little else.
+std::string Bdf::to_string() const {
+  constexpr std::string_view kDigits{"0123456789abcdef"};
+  std::string text;
+  const auto put = [&](std::uint32_t value, unsigned digits) {
+    while (digits-- > 0) text += kDigits[value >> 4U * digits & 0xfU];
+  };
+  put(domain, std::max(4U, (static_cast<unsigned>(std::bit_width(domain)) + 3U) / 4U));
+  text += ':';
+  put(bus, 2);
+  text += ':';
+  put(device, 2);
+  text += '.';
+  put(function, 1);
+  return text;
+}
 
 }  // namespace pcivm

@@ -8,8 +8,6 @@
 #include <array>
 #include <climits>
 
-#include <fmt/format.h>
-
 namespace pcivm {
 
 namespace {
@@ -34,7 +32,7 @@ SysDir::~SysDir() { close_spent(); }
 bool SysDir::stays_inside(std::string_view below) {
   const auto first = first_component(below);
   if (root_->live() || first == inside_) return true;
-  auto place = root_->open_strictly(fmt::format("{}/{}", path_, first), O_PATH);
+  auto place = root_->open_strictly(path_below(first), O_PATH);
   if (!place) return false;
   spend(std::move(*place));
   inside_ = first;
@@ -43,12 +41,14 @@ bool SysDir::stays_inside(std::string_view below) {
 
 Fd SysDir::open_below(std::string_view below) {
   if (root_->live()) return or_nothing(open_at(directory_.ref(), std::string{below}, O_RDONLY));
-  const auto path = fmt::format("{}/{}", path_, below);
+  const auto path = path_below(below);
   auto file = root_->open_strictly(path, O_RDONLY);
   if (file) inside_ = first_component(below);
   return or_nothing(file || file.error().kind() == Errc::not_found ? std::move(file)
                                                                    : root_->open_file(path, O_RDONLY));
 }
+
+std::string SysDir::path_below(std::string_view below) const { return (path_ + '/').append(below); }
 
 void SysDir::spend(Fd file) {
   spent_.push_back(std::move(file));
@@ -74,7 +74,7 @@ std::string SysDir::read(std::string_view below) {
 }
 
 std::string SysDir::link(std::string_view below) {
-  if (!stays_inside(below)) return root_->link(fmt::format("{}/{}", path_, below)).value_or("");
+  if (!stays_inside(below)) return root_->link(path_below(below)).value_or("");
   std::array<char, PATH_MAX> target;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   const auto length = ::readlinkat(directory_.ref().number(), std::string{below}.c_str(), target.data(), target.size());
   return length < 0 ? std::string{} : std::string{target.data(), static_cast<std::size_t>(length)};

@@ -40,6 +40,7 @@ class SysDir final {
  private:
   SysDir(const SysRoot& root, std::string path, Fd directory)
       : root_{&root}, path_{std::move(path)}, directory_{std::move(directory)} {}
+  [[nodiscard]] std::string path_below(std::string_view below) const;
   Fd open_below(std::string_view below);
   bool stays_inside(std::string_view below);
   void spend(Fd file);

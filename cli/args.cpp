@@ -67,14 +67,14 @@ void add_host_options(CLI::App& root, GlobalOptions& options) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
-void build(CLI::App& root, Context& context) {
+void build(CLI::App& root, Context& context, std::string_view first) {
   root.name("pcivm");
   root.require_subcommand(0, 1);
   root.set_help_flag("-h,--help", "this text");
   root.set_version_flag("--version", std::string{"pcivm "} + PCIVM_VERSION, "print the version");
   add_output_options(root, context.options);
   add_host_options(root, context.options);
-  add_commands(root, context);
+  add_commands(root, context, first);
   root.footer("`pcivm COMMAND --help` tells more. Options may stand before or after the command.");
 }
 
@@ -149,7 +149,7 @@ bool answer_tools(const CLI::App& root, std::span<char* const> arguments, Contex
 
 int parse_and_run(std::span<char* const> arguments, Context& context) {
   CLI::App root{"Gives PCI devices to virtual machines."};
-  build(root, context);
+  build(root, context, arguments.size() > 1 ? arguments[1] : "");
   if (answer_tools(root, arguments, context)) return kExitDone;
   try {
     root.parse(static_cast<int>(arguments.size()), arguments.data());

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // pcivm device list [DEVICE...]
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -30,7 +32,7 @@ std::string kinds_of(const std::vector<iommu::InUse>& users) {
   for (const auto& user : users) {
     if (std::ranges::find(kinds, user.kind) == kinds.end()) kinds.push_back(user.kind);
   }
-  return fmt::format("{}", fmt::join(kinds, ", "));
+  return kinds.empty() ? std::string{} : fmt::format("{}", fmt::join(kinds, ", "));
 }
 
 /// Columns that a short list can fill come first.
@@ -43,7 +45,7 @@ Listing make_listing() {
                      {.title = "CLASS"},
                      {.title = "DRIVER"},
                      {.title = "GROUP", .right = true},
-                     {.title = "IN USE", .may_cut = true},
+                     {.title = "IN USE"},  // what keeps a function from being taken: names are cut for it
                      {.title = "ID", .wide_only = true},
                      {.title = "VF OF", .wide_only = true},
                      {.title = "NUMA", .wide_only = true, .right = true},
@@ -63,10 +65,24 @@ Listing make_listing() {
   return listing;
 }
 
-std::vector<Cell> row_of(const iommu::Function& function, const std::vector<iommu::InUse>& users,
-                         const iommu::PciNames& names) {
+/// Names of kinds of functions, each looked up once: a large host has thousands of one kind.
+class KindNames final {
+ public:
+  explicit KindNames(const iommu::PciNames& names) : names_{&names} {}
+  const std::string& of(const iommu::Function& function) {
+    auto& name = known_[{function.vendor, function.device}];
+    if (name.empty()) name = short_name(*names_, function);
+    return name;
+  }
+
+ private:
+  const iommu::PciNames* names_;
+  std::map<std::pair<std::uint16_t, std::uint16_t>, std::string> known_{};
+};
+
+std::vector<Cell> row_of(const iommu::Function& function, const std::vector<iommu::InUse>& users, KindNames& names) {
   return {{function.address.to_string(), function.is_bridge ? Mark::dim : Mark::none},
-          {short_name(names, function)},
+          {names.of(function)},
           {iommu::short_class(function.class_code)},
           {function.driver},
           {function.iommu_group ? fmt::to_string(*function.iommu_group) : ""},
@@ -98,7 +114,7 @@ Cell verdict_of(const iommu::Assignable& assignable) {
   return {fmt::format("no: {}", assignable.reasons.front().code), Mark::notice};
 }
 
-std::vector<Cell> full_row(const DeviceFacts& facts, const iommu::PciNames& names) {
+std::vector<Cell> full_row(const DeviceFacts& facts, KindNames& names) {
   const auto& function = facts.function;
   const auto reset = iommu::reset_policy(function);
   const auto& sriov = function.sriov;
@@ -159,18 +175,20 @@ void sort_by(Listing& listing, std::size_t column) {
 }
 
 Result<void> add_short(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, Listing& listing) {
+  KindNames kinds{names};
   const auto functions = TRY(iommu::list(context.root()));
   const auto users = TRY(iommu::users_of_all(context.root(), functions));
   for (std::size_t i = 0; i < functions.size(); ++i) {
-    if (choice.takes(functions[i], users[i])) listing.rows.push_back(row_of(functions[i], users[i], names));
+    if (choice.takes(functions[i], users[i])) listing.rows.push_back(row_of(functions[i], users[i], kinds));
   }
   return {};
 }
 
 Result<void> add_full(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, Listing& listing) {
+  KindNames kinds{names};
   for (const auto& facts : TRY(all_device_facts(context.root()))) {
     if (!choice.takes(facts)) continue;
-    listing.rows.push_back(full_row(facts, names));
+    listing.rows.push_back(full_row(facts, kinds));
     if (context.structured()) listing.items.push_back(to_json(facts, names));
   }
   return {};

@@ -69,6 +69,16 @@ Result<sriov::CreateRequest> create_request(Context& context, const CreateArgume
                               .eswitch = std::move(eswitch)};
 }
 
+/// Makes the VFs, and reads them while the lock is still held: by the same child process and the same socket.
+Result<std::vector<VfFacts>> make(Context& context, const vfio::Host& host, const sriov::CreateRequest& request) {
+  const auto lock = TRY(begin_change(context, host));
+  const auto pf = request.physical.to_string();
+  context.doing(fmt::format("making {} VFs of {}", request.targets.size(), pf));
+  const auto created = TRY(sriov::create(host, lock, request));
+  context.note(fmt::format("{} has {} VFs{}", pf, created.vfs.size(), created.changed ? "" : " already"));
+  return vf_facts(context, host, request.port, request.physical);
+}
+
 Result<int> create_vfs(Context& context, const CreateArguments& args) {
   auto request = TRY(create_request(context, args));
   const auto host = host_of(context);
@@ -78,15 +88,7 @@ Result<int> create_vfs(Context& context, const CreateArguments& args) {
     const auto steps = TRY(sriov::preview(host, request));
     return print_steps(context, steps);
   }
-  {
-    const auto lock = TRY(begin_change(context, host));
-    context.doing(fmt::format("making {} VFs of {}", request.targets.size(), request.physical.to_string()));
-    const auto created = TRY(sriov::create(host, lock, request));
-    context.note(created.changed
-                     ? fmt::format("{} has {} VFs", request.physical.to_string(), created.vfs.size())
-                     : fmt::format("{} has {} VFs already", request.physical.to_string(), created.vfs.size()));
-  }
-  const auto vfs = TRY(vf_facts(context, request.physical));
+  const auto vfs = TRY(make(context, host, request));
   return print_vfs(context, vfs);
 }
 

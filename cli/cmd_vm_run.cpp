@@ -67,9 +67,23 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command.add_option("--device", request.devices, fmt::format("a PCI function to own: {}", kDeviceHelp))
       ->type_name("DEVICE")
       ->allow_extra_args(false);
-  command.add_option("--console", request.console, "serial: on stdin and stdout; off")
-      ->check(CLI::IsMember({"serial", "off"}).description(""))
-      ->type_name("serial|off")
+  command
+      .add_option("--disk", request.disks,
+                  "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
+                  "ring=split|packed")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command
+      .add_option("--net", request.nets,
+                  "a network interface on a tap of the host: tap=NAME, then mac=MAC, vhost=auto|on|off, queues=N, "
+                  "ring=split|packed")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
+  command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
+  command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")
+      ->check(CLI::IsMember({"serial", "virtio", "off"}).description(""))
+      ->type_name("serial|virtio|off")
       ->capture_default_str();
   command.add_option("--on-reboot", request.on_reboot, "restart the guest, or exit")
       ->check(CLI::IsMember({"restart", "exit"}).description(""))

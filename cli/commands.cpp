@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/commands.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 
@@ -11,7 +13,7 @@ namespace pcivm::cli {
 namespace {
 
 struct Group {
-  const char* name;
+  std::string_view name;
   const char* about;
 };
 constexpr Group kGroups[] = {
@@ -85,13 +87,15 @@ CLI::App& add_command(CLI::App& group, Context& context, const std::string& name
   return command;
 }
 
-void add_commands(CLI::App& root, Context& context) {
+void add_commands(CLI::App& root, Context& context, std::string_view first) {
+  const bool one_group = std::ranges::find(kGroups, first, &Group::name) != std::end(kGroups);
   for (const auto& group : kGroups) {
+    if (one_group && group.name != first) continue;
     CLI::App* app = nullptr;
     for (const auto& entry : kCommands) {
       if (entry.group != group.name) continue;
       if (app == nullptr) {
-        app = root.add_subcommand(group.name, group.about);
+        app = root.add_subcommand(std::string{group.name}, group.about);
         app->require_subcommand(0, 1);
         app->fallthrough();
       }
@@ -99,7 +103,7 @@ void add_commands(CLI::App& root, Context& context) {
     }
   }
   for (const auto& entry : kCommands) {
-    if (entry.group == kNoGroup) entry.add(root, context);
+    if (entry.group == kNoGroup && !one_group) entry.add(root, context);
   }
 }
 

@@ -2,6 +2,8 @@
 // The one table of all commands.
 #pragma once
 
+#include <string_view>
+
 #include "cli/command.hpp"
 
 namespace pcivm::cli {
@@ -36,7 +38,8 @@ void add_vf_set(CLI::App& group, Context& context);
 void add_vf_show(CLI::App& group, Context& context);
 void add_vm_run(CLI::App& group, Context& context);
 
-/// Fills `root` with every group and command.
-void add_commands(CLI::App& root, Context& context);
+/// Fills `root` with every group and command; with one group and its commands when `first`, the first word of the
+/// command line, is its name: the whole tree takes longer to make than most commands to run.
+void add_commands(CLI::App& root, Context& context, std::string_view first);
 
 }  // namespace pcivm::cli

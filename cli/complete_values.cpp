@@ -10,7 +10,10 @@
 #include "cli/device_facts.hpp"
 #include "cli/vm_definition.hpp"
 #include "iommu/class_devices.hpp"
+#include "iommu/in_use.hpp"
 #include "iommu/inventory.hpp"
+#include "vfio/quarantine.hpp"
+#include "vfio/reset.hpp"
 
 namespace pcivm::cli {
 
@@ -122,23 +125,11 @@ Candidates machines(const SysRoot& root, std::string_view /*typed*/) {
 
 // docs/cli.md, "What counts as in use" and "Why a function may not be given to a VM".
 Candidates checks(const SysRoot& /*root*/, std::string_view /*typed*/) {
-  return {{"address", "its interface is up with an address"},
-          {"boot-vga", "the firmware's console is on it"},
-          {"bridge", "its interface is a port of a bridge or bond"},
-          {"claimed", "the kernel holds its disk"},
-          {"driverctl", "driverctl looks after it"},
-          {"drm", "a process has its graphics node open"},
-          {"holder", "a volume or array is on it"},
-          {"libvirt", "libvirt looks after it"},
-          {"mount", "a mounted file system is on it"},
-          {"netns", "its interface is in another network namespace"},
-          {"open", "a process has its disk open"},
-          {"route", "a default route goes through it"},
-          {"ssh", "this SSH session goes through it"},
-          {"swap", "swap space is on it"},
-          {"upper", "its interface carries a VLAN or the like"},
-          {"vf", "one of its virtual functions is in use"},
-          {"vfio", "a process has it open through VFIO"}};
+  Candidates found{{std::string{vfio::kForceDriver}, "a driver of the host has it"},
+                   {std::string{vfio::kForceNoReset}, "it has no proven reset"},
+                   {std::string{vfio::kForceQuarantined}, "it is in quarantine"}};
+  for (const auto& [name, about] : iommu::kUseKinds) found.push_back({std::string{name}, std::string{about}});
+  return found;
 }
 
 struct Type {

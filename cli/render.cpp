@@ -102,7 +102,8 @@ Result<void> print_table(Context& context, const Listing& listing, const std::ve
   char* raw = nullptr;
   if (scols_print_table_to_string(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
   const std::unique_ptr<char, void (*)(void*)> text{raw, std::free};
-  context.put(fmt::format("{}\n", text.get()));
+  context.put(text.get());
+  context.put("\n");
   return {};
 }
 

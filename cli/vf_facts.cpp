@@ -98,6 +98,11 @@ Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vecto
 Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical) {
   const auto host = host_of(context);
   const auto port = vf_port(context);
+  return vf_facts(context, host, port.get(), physical);
+}
+
+Result<std::vector<VfFacts>> vf_facts(Context& context, const vfio::Host& host, sriov::VfPort* port,
+                                      std::optional<Bdf> physical) {
   std::vector<Bdf> physicals;
   if (physical) {
     TRY(sriov::read_physical(host, *physical));
@@ -108,7 +113,7 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physi
   auto devices = TRY(devices_of(context, physicals));
   std::vector<VfFacts> all;
   for (const auto pf : physicals) {
-    auto vfs = TRY(sriov::list(host, pf, port.get()));
+    auto vfs = TRY(sriov::list(host, pf, port));
     if (vfs.empty()) continue;
     const auto [kind, adapter] = sriov::reader_for(host, sriov::builtin_adapters(), pf);
     for (auto& vf : vfs) {

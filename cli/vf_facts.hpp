@@ -12,6 +12,8 @@
 #include "cli/render.hpp"
 #include "sriov/pf_adapter.hpp"
 #include "sriov/physical_function.hpp"
+#include "sriov/vf_port.hpp"
+#include "vfio/binding_host.hpp"
 
 namespace pcivm::cli {
 
@@ -25,6 +27,9 @@ struct VfFacts {
 /// The VFs of one PF, or of all; sorted by PF and index. Unless a document is asked for, `device` has only what the
 /// table shows: identity and users.
 [[nodiscard]] Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical);
+/// The same in the course of a change, with what that has open. `port` may be null.
+[[nodiscard]] Result<std::vector<VfFacts>> vf_facts(Context& context, const vfio::Host& host, sriov::VfPort* port,
+                                                    std::optional<Bdf> physical);
 
 /// As a device (docs/schema), with `attributes`, null in there = the driver does not report it; `profile`, and the same
 /// with types in `nvme` for a drive.

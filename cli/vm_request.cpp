@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@
 #include "base/parse.hpp"
 #include "cli/selector.hpp"
 #include "cli/vm_definition.hpp"
+#include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
 #include "vmm/cpuid.hpp"
@@ -120,6 +122,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
   config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
   TRY(read_files(checked, request));
+  config.virtio = TRY(open_virtio(root, port, request));
   checked.functions = TRY(select_all(root, request.devices));
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
@@ -137,9 +140,11 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
 
 Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& checked) {
   auto& config = checked.config;
-  if (checked.functions.empty()) return std::move(config);
-  config.vfio = TRY(vfio::open_devices(root, port, checked.functions));
-  config.bars = TRY(vmm::plan_bars(bars_of(config.vfio)));
+  if (!checked.functions.empty()) config.vfio = TRY(vfio::open_devices(root, port, checked.functions));
+  auto wanted = bars_of(config.vfio);
+  std::ranges::move(vmm::virtio_bars(config.virtio), std::back_inserter(wanted));
+  if (wanted.empty()) return std::move(config);
+  config.bars = TRY(vmm::plan_bars(wanted));
   auto request = layout_request(checked);
   request.window64_length = config.bars.window64_length;
   request.window64_alignment = config.bars.window64_alignment;

@@ -26,6 +26,10 @@ struct VmRequest {
   std::string memory{"1G"};
   std::uint32_t cpus{2};
   std::vector<std::string> devices{};
+  std::vector<std::string> disks{};
+  std::vector<std::string> nets{};
+  bool rng{};
+  bool balloon{};
   std::string console{"serial"};
   std::string on_reboot{"restart"};
   std::string on_request{"stop"};

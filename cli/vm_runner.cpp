@@ -27,6 +27,7 @@
 #include "cli/vm_timeline.hpp"
 #include "vfio/blocker.hpp"
 #include "vfio/managed.hpp"
+#include "vfio/quarantine.hpp"
 
 namespace pcivm::cli {
 
@@ -124,10 +125,11 @@ class Service final {
     for (const auto& function : vm_.checked.functions) facts_.devices.push_back(function.to_string());
     facts_.memory = vm_.checked.memory;
     vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
+    for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
     vm_.timeline.stamp(vmm::Phase::prepared);
     facts_.cpus = vm_.config.cpus;
     stops_ = vm_.config.on_request == vmm::OnRequest::stop;
-    if (!vm_.config.console.serial) return {};
+    if (!vm_.config.console.serial && !vm_.config.virtio.console) return {};
     auto [ours, guests] = TRY(make_socket_pair(SOCK_NONBLOCK));
     vm_.config.console.out = TRY(guests.dup());
     vm_.config.console.in = std::move(guests);

@@ -7,8 +7,9 @@ target_compile_options(pcivm_flags INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(pcivm_flags INTERFACE -Wduplicated-cond -Wlogical-op -Wzero-as-null-pointer-constant)
 else()
-  # TRY is a statement expression behind __extension__, which clang reports all the same.
-  target_compile_options(pcivm_flags INTERFACE -Wthread-safety -Wno-gnu-statement-expression)
+  # TRY is a statement expression behind __extension__, which clang reports all the same; and libstdc++ 12 uses what it
+  # calls deprecated itself (stable_sort). Kernel headers end structures with arrays of no length.
+  target_compile_options(pcivm_flags INTERFACE -Wthread-safety -Wno-gnu-statement-expression -Wno-deprecated-declarations -Wno-zero-length-array)
 endif()
 
 add_compile_options(-fstack-protector-strong -fcf-protection)

@@ -26,7 +26,7 @@ completion(zsh _pcivm zsh/vendor-completions)
 completion(fish pcivm.fish fish/vendor_completions.d)
 
 install(TARGETS pcivm RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-foreach(section 1 5)
+foreach(section 1 5 7 8)
   install(DIRECTORY ${CMAKE_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     FILES_MATCHING PATTERN "*.${section}")
 endforeach()

@@ -53,6 +53,12 @@ bool is_node(const std::string& name) {
   return (name.starts_with("card") || name.starts_with("renderD")) && name.find('-') == std::string::npos;
 }
 
+/// "tty", "tty7", "console", "ptmx": of no device. There are 60 and more of them, and their links need not be read.
+bool is_virtual_terminal(std::string_view name) {
+  if (name == "console" || name == "ptmx") return true;
+  return name.starts_with("tty") && name.find_first_not_of("0123456789", 3) == std::string_view::npos;
+}
+
 }  // namespace
 
 std::map<Bdf, std::vector<std::string>> class_devices(const SysRoot& root, DeviceClass kind) {
@@ -63,6 +69,7 @@ std::map<Bdf, std::vector<std::string>> class_devices(const SysRoot& root, Devic
   if (!names || !devices) return found;
   for (const auto& name : *names) {
     if (kind == DeviceClass::drm && !is_node(name)) continue;
+    if (kind == DeviceClass::tty && is_virtual_terminal(name)) continue;
     const auto owner = owner_in(devices->link(name));
     if (!owner) continue;
     if (kind == DeviceClass::block && !devices->read(name + "/partition").empty()) continue;

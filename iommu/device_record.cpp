@@ -15,6 +15,7 @@
 
 #include "base/call_child.hpp"
 #include "base/parse.hpp"
+#include "base/text.hpp"
 #include "iommu/class_devices.hpp"
 
 namespace pcivm::iommu {
@@ -26,18 +27,10 @@ using Names = std::vector<std::string>;
 constexpr Ioctl<ifreq> kEthtool{"SIOCETHTOOL", SIOCETHTOOL};
 constexpr std::uint64_t kSector = 512;  // of sysfs, whatever the disk has
 
-std::string text_of(const SysRoot& root, const std::string& path) { return root.read(path).value_or(""); }
-
 template <class T>
 std::optional<T> number_of(const SysRoot& root, const std::string& path) {
   const auto number = parse_decimal<T>(text_of(root, path));
   return number ? std::optional<T>{*number} : std::nullopt;
-}
-
-/// Drives pad these texts with blanks.
-std::string trimmed(std::string text) {
-  text.erase(text.find_last_not_of(' ') + 1);
-  return text;
 }
 
 /// Of the function whose record is made.
@@ -84,12 +77,13 @@ DiskFacts disk_facts(const SysRoot& root, const std::string& name) {
   const auto directory = fmt::format("/sys/class/block/{}", name);
   return {.name = name,
           .size = number_of<std::uint64_t>(root, directory + "/size").value_or(0) * kSector,
-          .model = trimmed(text_of(root, directory + "/device/model"))};
+          .model = std::string{trimmed(text_of(root, directory + "/device/model"))}};
 }
 
 NvmeFacts nvme_facts(const SysRoot& root, const std::string& name) {
+  // Drives pad these texts with blanks.
   const auto text = [&](std::string_view file) {
-    return trimmed(text_of(root, fmt::format("/sys/class/nvme/{}/{}", name, file)));
+    return std::string{trimmed(text_of(root, fmt::format("/sys/class/nvme/{}/{}", name, file)))};
   };
   return {.name = name,
           .model = text("model"),

@@ -102,7 +102,7 @@ Result<FunctionReader> FunctionReader::open(const SysRoot& root) {
 }
 
 std::string FunctionReader::read(const std::string& function, std::string_view file) {
-  return devices_.read(fmt::format("{}/{}", function, file));
+  return devices_.read((function + '/').append(file));
 }
 
 std::optional<Function> FunctionReader::function(Bdf address) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -24,7 +25,7 @@ using Names = std::map<Bdf, std::vector<std::string>>;
 
 void append(std::vector<InUse>& users, std::vector<InUse> more) { std::ranges::move(more, std::back_inserter(users)); }
 
-/// Everything of the host that may point at a function, read once for all of them.
+/// Everything of the host that may point at one of the functions that are asked about, read once for all of them.
 struct Host {
   const SysRoot& root;
   Names netdevs;
@@ -33,31 +34,37 @@ struct Host {
   Names framebuffers;
   Names serial_ports;
   std::vector<std::pair<std::string_view, Names>> nodes;  ///< other character devices: directory in /dev, names
-  std::map<std::string, std::vector<InUse>> disk_users;
-  NetworkUse network;
   ProcessUse processes;
   ConsoleUse consoles;
   OwnerUse owners;
-  std::map<Bdf, std::vector<Function>> vfs{};  ///< of each PF; of those that are asked about
-  bool ask_kernel{false};  ///< may open disks for an instant
+  std::map<std::string, std::vector<InUse>> disk_users{};
+  NetworkUse network{};
+  std::map<Bdf, std::vector<const Function*>> vfs{};  ///< of each PF; of those that are asked about
+  bool ask_kernel{false};                      ///< may open disks for an instant
 
-  static Result<Host> read(const SysRoot& root) {
-    return Host{.root = root,
-                .netdevs = class_devices(root, DeviceClass::net),
-                .disks = class_devices(root, DeviceClass::block),
-                .drm_nodes = class_devices(root, DeviceClass::drm),
-                .framebuffers = class_devices(root, DeviceClass::graphics),
-                .serial_ports = class_devices(root, DeviceClass::tty),
-                .nodes = {{"", class_devices(root, DeviceClass::nvme)},
-                          {"", class_devices(root, DeviceClass::nvme_generic)},
-                          {"", class_devices(root, DeviceClass::tty)},
-                          {"snd/", class_devices(root, DeviceClass::sound)},
-                          {"infiniband/", class_devices(root, DeviceClass::infiniband_verbs)}},
-                .disk_users = TRY(iommu::disk_users(root)),
-                .network = NetworkUse::read(root),
-                .processes = ProcessUse::read(root),
-                .consoles = ConsoleUse::read(root),
-                .owners = OwnerUse::read(root)};
+  /// Mounts and routes are followed only where one of `functions` has a disk or an interface.
+  static Result<Host> read(const SysRoot& root, std::span<const Function> functions) {
+    auto serial_ports = class_devices(root, DeviceClass::tty);
+    Host host{.root = root,
+              .netdevs = class_devices(root, DeviceClass::net),
+              .disks = class_devices(root, DeviceClass::block),
+              .drm_nodes = class_devices(root, DeviceClass::drm),
+              .framebuffers = class_devices(root, DeviceClass::graphics),
+              .serial_ports = serial_ports,
+              .nodes = {{"", class_devices(root, DeviceClass::nvme)},
+                        {"", class_devices(root, DeviceClass::nvme_generic)},
+                        {"", std::move(serial_ports)},
+                        {"snd/", class_devices(root, DeviceClass::sound)},
+                        {"infiniband/", class_devices(root, DeviceClass::infiniband_verbs)}},
+              .processes = ProcessUse::read(root),
+              .consoles = ConsoleUse::read(root),
+              .owners = OwnerUse::read(root)};
+    const auto any_has = [&](const Names& names) {
+      return std::ranges::any_of(functions, [&](const auto& function) { return names.contains(function.address); });
+    };
+    if (any_has(host.disks)) host.disk_users = TRY(iommu::disk_users(root));
+    if (any_has(host.netdevs)) host.network = NetworkUse::read(root);
+    return host;
   }
 };
 
@@ -138,10 +145,10 @@ std::vector<InUse> users_in(const Host& host, const Function& function) {
   append(users, host.owners.of(host.root, function.address));
   const auto vfs = host.vfs.find(function.address);
   if (vfs == host.vfs.end()) return users;
-  for (const auto& virtual_function : vfs->second) {
-    const auto name = virtual_function.address.to_string();
-    for (const auto& user : users_in(host, virtual_function)) {
-      users.push_back({.kind = "vf", .detail = fmt::format("{}: {}: {}", name, user.kind, user.detail)});
+  for (const auto* vf : vfs->second) {
+    for (const auto& user : users_in(host, *vf)) {
+      users.push_back(
+          {.kind = "vf", .detail = fmt::format("{}: {}: {}", vf->address.to_string(), user.kind, user.detail)});
     }
   }
   return users;
@@ -150,19 +157,20 @@ std::vector<InUse> users_in(const Host& host, const Function& function) {
 }  // namespace
 
 Result<std::vector<InUse>> users_of(const SysRoot& root, Bdf address) {
-  const auto function = TRY(find(root, address));
-  auto host = TRY(Host::read(root));
-  host.ask_kernel = true;
-  for (const auto vf : virtual_functions(root, address).value_or(std::vector<Bdf>{})) {
-    if (auto found = find(root, vf)) host.vfs[address].push_back(std::move(*found));
+  std::vector functions{TRY(find(root, address))};
+  for (auto& vf : find_all(root, virtual_functions(root, address).value_or(std::vector<Bdf>{}))) {
+    functions.push_back(std::move(vf));
   }
-  return users_in(host, function);
+  auto host = TRY(Host::read(root, functions));
+  host.ask_kernel = true;
+  for (const auto& vf : std::span{functions}.subspan(1)) host.vfs[address].push_back(&vf);
+  return users_in(host, functions.front());
 }
 
 Result<std::vector<std::vector<InUse>>> users_of_all(const SysRoot& root, const std::vector<Function>& functions) {
-  auto host = TRY(Host::read(root));
+  auto host = TRY(Host::read(root, functions));
   for (const auto& function : functions) {
-    if (function.physfn) host.vfs[*function.physfn].push_back(function);
+    if (function.physfn) host.vfs[*function.physfn].push_back(&function);
   }
   std::vector<std::vector<InUse>> all;
   for (const auto& function : functions) all.push_back(users_in(host, function));

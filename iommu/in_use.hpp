@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
@@ -12,31 +13,39 @@
 
 namespace pcivm::iommu {
 
-/// One user. `kind` is stable and is what --force names:
-///   vfio       a process holds its VFIO group or device
-///   mount      a mounted file system is on it, through partitions, dm, md and loop devices
-///   swap       a swap device is on it, through the same
-///   boot       /, /usr, /boot or the EFI system partition of /etc/fstab is on it, though not mounted now
-///   hibernate  the host would resume from it
-///   kdump      a dump of the host's kernel would go to it
-///   holder     a dm, md or bcache device is on it, though nothing of that is mounted
-///   open       a process holds its disk, NVMe controller, sound or serial node open
-///   rdma       a process holds its RDMA node open
-///   claimed    the kernel holds its disk exclusively, and none of the above says for what (ZFS, another namespace)
-///   route      a default route leaves through it, also over a bridge, bond or VLAN
-///   ssh        the SSH session that runs this command comes in through it
-///   address    its network interface is up and has an address (IPv6 link-local ones do not count)
-///   bridge     its network interface is a port of a bridge, bond or other master
-///   upper      its network interface carries a VLAN, macvlan or the like
-///   netns      its network interface was moved to another network namespace
-///   boot-vga   the firmware's console is on it
-///   console    terminals, kernel messages or the firmware's framebuffer are on it
-///   drm        a process holds its graphics node
-///   driverctl  driverctl is configured to set its driver
-///   libvirt    a running libvirt domain has it
-///   vf         one of its virtual functions is in use
+/// Kinds of use. The names are stable: --force takes them.
+struct UseKind {
+  std::string_view name;
+  std::string_view about;
+};
+inline constexpr UseKind kUseKinds[] = {
+    {"vfio", "a process holds its VFIO group or device"},
+    {"mount", "a mounted file system is on it"},  // through partitions, dm, md and loop devices, as all of disks
+    {"swap", "swap space is on it"},
+    {"boot", "/, /usr, /boot or the EFI system partition is on it, though not mounted now"},  // by /etc/fstab
+    {"hibernate", "the host would resume from it"},
+    {"kdump", "a dump of the host's kernel would go to it"},
+    {"holder", "a volume or array is on it"},  // dm, md or bcache, though nothing of that is mounted
+    {"open", "a process holds its disk, NVMe controller, sound or serial node open"},
+    {"rdma", "a process holds its RDMA node open"},
+    {"claimed", "the kernel holds its disk"},  // and nothing here says for what (ZFS, another namespace)
+    {"route", "a default route goes through it"},  // also over a bridge, bond or VLAN
+    {"ssh", "the SSH session that runs this command goes through it"},
+    {"address", "its interface is up with an address"},  // IPv6 link-local ones do not count
+    {"bridge", "its interface is a port of a bridge or bond"},
+    {"upper", "its interface carries a VLAN, macvlan or the like"},
+    {"netns", "its interface is in another network namespace"},
+    {"boot-vga", "the firmware's console is on it"},
+    {"console", "terminals, kernel messages or the firmware's framebuffer are on it"},
+    {"drm", "a process holds its graphics node open"},
+    {"driverctl", "driverctl is configured to set its driver"},
+    {"libvirt", "a running libvirt domain has it"},
+    {"vf", "one of its virtual functions is in use"},
+};
+
+/// One user.
 struct InUse {
-  std::string kind{};
+  std::string kind{};    ///< of kUseKinds
   std::string detail{};  ///< names the holder and the way to it: "/ -> dm-0 -> nvme0n1p2 -> nvme0n1 -> 0000:03:00.0"
   bool operator==(const InUse&) const = default;
 };

@@ -86,6 +86,7 @@ std::vector<InUse> OwnerUse::of(const SysRoot& root, Bdf address) const {
   if (!network_states_.empty() && in_hostdev_manager(root, network_states_, address)) {
     users.push_back({.kind = "libvirt", .detail = fmt::format("{} holds its network state", kHostdevManager)});
   }
+  if (overrides_.empty() && domains_.empty()) return users;
   if (const auto found = overrides_.find(address.to_string()); found != overrides_.end()) {
     const auto& [name, driver] = *found;
     users.push_back({.kind = "driverctl", .detail = fmt::format("{}/{} says '{}'", kOverrides, name, driver)});

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/parse.hpp"
+#include "base/text.hpp"
 #include "vfio/binding_plan.hpp"
 
 namespace pcivm::sriov {
@@ -74,13 +75,6 @@ std::vector<std::string> nvidia_directories(const SysRoot& root, Bdf physical, u
 
 std::string_view without(std::string_view text, std::string_view suffix) {
   if (text.ends_with(suffix)) text.remove_suffix(suffix.size());
-  return text;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\n'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
   return text;
 }
 

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/ioctl.hpp"
+#include "base/text.hpp"
 #include "iommu/class_devices.hpp"
 #include "iommu/serial.hpp"
 #include "sriov/physical_function.hpp"
@@ -20,13 +21,6 @@ namespace pcivm::sriov {
 namespace {
 
 constexpr Ioctl<ifreq> ask_ethtool{"SIOCETHTOOL", SIOCETHTOOL};
-
-std::string trimmed(std::string text) {
-  text.erase(text.find_last_not_of(' ') + 1);
-  return text;
-}
-
-std::string text_of(const SysRoot& root, const std::string& path) { return trimmed(root.read(path).value_or("")); }
 
 // Where the kernel cannot be asked: an address that was not changed is the one that was burnt in.
 PermanentAddress address_in_sysfs(const SysRoot& root, const std::string& interface) {
@@ -55,7 +49,7 @@ std::string interface_firmware(IoctlPort* ioctls, const std::string& interface) 
   request.ifr_data = static_cast<char*>(static_cast<void*>(&info));
   if (!ask_ethtool(*ioctls, socket.ref(), request)) return {};
   const std::string told{info.fw_version, ::strnlen(info.fw_version, sizeof info.fw_version)};
-  return told == "N/A" ? std::string{} : trimmed(told);
+  return told == "N/A" ? std::string{} : std::string{trimmed(told)};
 }
 
 HostFacts HostFacts::read(const vfio::Host& host, VfPort* port) {
@@ -90,9 +84,9 @@ void HostFacts::tell(const vfio::Host& host, iommu::VpdReader& vpd, FunctionStat
   }
   if (const auto drive = drives_.find(function.address); drive != drives_.end()) {
     const auto directory = "/sys/class/nvme/" + drive->second.front();
-    function.nvme_serial = text_of(root, directory + "/serial");
-    function.nvme_nqn = text_of(root, directory + "/subsysnqn");
-    function.firmware = text_of(root, directory + "/firmware_rev");
+    function.nvme_serial = trimmed(text_of(root, directory + "/serial"));
+    function.nvme_nqn = trimmed(text_of(root, directory + "/subsysnqn"));
+    function.firmware = trimmed(text_of(root, directory + "/firmware_rev"));
   }
   function.serials = iommu::serials_of(root, function.address, vpd, host.read_deadline);
   function.slot = slots_.of(function.address);

@@ -2,7 +2,6 @@
 // Which function of this host each device of the configuration is. Pure.
 #pragma once
 
-#include <string_view>
 #include <vector>
 
 #include "sriov/host_config.hpp"
@@ -20,9 +19,5 @@ struct Matches {
 
 /// Every device to exactly one function, each function to at most one device.
 [[nodiscard]] Matches match_devices(const HostConfig& config, const HostState& state);
-
-/// `wanted` is the whole text, or ">=1.2": then the first dotted number of `found` counts, part by part, missing ones
-/// being 0.
-[[nodiscard]] bool firmware_fits(std::string_view found, std::string_view wanted);
 
 }  // namespace pcivm::sriov

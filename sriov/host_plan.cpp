@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/nearest.hpp"
+#include "base/text.hpp"
 #include "sriov/host_match.hpp"
 #include "sriov/host_plan_draft.hpp"
 
@@ -58,12 +59,6 @@ struct Planning {
   }
 };
 
-// FNV-1a: tells plans apart, guards against nobody.
-std::uint64_t hash(std::string_view text, std::uint64_t seed) {
-  for (const char c : text) seed = (seed ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
-  return seed;
-}
-
 // Other members of a group that a step moves stand in the step by their address; what they are was planned from too.
 void add_members(const Planning& planning, std::vector<const FunctionState*>& touched) {
   for (const auto& step : planning.plan.steps) {
@@ -80,11 +75,11 @@ std::string id_of(const Planning& planning) {
   auto touched = planning.touched;
   add_members(planning, touched);
   std::ranges::sort(touched, {}, [](const auto* each) { return each->address; });
-  std::uint64_t value{0xcbf29ce484222325};
-  for (const auto& step : planning.plan.steps) value = hash(canonical(step), value);
+  auto value = hash_of({});
+  for (const auto& step : planning.plan.steps) value = hash_of(canonical(step), value);
   HostState state;
   for (const auto* each : touched) state.functions.push_back(*each);
-  value = hash(to_record(state).serialize(), value);
+  value = hash_of(to_record(state).serialize(), value);
   return fmt::format("{:016x}", value);
 }
 

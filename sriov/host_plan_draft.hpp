@@ -74,10 +74,19 @@ void plan_passthrough(Draft& draft, Around& around);
 void plan_return(Draft& draft);
 /// The PF, its VFs and its interface.
 void plan_sriov(Draft& draft);
+/// Enters the keys of its eswitch.
+void compare_eswitch(Draft& draft, const Eswitch& wish, const Eswitch& now, const Place& place);
+/// What of `wish` is to be set. Some drivers tell inline mode and encap in switchdev mode only: then they go with the
+/// mode.
+[[nodiscard]] Eswitch due_eswitch(const Eswitch& wish, const Eswitch& now);
+/// The part of it about the interface; `makes`: VFs are made, for which it may have to be up.
+void plan_interface(Draft& draft, bool makes);
+/// And about new VFs; those that are made leave autoprobe as wanted.
+void plan_autoprobe(Draft& draft, bool makes);
 /// All VFs of the function go; keys and reasons are the caller's.
 void add_removal(Draft& draft, std::string reason);
 
-// ---- VFs: host_plan_vfs.cpp ----
+// ---- VFs: host_plan_vfs.cpp, host_plan_vf_steps.cpp ----
 
 /// What is wanted of one VF.
 struct VfWanted {
@@ -86,6 +95,7 @@ struct VfWanted {
   std::optional<DriverWish> driver{};
   std::string bind{};  ///< as the file says it
 };
+[[nodiscard]] const Place& place_of(const Draft& draft, const VfWanted& wanted);
 /// One a VF. Entries that cannot be are refused.
 [[nodiscard]] std::vector<VfWanted> wanted_vfs(Draft& draft, unsigned count);
 /// For VFs that are made: each with what it keeps of the one with its index.

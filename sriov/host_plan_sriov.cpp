@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The PF: how many VFs, its eswitch, its interface.
+// The PF: how many VFs, and its eswitch.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -24,25 +24,6 @@ struct Course {
   std::vector<std::string> recreate{};  ///< why the present VFs cannot stay
   bool makes{};
 };
-
-/// The driver that makes the VFs; empty when only the kernel knows which it will find.
-std::string host_driver(const Draft& draft) {
-  if (!draft.driver_moves) return draft.function.driver.driver;
-  const auto& passthrough = draft.device.passthrough;
-  if (passthrough && passthrough->former) return passthrough->former->state.driver;
-  if (!draft.function.native_driver.empty()) return draft.function.native_driver;
-  return draft.device.expect.driver.value_or("");
-}
-
-/// Why its interface must be up before VFs are made; empty when it need not.
-std::string why_up(const Draft& draft) {
-  constexpr std::uint32_t kEthernet{0x0200};
-  const auto driver = host_driver(draft);
-  // It reports success and makes none (bnxt_sriov.c).
-  if (pf_driver(driver).makes_none_while_down) return driver + " makes no VFs while its interface is down";
-  if (!driver.empty() || draft.function.class_code >> 8U != kEthernet) return {};
-  return "some drivers make no VFs while their interface is down, and which one it will get is not known yet";
-}
 
 bool ends_native(const Draft& draft) {
   const auto& passthrough = draft.device.passthrough;
@@ -82,38 +63,6 @@ void check_count(Course& course) {
 }
 
 // ---- eswitch ----
-
-template <class Value>
-bool differs(const std::optional<Value>& wish, const std::optional<Value>& now) {
-  return wish && wish != now;
-}
-
-template <class Value>
-std::optional<std::string> text_of(const std::optional<Value>& value) {
-  if (!value) return std::nullopt;
-  if constexpr (std::is_same_v<Value, bool>) {
-    return on_off(*value);
-  } else {
-    return std::string{to_string(*value)};
-  }
-}
-
-void compare_eswitch(Draft& draft, const Eswitch& wish, const Eswitch& now, const Place& place) {
-  if (wish.mode) draft.compare("sriov.eswitch.mode", *text_of(wish.mode), text_of(now.mode), place);
-  if (wish.inline_mode) draft.compare("sriov.eswitch.inline", *text_of(wish.inline_mode), text_of(now.inline_mode), place);
-  if (wish.encap) draft.compare("sriov.eswitch.encap", *text_of(wish.encap), text_of(now.encap), place);
-}
-
-// Some drivers tell inline mode and encap in switchdev mode only: then they go with the mode.
-Eswitch due_eswitch(const Eswitch& wish, const Eswitch& now) {
-  Eswitch due;
-  if (differs(wish.mode, now.mode)) due.mode = wish.mode;
-  if (wish.inline_mode && (now.inline_mode ? wish.inline_mode != now.inline_mode : due.mode.has_value())) {
-    due.inline_mode = wish.inline_mode;
-  }
-  if (wish.encap && (now.encap ? wish.encap != now.encap : due.mode.has_value())) due.encap = wish.encap;
-  return due;
-}
 
 void decide_eswitch(Course& course) {
   auto& draft = course.draft;
@@ -235,63 +184,6 @@ void decide_vfs(Course& course) {
             reason_text(course.wish.place, "eswitch", text, shown(to_string(course.now.eswitch))));
 }
 
-// ---- the interface ----
-
-void check_interface(Course& course) {
-  if (!course.wish.mtu && !course.wish.up) return;
-  if (course.draft.driver_moves || course.now.mtu) return;
-  course.draft.refuse(course.wish.place, "no-interface",
-                      fmt::format("{} has no network interface here whose mtu or state could be set",
-                                  course.draft.name()),
-                      "is its driver loaded, and is the interface in this network namespace?");
-}
-
-void set_up(Course& course, bool up, const std::string& reason) {
-  auto& draft = course.draft;
-  auto& step = draft.add(up ? Phase::up : Phase::link, SetLink{.up = up},
-                         fmt::format("set the interface of {} {}", draft.name(), up ? "up" : "down"), reason);
-  if (!up && course.now.up == true) step.risks.push_back({"link-drops", "the host's own connections over it end"});
-}
-
-void plan_up(Course& course) {
-  auto& draft = course.draft;
-  const auto& wish = course.wish.up;
-  std::optional<bool> found{};
-  if (!draft.driver_moves) found = course.now.up;
-  const bool drifts =
-      wish && (draft.compare("sriov.pf.up", on_off(*wish), text_of(found), course.wish.place) || draft.driver_moves);
-  if (drifts && *wish) set_up(course, true, reason_text(course.wish.place, "pf.up", "true", "false"));
-  const auto why = why_up(draft);
-  const bool must = course.makes && !why.empty() && found != true;
-  if (must && wish != true) set_up(course, true, why);
-  if (wish == false && (drifts || must)) set_up(course, false, reason_text(course.wish.place, "pf.up", "false", "true"));
-}
-
-void plan_mtu(Course& course) {
-  auto& draft = course.draft;
-  const auto& wish = course.wish.mtu;
-  if (!wish) return;
-  std::optional<std::string> told{};
-  if (!draft.driver_moves && course.now.mtu) told = fmt::to_string(*course.now.mtu);
-  if (!draft.compare("sriov.pf.mtu", fmt::to_string(*wish), told, course.wish.place) && !draft.driver_moves) return;
-  auto& step = draft.add(Phase::link, SetLink{.mtu = wish},
-                         fmt::format("set the mtu of the interface of {} to {}", draft.name(), *wish),
-                         reason_text(course.wish.place, "pf.mtu", fmt::to_string(*wish), told.value_or("another one")));
-  if (course.now.up == true) step.risks.push_back({"link-drops", "many drivers reset the link for it"});
-}
-
-void plan_autoprobe(Course& course) {
-  const auto& wish = course.wish.autoprobe;
-  if (!wish) return;
-  auto& draft = course.draft;
-  const auto found = on_off(course.now.autoprobe);
-  const bool drifts = draft.compare("sriov.autoprobe", on_off(*wish), found, course.wish.place);
-  if (!drifts || course.makes) return;
-  draft.add(Phase::link, SetLink{.autoprobe = wish},
-            fmt::format("switch the probing of new VFs of {} {}", draft.name(), *wish ? "on" : "off"),
-            reason_text(course.wish.place, "autoprobe", on_off(*wish), found));
-}
-
 void plan_without_sriov(Draft& draft) {
   const auto& wish = *draft.device.sriov;
   if (wish.num_vfs) draft.compare("sriov.numVfs", fmt::to_string(*wish.num_vfs), "0", wish.place);
@@ -337,12 +229,8 @@ void plan_sriov(Draft& draft) {
   check_switchdev(course);
   decide_settings(course);
   decide_vfs(course);
-  if (course.ends_native) {
-    check_interface(course);
-    plan_up(course);
-    plan_mtu(course);
-  }
-  plan_autoprobe(course);
+  if (course.ends_native) plan_interface(draft, course.makes);
+  plan_autoprobe(draft, course.makes);
 }
 
 }  // namespace pcivm::sriov

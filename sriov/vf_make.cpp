@@ -111,7 +111,7 @@ bool driverless(const vfio::Target& target) {
 Result<void> give_driver(const Making& making, Bdf vf, const vfio::Target& target) {
   if (driverless(target)) return {};
   if (!target.driver) return vfio::probe_native(making.host, making.journal, vf, target);
-  TRY(vfio::move_to(making.host, making.journal, vf, target));
+  TRY(vfio::move_to(making.host, vf, target));
   if (vfio::is_vfio_driver(*target.driver)) return vfio::await_vfio_node(making.host, vf);
   return {};
 }
@@ -154,6 +154,7 @@ Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarg
   auto vfs = TRY(enable(making, targets.size()));
   TRY(set_eswitch(making, EswitchOrder::with_unbound_vfs, targets.size()));
   TRY(set_attributes(making, targets));
+  TRY(making.journal.step(fmt::format("drivers of {} VFs", vfs.size())));
   for (unsigned index = 0; index < vfs.size(); ++index) {
     auto& trail = making.trail;
     if (!trail.after_driver()) TRY(trail.provision(making.journal, index));

@@ -68,6 +68,15 @@ Result<void> disable_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf phy
                                         left.front().to_string()));
 }
 
+// By what the records say: a repair finds the VFs gone already.
+void forget_bound_vfs(const SysRoot& root, Bdf physical) {
+  const auto of_it = " of " + physical.to_string();
+  for (const auto& bound : vfio::all_bound(root)) {
+    if (!bound.identity.ends_with(of_it)) continue;
+    if (const auto gone = vfio::forget_bound(root, bound.function); !gone) log::debug("{}", gone.error().text());
+  }
+}
+
 }  // namespace
 
 Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf physical, AdapterTrail& trail) {
@@ -77,9 +86,7 @@ Result<void> remove_vfs(const vfio::Host& host, vfio::Journal* journal, Bdf phys
   if (!trail.after_driver()) TRY(trail.before_destroy(journal));
   TRY(disable_vfs(host, journal, physical));
   TRY(trail.after_destroy(journal));
-  for (const auto vf : vfs) {
-    if (const auto gone = vfio::forget_bound(host.root, vf); !gone) log::debug("{}", gone.error().text());
-  }
+  forget_bound_vfs(host.root, physical);
   return trail.forget();
 }
 

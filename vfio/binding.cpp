@@ -55,6 +55,7 @@ Result<Transaction> begin(const Host& host, std::span<const Due> dues) {
     record.set("driver", *due.move.target.driver);
     record.set("remembered", due.known ? "1" : "0");
     if (dues.size() > 1) record.set("members", members_text(dues));
+    put_netdev(record, due.netdev);
     members.push_back({.move = due.move, .record = std::move(record)});
   }
   return Transaction::begin(host, std::move(members));
@@ -117,7 +118,8 @@ Result<std::vector<Change>> bind_all(const Host& host, const HostLock& /*lock*/,
     put_records_back(host, dues);
     auto error = transaction.undo(std::move(done).error());
     for (const auto& due : dues) {
-      if (due.netdev && error.kind() == Errc::rolled_back) restore_netdev(host, due.move.now.function, *due.netdev);
+      const auto& before = due.move.now;
+      if (due.netdev) restore_netdev(host, before.function, before.state.driver, *due.netdev);
     }
     return fail(std::move(error).within(fmt::format("bind {} to {}", names_of(dues), *dues.front().move.target.driver)));
   }

@@ -90,6 +90,22 @@ Result<void> check_no_vfs(const Host& host, Bdf function) {
                   .advise(fmt::format("pcivm vf destroy {}", function.to_string())));
 }
 
+Result<void> check_pf_is_the_hosts(const SysRoot& root, Bdf function, const std::optional<std::string>& driver) {
+  if (driver && (driver->empty() || is_vfio_driver(*driver))) return {};
+  const auto physical = root.link_name(directory_of(function) + "/physfn");
+  if (physical.empty()) return {};
+  const auto holder = root.link_name(fmt::format("/sys/bus/pci/devices/{}/driver", physical));
+  if (!is_vfio_driver(holder)) return {};
+  return fail(refusal(function,
+                      fmt::format("is a VF of {}, which is given away itself (driver {}): whoever has that could attack "
+                                  "the host through {}; wanted vfio-pci or none",
+                                  physical, holder,
+                                  driver ? fmt::format("driver '{}'", *driver) : "the VF's native driver"),
+                      "pf.given_away")
+                  .advise(fmt::format("--driver none; or pcivm vf destroy {} and pcivm device release {}", physical,
+                                      physical)));
+}
+
 Result<void> check_driver_name(std::string_view driver) {
   const auto fits = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_'; };
   if (!driver.empty() && driver.size() < 64 && std::ranges::all_of(driver, fits)) return {};
@@ -109,6 +125,7 @@ Result<void> check_bindable(const Host& host, Bdf function, const Target& target
     const auto first = chosen == target.settings.end() ? std::string{} : chosen->second;
     TRY(refuse_unproven_reset(host, function, first.substr(0, first.find(' ')), force));
   }
+  TRY(check_pf_is_the_hosts(host.root, function, target.driver));
   TRY(check_no_vfs(host, function));
   return refuse_in_use(host, function, force);
 }

@@ -2,6 +2,7 @@
 // May this function be given to this driver? Reads only.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,9 +15,9 @@
 
 namespace pcivm::vfio {
 
-/// Refuses bridges, functions that vfio-pci denies (drivers/vfio/pci/vfio_pci.c), PFs with VFs, functions without an
-/// IOMMU group, and, unless `force` names the check, functions in use, in quarantine or without a proven reset. The
-/// checks for VFIO apply to its drivers only.
+/// Refuses bridges, functions that vfio-pci denies (drivers/vfio/pci/vfio_pci.c), PFs with VFs, VFs for the host of a
+/// PF that is given away, functions without an IOMMU group, and, unless `force` names the check, functions in use, in
+/// quarantine or without a proven reset. The checks for VFIO apply to its drivers only.
 [[nodiscard]] Result<void> check_bindable(const Host& host, Bdf function, const Target& target,
                                           const std::vector<std::string>& force);
 
@@ -26,6 +27,11 @@ inline constexpr std::string_view kSilentDevice{"device.silent"};
 [[nodiscard]] Result<void> check_endpoint(const SysRoot& root, Bdf function);
 /// Errc::busy when the function is a PF with VFs.
 [[nodiscard]] Result<void> check_no_vfs(const Host& host, Bdf function);
+
+/// Errc::refused when the function is a VF whose PF is on a VFIO driver and `driver` (not set = the native one) is of the
+/// host: whoever has the PF reads and writes what the VF does.
+[[nodiscard]] Result<void> check_pf_is_the_hosts(const SysRoot& root, Bdf function,
+                                                 const std::optional<std::string>& driver);
 
 /// Errc::refused, naming them, when a group of `functions` has other members whose native drivers keep user space from
 /// owning it: opening any member would fail with EPERM.

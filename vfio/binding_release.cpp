@@ -47,6 +47,7 @@ Result<void> check_return(const Host& host, const ReleaseRequest& request, const
   if (wanted && *wanted == move.now.state.driver) return {};
   // vfio-pci would remove the VFs that it made (vfio_pci_core_unregister_device).
   if (is_vfio_driver(move.now.state.driver)) TRY(check_no_vfs(host, request.function));
+  TRY(check_pf_is_the_hosts(host.root, request.function, wanted));
   TRY(refuse_in_use(host, request.function, request.force));
   if (wanted && !wanted->empty()) {
     auto ready = ensure_driver(host.root, *wanted);
@@ -75,6 +76,8 @@ Result<Transaction> begin(const Host& host, std::span<const Due> dues) {
     auto record = TRY(opening_record(host, kIntentRelease, due.move.now));
     if (due.move.target.driver) record.set("driver", *due.move.target.driver);
     record.set("override", due.move.target.driver_override);
+    // What another driver makes is another interface.
+    if (due.known && due.move.target.driver == due.known->former.driver) put_netdev(record, due.known->netdev);
     members.push_back({.move = due.move, .record = std::move(record)});
   }
   return Transaction::begin(host, std::move(members));
@@ -90,6 +93,13 @@ Result<void> carry_out(const Host& host, Transaction& transaction, std::span<con
   return {};
 }
 
+// Before the entries go: a crash until then leaves it to the repair.
+void restore_netdevs(const Host& host, std::span<const Due> dues) {
+  for (const auto& [index, move, known, netdev] : dues) {
+    if (known && known->netdev) restore_netdev(host, move.now.function, known->former.driver, *known->netdev);
+  }
+}
+
 }  // namespace
 
 Result<std::vector<Change>> release_all(const Host& host, const HostLock& /*lock*/, Requests requests) {
@@ -101,13 +111,9 @@ Result<std::vector<Change>> release_all(const Host& host, const HostLock& /*lock
       put_records_back(host, dues);
       return fail(transaction.undo(std::move(done).error()).within(fmt::format("release {}", names_of(dues))));
     }
+    restore_netdevs(host, dues);
     TRY(transaction.close());
     TRY(tell_after(host, dues, changes));
-    for (const auto& due : dues) {
-      const auto& after = changes[due.index].after;
-      const bool native = due.known && !after.driver.empty() && after.driver == due.known->former.driver;
-      if (native && due.known->netdev) restore_netdev(host, due.move.now.function, *due.known->netdev);
-    }
   }
   for (const auto& request : requests) TRY(forget_bound(host.root, request.function));
   return changes;

@@ -7,6 +7,7 @@
 
 #include "vfio/binding.hpp"
 #include "vfio/binding_transaction.hpp"
+#include "vfio/netdev_loss.hpp"
 #include "vfio/reset.hpp"
 
 namespace pcivm::vfio {
@@ -72,18 +73,21 @@ bool completed(const Host& host, Bdf function, const Record& record) {
 Result<std::string> undo_bind(const Host& host, Bdf function, const Record& record) {
   const auto driver = TRY(settle(host, function, former_target(record)));
   if (record.get("remembered") != "1") TRY(forget_bound(host.root, function));
+  if (const auto netdev = netdev_in(record)) restore_netdev(host, function, record.get("former_driver"), *netdev);
   return fmt::format("returned to {}", named(driver));
 }
 
 Result<std::string> repair_release(const Host& host, Bdf function, const Record& record) {
   auto target = release_target(record);
   if (const auto bound = load_bound(host.root, function)) target.settings = bound->former_settings;
+  const auto netdev = netdev_in(record);
   const auto now = TRY(situation(host, function));
   // Probing anew would take a function from the native driver that has it already.
   if (!target.driver && !now.state.driver.empty() && !is_vfio_driver(now.state.driver))
     target.driver = now.state.driver;
   const auto driver = TRY(settle(host, function, target));
   TRY(forget_bound(host.root, function));
+  if (netdev) restore_netdev(host, function, record.get("driver"), *netdev);
   return fmt::format("returned to {}", named(driver));
 }
 

@@ -27,10 +27,14 @@ Result<void> go_back(const Host& host, Journal& journal, Bdf function, const Tar
               fmt::format("{} has driver '{}', wanted '{}'", function.to_string(), after.state.driver, *former.driver));
 }
 
-Result<void> carry_out_step(const Host& host, Journal& journal, const Step& step) {
-  TRY(journal.step(describe(step)));
+Result<void> carry_out_step(const Host& host, const Step& step) {
   log::debug("{}", describe(step));
   return apply(host, step);
+}
+
+Result<void> carry_out_step(const Host& host, Journal& journal, const Step& step) {
+  TRY(journal.step(describe(step)));
+  return carry_out_step(host, step);
 }
 
 // The host's driver may not have been loaded since boot.
@@ -78,6 +82,12 @@ Target former_target(const Record& record) {
 Result<void> move_to(const Host& host, Journal& journal, Bdf function, const Target& target) {
   const auto now = TRY(situation(host, function));
   for (const auto& step : plan(now, target)) TRY(carry_out_step(host, journal, step));
+  return {};
+}
+
+Result<void> move_to(const Host& host, Bdf function, const Target& target) {
+  const auto now = TRY(situation(host, function));
+  for (const auto& step : plan(now, target)) TRY(carry_out_step(host, step));
   return {};
 }
 

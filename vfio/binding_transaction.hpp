@@ -18,6 +18,8 @@ namespace pcivm::vfio {
 
 /// Plans from the function's state now and carries the plan out. Stops at the first failure, undoing nothing.
 [[nodiscard]] Result<void> move_to(const Host& host, Journal& journal, Bdf function, const Target& target);
+/// The same within a step that the caller has journalled, whose undo does not need to know how far this came.
+[[nodiscard]] Result<void> move_to(const Host& host, Bdf function, const Target& target);
 
 /// Gives a function to whichever driver the kernel finds, after loading its module if need be. None found is success;
 /// the host is told.

@@ -100,18 +100,27 @@ bool Owner::alive(const SysRoot& root) const {
   return now && *now == *this;
 }
 
+void put_netdev(Record& record, const std::optional<NetdevState>& netdev) {
+  if (!netdev) return;
+  record.set("netdev_mtu", netdev->mtu);
+  record.set("netdev_up", netdev->up ? "1" : "0");
+}
+
+std::optional<NetdevState> netdev_in(const Record& record) {
+  if (!record.has("netdev_mtu")) return std::nullopt;
+  return NetdevState{.mtu = record.get("netdev_mtu"), .up = record.get("netdev_up") == "1"};
+}
+
 Result<Bound> load_bound(const SysRoot& root, Bdf function) {
   const auto record = TRY(load(root, file_of(kBound, function)));
   const auto pid = parse_decimal<unsigned>(record.get("owner_pid"));
-  std::optional<NetdevState> netdev;
-  if (record.has("netdev_mtu")) netdev = {.mtu = record.get("netdev_mtu"), .up = record.get("netdev_up") == "1"};
   return Bound{.function = function,
                .identity = record.get("identity"),
                .former = {.driver = record.get("former_driver"), .driver_override = record.get("former_override")},
                .managed = record.get("managed") == "1",
                .owner = {.pid = pid ? static_cast<int>(*pid) : 0, .start = record.get("owner_start")},
                .former_settings = settings_in(record),
-               .netdev = std::move(netdev)};
+               .netdev = netdev_in(record)};
 }
 
 Result<void> store_bound(const SysRoot& root, const Bound& bound) {
@@ -122,10 +131,7 @@ Result<void> store_bound(const SysRoot& root, const Bound& bound) {
   record.set("managed", bound.managed ? "1" : "0");
   record.set("owner_pid", fmt::to_string(bound.owner.pid));
   record.set("owner_start", bound.owner.start);
-  if (bound.netdev) {
-    record.set("netdev_mtu", bound.netdev->mtu);
-    record.set("netdev_up", bound.netdev->up ? "1" : "0");
-  }
+  put_netdev(record, bound.netdev);
   put_settings(record, bound.former_settings);
   return store(root, file_of(kBound, bound.function), record);
 }

@@ -71,6 +71,10 @@ struct NetdevState {
   bool up{};
 };
 
+/// The same inside a record, for the journal and for Bound alike.
+void put_netdev(Record& record, const std::optional<NetdevState>& netdev);
+[[nodiscard]] std::optional<NetdevState> netdev_in(const Record& record);
+
 /// A function that pcivm bound: what it was before, and for whom.
 struct Bound {
   Bdf function;

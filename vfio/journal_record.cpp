@@ -10,20 +10,14 @@
 #include "base/fd.hpp"
 #include "base/parse.hpp"
 #include "base/replace_file.hpp"
+#include "base/text.hpp"
 
 namespace pcivm::vfio {
 
 namespace {
 
 constexpr std::string_view kHeader{"pcivm-record 1\n"};
-constexpr std::string_view kSum{"sum="};
-
-// FNV-1a: guards against truncation and stray edits, not against an attacker, who would need root to get here.
-std::uint64_t checksum(std::string_view text) {
-  std::uint64_t hash{0xcbf29ce484222325};
-  for (const char c : text) hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
-  return hash;
-}
+constexpr std::string_view kSum{"sum="};  // an attacker would need root to get here
 
 std::string escape(std::string_view value) {
   std::string out;
@@ -64,7 +58,7 @@ bool Record::has(std::string_view key) const { return fields_.contains(key); }
 std::string Record::serialize() const {
   std::string text{kHeader};
   for (const auto& [key, value] : fields_) text += fmt::format("{}={}\n", key, escape(value));
-  text += fmt::format("{}{:016x}\n", kSum, checksum(text));
+  text += fmt::format("{}{:016x}\n", kSum, hash_of(text));
   return text;
 }
 
@@ -79,7 +73,7 @@ Result<Record> Record::parse(std::string_view text) {
   const auto body = text.substr(0, text.size() - kTail);
   const auto tail = text.substr(body.size());
   const auto sum = parse_hex<std::uint64_t>(tail.substr(kSum.size(), 16));
-  if (!tail.starts_with(kSum) || !sum || *sum != checksum(body)) return damaged("wrong checksum");
+  if (!tail.starts_with(kSum) || !sum || *sum != hash_of(body)) return damaged("wrong checksum");
 
   Record record;
   for (auto rest = body.substr(kHeader.size()); !rest.empty();) {

@@ -102,16 +102,19 @@ std::optional<NetdevState> netdev_state(const SysRoot& root, Bdf function) {
   return state_of(root, fmt::format("{}/net/{}", directory_of(function), interfaces.front()));
 }
 
-void restore_netdev(const Host& host, Bdf function, const NetdevState& state) {
+void restore_netdev(const Host& host, Bdf function, std::string_view driver, const NetdevState& state) {
   const auto things = worth_telling(state);
-  if (things.empty()) return;
+  if (things.empty() || driver.empty() || host.root.link_name(directory_of(function) + "/driver") != driver) return;
   const auto what = fmt::to_string(fmt::join(things, ", "));
   const auto netdev = await_interface(host.root, function);
   if (netdev.empty()) {
     host.note(fmt::format("{} has no interface to which to give back: {}", function.to_string(), what));
     return;
   }
-  const auto given = give(host, fmt::format("{}/net/{}", directory_of(function), netdev), state);
+  const auto directory = fmt::format("{}/net/{}", directory_of(function), netdev);
+  const auto now = state_of(host.root, directory);
+  if (now.mtu == state.mtu && (now.up || !state.up)) return;  // it never went away
+  const auto given = give(host, directory, state);
   host.note(given ? fmt::format("{} is back with what it had: {}", netdev, what)
                   : fmt::format("{} is back without what it had ({}): {}", netdev, what, given.error().text()));
 }

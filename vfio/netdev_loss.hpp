@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/bdf.hpp"
 #include "base/sysroot.hpp"
@@ -19,8 +20,8 @@ namespace pcivm::vfio {
 
 /// What can be put back; nothing when the function has no interface, or several.
 [[nodiscard]] std::optional<NetdevState> netdev_state(const SysRoot& root, Bdf function);
-/// Waits a moment for the interface that the native driver makes, and gives it what it had. What is done or cannot be
-/// done is told as a note: the function itself is back all the same.
-void restore_netdev(const Host& host, Bdf function, const NetdevState& state);
+/// Where the function is back with `driver`: waits a moment for the interface that this makes, and gives it what it had.
+/// What is done or cannot be done is told as a note: the function itself is back all the same.
+void restore_netdev(const Host& host, Bdf function, std::string_view driver, const NetdevState& state);
 
 }  // namespace pcivm::vfio

@@ -34,6 +34,7 @@ struct OpenedDevice {
   std::size_t group{};           ///< index into OpenedVfio::groups
   std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host assigned them; the ROM is left out
   std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
+  bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
 };
 
 struct OpenedVfio {

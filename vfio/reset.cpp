@@ -30,12 +30,12 @@ std::string method_file(Bdf function) { return directory_of(function) + "/reset_
 Result<void> refuse_native_driver(const Host& host, const ResetRequest& request) {
   const auto driver = host.root.link_name(directory_of(request.function) + "/driver");
   if (driver.empty() || is_vfio_driver(driver)) return {};
-  if (std::ranges::find(request.force, "driver") != request.force.end()) return {};
+  if (std::ranges::find(request.force, kForceDriver) != request.force.end()) return {};
   const auto name = request.function.to_string();
   return fail(
       Error::make(Errc::refused, fmt::format("{} has driver {}, which may lose its device by a reset", name, driver))
           .coded("device.has_driver")
-          .advise(fmt::format("pcivm device bind {}, or --force=driver", name)));
+          .advise(fmt::format("pcivm device bind {}, or --force={}", name, kForceDriver)));
 }
 
 // The kernel itself offers "bus" only for the sole function of a bus. Should it ever not: never, whoever asks.

@@ -16,6 +16,8 @@ namespace pcivm::vfio {
 
 /// Value of the journal's field "intent".
 inline constexpr std::string_view kIntentReset{"reset"};
+/// In `force`: the host's driver may lose its device.
+inline constexpr std::string_view kForceDriver{"driver"};
 
 struct ResetRequest {
   Bdf function;
@@ -32,7 +34,7 @@ struct ResetOutcome {
 /// only, unless `force` has "no-reset". A function that reads 0xff afterwards, comes back as another one, or whose
 /// reset fails or does not end is put into quarantine; a good reset takes it out of there. Before anything is touched:
 /// Errc::not_found; refused: a bridge, an unproven or absent method, a native driver that would lose its device
-/// ("driver" in `force` overrides), a bus reset while others are on that bus (they are named; no force); busy: in use,
+/// (kForceDriver overrides), a bus reset while others are on that bus (they are named; no force); busy: in use,
 /// or has VFs. Later: Errc::kernel, or timeout after the host's deadline.
 [[nodiscard]] Result<ResetOutcome> reset_function(const Host& host, const HostLock& lock, const ResetRequest& request);
 

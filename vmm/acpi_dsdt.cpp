@@ -95,6 +95,12 @@ Bytes keyboard() {
                                     resource::irq(gsi::kKeyboard)}));
 }
 
+// Without it Linux does not look for an auxiliary port (i8042-acpipnpio.h, i8042_pnp_init).
+Bytes mouse() {
+  namespace resource = aml::resource;
+  return isa_device("MOU0", "PNP0F13", aml::resources({resource::irq(gsi::kMouse)}));
+}
+
 // SLP_TYP of power-off for PM1a and PM1b (7.4.2).
 Bytes soft_off() {
   const std::array types{aml::integer(AcpiPm::kS5), aml::integer(AcpiPm::kS5), aml::integer(0), aml::integer(0)};
@@ -106,7 +112,7 @@ Bytes soft_off() {
 Bytes dsdt_body(const AcpiConfig& config) {
   return aml::join({
       aml::scope("_SB_", aml::join({host_bridge(config), motherboard(), serial_port(), clock(),
-                                    config.keyboard ? keyboard() : Bytes{}})),
+                                    config.keyboard ? aml::join({keyboard(), mouse()}) : Bytes{}})),
       soft_off(),
   });
 }

@@ -18,6 +18,7 @@
 #include "vmm/bar_registers.hpp"
 #include "vmm/config_patch.hpp"
 #include "vmm/msi_capability.hpp"
+#include "vmm/msi_vectors.hpp"
 #include "vmm/msix.hpp"
 
 namespace pcivm::vmm {
@@ -88,6 +89,7 @@ class AssignedFunction final : public BarAccess {
   bool powered_{true};  // in D0
   std::optional<BarDecoder> decoder_;
   std::optional<MsiCapability> msi_;
+  std::optional<MsiVectors> msix_vectors_;
   std::optional<Msix> msix_;  // goes first: interrupts before mappings
 };
 

@@ -2,6 +2,7 @@
 // How an assigned function is put together from what its device says.
 #include <linux/pci_regs.h>
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 #include <vector>
@@ -40,7 +41,11 @@ Result<void> AssignedFunction::check_bars() const {
 }
 
 void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout) {
-  if (layout) msix_.emplace(*device_, *layout, wiring_.routes, wiring_.report);
+  if (layout) {
+    const auto usable = std::min(layout->entries, device_->irq(vfio::Irq::msix).count);
+    msix_vectors_.emplace(*device_, vfio::Irq::msix, usable, wiring_.routes, wiring_.report);
+    msix_.emplace(*layout, *msix_vectors_);
+  }
   if (const auto msi = MsiCapability::find(*device_); msi != 0) {
     msi_.emplace(*device_, msi, wiring_.routes, wiring_.report);
   }

@@ -14,10 +14,6 @@ namespace pcivm::vmm {
 
 namespace {
 
-bool inside(const platform::Window& window, std::uint64_t address, std::uint64_t length) {
-  return address >= window.base.value && fits(address - window.base.value, length, window.length);
-}
-
 Error abandoned() { return Error::make(Errc::internal, "the VM ended before the device was ready"); }
 
 }  // namespace
@@ -40,8 +36,7 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
                               .dma = dma_,
                               .may_decode =
                                   [high = wiring_.window64](std::uint64_t address, std::uint64_t length) {
-                                    return inside(platform::kPciWindow32, address, length) ||
-                                           inside(high, address, length);
+                                    return platform::in_pci_window(high, address, length);
                                   },
                               .report = wiring_.report};
   auto device = TRY(AssignedDevice::create(facts, wiring));
@@ -88,8 +83,9 @@ void DeviceSet::map_ram() {
 
 void DeviceSet::open(std::size_t index) {
   const auto& facts = facts_[index];
+  const auto unproven = facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
   auto done = devices_[index]->deliver(
-      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token));
+      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token, unproven));
   if (!done) {
     wiring_.fail(std::move(done).error().within(facts.address.to_string()));
   } else if (opening_.fetch_sub(1) == 1) {

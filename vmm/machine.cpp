@@ -61,7 +61,8 @@ Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline
       vm_{std::move(vm)},
       memory_{std::move(memory)},
       slots_{port, vm_->ref()},
-      routes_{port, vm_->ref()} {}
+      routes_{port, vm_->ref()},
+      doorbells_{port, vm_->ref()} {}
 
 Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
                                                  Timeline& timeline) {
@@ -85,6 +86,17 @@ Result<void> Machine::build() {
   interrupts_ = std::make_unique<Interrupts>(*chipset_);
   init_port_ = std::make_unique<InitPort>(timeline_);
   TRY(ports_.add(kGuestInitPort, 1, *init_port_, "guest init"));
+  TRY(build_devices());
+  if (config_.control) {
+    control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
+  }
+  return {};
+}
+
+// Assigned devices first: the order of the bus is that of the BAR plan.
+Result<void> Machine::build_devices() {
+  const auto report = [](const Error& error) { log::warning("{}", error.text()); };
+  const auto assigned = config_.vfio.devices.size();
   devices_ = TRY(DeviceSet::create(std::move(config_.vfio), config_.bars,
                                    {.port = port_,
                                     .loop = loop_,
@@ -98,21 +110,42 @@ Result<void> Machine::build() {
                                     .window64 = config_.layout.window64,
                                     .wanted = [this](Bdf function) { on_wanted(function); },
                                     .fail = [this](Error error) { fail_with(std::move(error)); },
-                                    .report = [](const Error& error) { log::warning("{}", error.text()); }}));
-  if (config_.control) {
-    control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
-  }
+                                    .report = report}));
+  virtio_ = TRY(VirtioSet::create(std::move(config_.virtio), config_.bars, assigned,
+                                  {.port = port_,
+                                   .loop = loop_,
+                                   .memory = memory_,
+                                   .mmio = mmio_,
+                                   .routes = routes_,
+                                   .doorbells = doorbells_,
+                                   .bus = bus_,
+                                   .window64 = config_.layout.window64,
+                                   .connect = [this](Gsi gsi) -> InterruptLine& { return chipset_->connect(gsi); },
+                                   .console = {.output =
+                                                   [this](std::span<const std::byte> data) {
+                                                     if (output_) output_->push(data);
+                                                   },
+                                               .can_receive =
+                                                   [this] {
+                                                     if (input_) input_->ready();
+                                                   }},
+                                   .report = report}));
   return {};
 }
 
 Result<void> Machine::build_console() {
   auto& console = config_.console;
-  if (console.serial && console.out) output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
-  if (!console.serial || !console.in) return {};
-  ConsoleInput::Callbacks callbacks{
-      .deliver = [this](std::span<const std::byte> data) { return chipset_ ? chipset_->serial().receive(data) : 0; }};
+  if ((console.serial || config_.virtio.console) && console.out)
+    output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
+  if ((!console.serial && !config_.virtio.console) || !console.in) return {};
+  ConsoleInput::Callbacks callbacks{.deliver = [this](std::span<const std::byte> data) { return deliver(data); }};
   input_ = TRY(ConsoleInput::create(loop_, console.in.ref(), std::move(callbacks)));
   return {};
+}
+
+std::size_t Machine::deliver(std::span<const std::byte> input) {
+  if (virtio_ && virtio_->console() != nullptr) return virtio_->console()->receive(input);
+  return chipset_ && config_.console.serial ? chipset_->serial().receive(input) : 0;
 }
 
 ChipsetCallbacks Machine::chipset_callbacks() {
@@ -124,7 +157,7 @@ ChipsetCallbacks Machine::chipset_callbacks() {
               },
           .serial_output =
               [this](std::span<const std::byte> data) {
-                if (output_) output_->push(data);
+                if (output_ && config_.console.serial) output_->push(data);
               },
           .serial_ready =
               [this] {
@@ -181,11 +214,13 @@ Result<void> Machine::boot() {
 
 Result<void> Machine::prepare_reboot() {
   TRY(devices_->reset_all());
+  virtio_->reset_all();
   chipset_->reset();
   vm_.reset();
   vm_ = TRY(Vm::create(port_, kvm_));
   slots_.rebind(vm_->ref());
   routes_.rebind(vm_->ref());
+  doorbells_.rebind(vm_->ref());
   return {};
 }
 
@@ -195,8 +230,7 @@ Result<VmEnd> Machine::run() {
     if (!booted) fail_with(std::move(booted).error());
     TRY(loop_.run());
     const bool leaves = !wanted_.empty() && config_.on_request == OnRequest::stop;
-    const bool restart =
-        !failure_ && !leaves && outcome_ == Outcome::reset && config_.on_reboot == OnReboot::restart;
+    const bool restart = !failure_ && !leaves && outcome_ == Outcome::reset && config_.on_reboot == OnReboot::restart;
     if (!restart) devices_->abandon();
     stop_cpus();
     if (!restart) break;

@@ -13,6 +13,7 @@
 #include "vmm/counting_ioctl.hpp"
 #include "vmm/cpu_set.hpp"
 #include "vmm/device_set.hpp"
+#include "vmm/doorbells.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/interrupts.hpp"
 #include "vmm/io_bus.hpp"
@@ -22,6 +23,7 @@
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/timeline.hpp"
+#include "vmm/virtio/virtio_set.hpp"
 #include "vmm/vm_config.hpp"
 
 namespace pcivm::vmm {
@@ -61,11 +63,13 @@ class Machine final {
           GuestMemory memory);
   [[nodiscard]] Result<void> build();
   [[nodiscard]] Result<void> build_console();
+  [[nodiscard]] Result<void> build_devices();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
   [[nodiscard]] Result<CpuState> load_kernel();
   [[nodiscard]] Result<void> boot();
   [[nodiscard]] Result<void> prepare_reboot();
+  [[nodiscard]] std::size_t deliver(std::span<const std::byte> input);
   [[nodiscard]] ChipsetCallbacks chipset_callbacks();
   void on_control();
   void tell(std::string_view line);
@@ -89,6 +93,7 @@ class Machine final {
   IoBus mmio_;
   MemorySlots slots_;
   InterruptRoutes routes_;
+  Doorbells doorbells_;
   PciBus bus_;
   Gpa rsdp_{};
   std::unique_ptr<OutputRing> output_;
@@ -96,6 +101,7 @@ class Machine final {
   std::unique_ptr<Chipset> chipset_;
   std::unique_ptr<Interrupts> interrupts_;
   std::unique_ptr<DeviceSet> devices_;
+  std::unique_ptr<VirtioSet> virtio_;
   std::unique_ptr<ConsoleInput> input_;
   Watch control_;
   std::vector<Bdf> wanted_;  // back by the host

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -13,44 +12,31 @@
 #include "base/result.hpp"
 #include "vfio/device.hpp"
 #include "vmm/interrupts.hpp"
+#include "vmm/message_vectors.hpp"
 
 namespace pcivm::vmm {
 
-/// True for a message that reaches a local APIC: 0xfeexxxxx, with nothing above but the high destination bits
-/// (KVM_CAP_X2APIC_API). KVM refuses the routing table of the whole VM for one that does not, so a guest must not get
-/// it there; in hardware it would be a plain write to memory, which the IOMMU checks.
-[[nodiscard]] constexpr bool deliverable(const MsiMessage& message) {
-  return (message.address & 0xfff00000U) == 0xfee00000U && (message.address >> 32U & 0xffU) == 0;
-}
-
-/// Not synchronised. What does not change costs no system call. Order kept, because a host kernel once fell over it:
-/// a route is committed before its irqfd is assigned, an irqfd is deassigned before its route changes.
+/// Order kept, because a host kernel once fell over it: a route is committed before its irqfd is assigned, an irqfd is
+/// deassigned before its route changes.
 ///
 /// Vectors get a host interrupt when they are first unmasked. A vector that is masked again keeps eventfd, irqfd and
 /// route (so that posted interrupts stay set up); only what VFIO signals is switched to another eventfd, which holds
 /// the pending state.
-class MsiVectors final {
+class MsiVectors final : public MessageVectors {
  public:
-  using Report = std::function<void(const Error&)>;
-  /// What the guest wants of a vector: its deliverable() message, or nothing while it is masked.
-  using Wanted = std::optional<MsiMessage>;
-
   /// `count` vectors, all masked, the kind disabled. Collaborators outlive the object.
   MsiVectors(const vfio::Device& device, vfio::Irq kind, unsigned count, InterruptRoutes& routes, const Report& report);
   MsiVectors(const MsiVectors&) = delete;
   MsiVectors& operator=(const MsiVectors&) = delete;
-  ~MsiVectors();
+  ~MsiVectors() override;
 
-  [[nodiscard]] bool enabled() const { return enabled_; }
-  /// Turns the kind on with what is wanted of all vectors. With nothing unmasked the device is enabled with vector 0
-  /// signalling nobody.
-  void enable(std::span<const Wanted> wanted);
-  /// While enabled: vectors first.. become as wanted, in one batch. Vectors that do not exist are ignored.
-  void update(unsigned first, std::span<const Wanted> wanted);
-  /// irqfds, then host interrupts, then routes are taken away. Pending interrupts are lost, as they are in hardware.
-  void disable();
-  /// True when a masked vector has an interrupt to deliver.
-  [[nodiscard]] bool pending(unsigned vector);
+  [[nodiscard]] bool enabled() const override { return enabled_; }
+  /// With nothing unmasked the device is enabled with vector 0 signalling nobody.
+  void enable(std::span<const Wanted> wanted) override;
+  void update(unsigned first, std::span<const Wanted> wanted) override;
+  /// irqfds, then host interrupts, then routes.
+  void disable() override;
+  [[nodiscard]] bool pending(unsigned vector) override;
 
  private:
   enum class Trigger : std::uint8_t { none, guest, parked };

@@ -57,23 +57,22 @@ Result<std::optional<MsixLayout>> find_msix(const vfio::Device& device) {
   return layout;
 }
 
-Msix::Msix(const vfio::Device& device, const MsixLayout& layout, InterruptRoutes& routes,
-           const MsiVectors::Report& report)
+Msix::Msix(const MsixLayout& layout, MessageVectors& vectors)
     : layout_{layout},
       control_{static_cast<std::uint16_t>(layout.entries - 1)},
       entries_(layout.entries),
-      vectors_{device, vfio::Irq::msix, std::min(layout.entries, device.irq(vfio::Irq::msix).count), routes, report} {}
+      vectors_{vectors} {}
 
-MsiVectors::Wanted Msix::wanted(const Entry& entry) const {
+MessageVectors::Wanted Msix::wanted(const Entry& entry) const {
   if ((control_ & PCI_MSIX_FLAGS_MASKALL) != 0 || (entry.words[kControlWord] & PCI_MSIX_ENTRY_CTRL_MASKBIT) != 0) {
     return std::nullopt;
   }
   const MsiMessage message{.address = entry.words[0] | std::uint64_t{entry.words[1]} << 32U, .data = entry.words[2]};
-  return deliverable(message) ? MsiVectors::Wanted{message} : std::nullopt;
+  return deliverable(message) ? MessageVectors::Wanted{message} : std::nullopt;
 }
 
 void Msix::settle(unsigned first, unsigned count) {
-  std::vector<MsiVectors::Wanted> list;
+  std::vector<MessageVectors::Wanted> list;
   list.reserve(count);
   for (auto index = first; index < first + count; ++index) list.push_back(wanted(entries_[index]));
   if (vectors_.enabled()) {

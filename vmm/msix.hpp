@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The MSI-X capability of an assigned function (PCI 3.0, 6.8.2): control word, table and pending bits are emulated and
-// never reach the device; VFIO programs the real ones.
+// The MSI-X capability of a function (PCI 3.0, 6.8.2): control word, table and pending bits are emulated. Those of an
+// assigned function never reach the device; VFIO programs the real ones.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 #include "vfio/device.hpp"
 #include "vmm/bar_decoder.hpp"
-#include "vmm/msi_vectors.hpp"
+#include "vmm/message_vectors.hpp"
 
 namespace pcivm::vmm {
 
@@ -30,7 +30,8 @@ struct MsixLayout {
 /// Not synchronised. A guest can neither crash it nor make it keep anything past reset(), whatever it writes.
 class Msix final {
  public:
-  Msix(const vfio::Device& device, const MsixLayout& layout, InterruptRoutes& routes, const MsiVectors::Report& report);
+  /// `vectors` outlives the object.
+  Msix(const MsixLayout& layout, MessageVectors& vectors);
 
   [[nodiscard]] const MsixLayout& layout() const { return layout_; }
 
@@ -51,14 +52,14 @@ class Msix final {
   struct Entry {
     std::uint32_t words[4]{0, 0, 0, 1};  // address low, high, data, control (bit 0: masked)
   };
-  [[nodiscard]] MsiVectors::Wanted wanted(const Entry& entry) const;
+  [[nodiscard]] MessageVectors::Wanted wanted(const Entry& entry) const;
   void settle(unsigned first, unsigned count);
   [[nodiscard]] std::uint32_t pending_word(unsigned first);
 
   MsixLayout layout_;
   std::uint16_t control_;
   std::vector<Entry> entries_;
-  MsiVectors vectors_;
+  MessageVectors& vectors_;
 };
 
 }  // namespace pcivm::vmm

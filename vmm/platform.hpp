@@ -55,9 +55,18 @@ inline constexpr Gsi kTimer = 2;
 inline constexpr Gsi kKeyboard = 1;
 inline constexpr Gsi kCom1 = 4;
 inline constexpr Gsi kRtc = 8;
+inline constexpr Gsi kMouse = 12;
 inline constexpr Gsi kSci = 9;  ///< level, active high
 /// INTA..INTD (pin 0..3) of a slot on bus 0: level, active low as PCI has it, 16..23.
 constexpr Gsi intx(unsigned slot, unsigned pin) { return 16 + (slot + pin) % 8; }
 }  // namespace gsi
+
+/// True when a memory BAR may be decoded at [address, address + length), given the 64-bit PCI window of the VM.
+constexpr bool in_pci_window(const Window& window64, std::uint64_t address, std::uint64_t length) {
+  const auto inside = [&](const Window& window) {
+    return address >= window.base.value && fits(address - window.base.value, length, window.length);
+  };
+  return inside(kPciWindow32) || inside(window64);
+}
 
 }  // namespace pcivm::vmm::platform

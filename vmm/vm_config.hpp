@@ -12,6 +12,7 @@
 #include "vmm/bar_plan.hpp"
 #include "vmm/boot_linux.hpp"
 #include "vmm/memory_layout.hpp"
+#include "vmm/virtio/virtio_config.hpp"
 
 namespace pcivm::vmm {
 
@@ -52,7 +53,8 @@ struct VmConfig {
   BootPlan boot;
   std::string cmdline;
   vfio::OpenedVfio vfio;  ///< no groups: no container either
-  BarPlan bars;           ///< sites of vfio.devices, by index
+  BarPlan bars;           ///< sites of vfio.devices, then of the virtio devices, by index
+  VirtioConfig virtio;
   ConsoleFiles console;
   Fd control;  ///< the VMM's end of a socket to the supervisor
 };

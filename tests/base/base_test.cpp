@@ -19,6 +19,7 @@
 #include "base/parse.hpp"
 #include "base/pci_config.hpp"
 #include "base/sysroot.hpp"
+#include "base/text.hpp"
 #include "base/units.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "tests/support/temp_root.hpp"
@@ -64,7 +65,23 @@ TEST(Try, ReturnsTheErrorOfTheInnerCall) {
 TEST(Bdf, ReadsBothSpellings) {
   EXPECT_THAT(Bdf::parse("0000:3b:1f.7"), IsOkAnd(Eq(Bdf{0, 0x3b, 0x1f, 7})));
   EXPECT_THAT(Bdf::parse("3B:00.0"), IsOkAnd(Eq(Bdf{0, 0x3b, 0, 0})));
-  EXPECT_EQ(Bdf::parse("10000:e1:00.0")->to_string(), "10000:e1:00.0");
+}
+
+TEST(Bdf, IsWrittenAsTheKernelDoes) {
+  for (const auto* text : {"0000:00:00.0", "0000:3b:1f.7", "0fed:ff:0a.3", "10000:e1:00.0", "ffffffff:01:10.2"}) {
+    EXPECT_EQ(Bdf::parse(text)->to_string(), text);
+  }
+}
+
+TEST(Text, IsTrimmedAtBothEnds) {
+  EXPECT_EQ(trimmed(" \ta b \n"), "a b");
+  EXPECT_EQ(trimmed("\n "), "");
+  EXPECT_EQ(trimmed(""), "");
+}
+
+TEST(Text, HashesAreFnv1aAndGoOn) {
+  EXPECT_EQ(hash_of("foobar"), 0x85944171f73967e8U);  // of the authors' test suite
+  EXPECT_EQ(hash_of("bar", hash_of("foo")), hash_of("foobar"));
 }
 
 TEST(Bdf, RejectsEverythingElse) {

@@ -53,8 +53,7 @@ def main() -> int:
         if set(pages) != wanted:
             failures.append(f"the pages are {sorted(pages)}, wanted {sorted(wanted)}")
         prose = {page.name: page for page in pathlib.Path(directory).glob("*.[2-9]")}
-        if "pcivm.yaml.5" not in prose:
-            failures.append("there is no page pcivm.yaml(5)")
+        failures += [f"there is no page {name}" for name in ("pcivm.yaml.5", "pcivm.7", "pcivm.service.8") if name not in prose]
         failures += [f"{name}: {found}" for name, page in sorted((pages | prose).items()) if (found := complaints(page))]
         for command in tree["commands"]:
             text = rendered(pages[f"pcivm-{command['name']}"])

@@ -64,7 +64,9 @@ def content(arguments) -> host.Content:
             raise cache.LabError(f"{pcivm} is no file, wanted the pcivm binary")
         pcivm = None
     package = sorted((ROOT / "build/package" / suite.running()).glob("pcivm_*.deb"))
-    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=[Path(path) for path in arguments.add], peer=arguments.peer)
+    kernel = ROOT / "build/release/tests/machine_kernel"  # tests/kernel, for the case vm-machine
+    extra = [Path(path) for path in arguments.add] + ([kernel] if kernel.is_file() else [])
+    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=extra, peer=arguments.peer)
 
 
 def execute(host_name: str, script: Path, arguments, given: host.Content) -> int:

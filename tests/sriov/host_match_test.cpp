@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "sriov/host_expect.hpp"
+
 namespace pcivm::sriov {
 namespace {
 

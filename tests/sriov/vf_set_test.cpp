@@ -334,6 +334,19 @@ TEST_P(VfCrash, AnInterruptedRemovalIsCompleted) {
   EXPECT_EQ(kills, 3);
 }
 
+TEST_P(VfCrash, AnInterruptedRemovalLeavesNoRecordOfFormerDrivers) {
+  int kills{};
+  for (bool killed = true; killed;) {
+    ASSERT_THAT(create(2, "host"), IsOk());
+    ASSERT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf(1))}), IsOk());
+    killed = killed_at(kills + 1, [this] { return destroy(); });
+    if (killed) ++kills;
+    ASSERT_THAT(recover(), IsOk());
+    EXPECT_TRUE(vfio::all_bound(kernel_.root()).empty()) << "killed at write " << kills;
+  }
+  EXPECT_EQ(kills, 3);
+}
+
 TEST_P(VfCrash, ARepairThatIsInterruptedIsRepeated) {
   ASSERT_TRUE(killed_at(6, [this] { return create(2); }));
   for (int n = 1; killed_at(n, [this] { return recover(); }); ++n) ASSERT_LT(n, 20);

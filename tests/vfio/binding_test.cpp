@@ -18,6 +18,7 @@ using test::FakeKernel;
 using test::Fault;
 using test::IsOk;
 using test::Killed;
+using testing::AllOf;
 using testing::AnyOf;
 using testing::Eq;
 using testing::HasSubstr;
@@ -402,6 +403,25 @@ TEST_F(Binding, AnUnbindThatBlocksIsLeftAloneWithItsEntry) {
   ASSERT_THAT(recover_bindings(host_, lock()), IsOk());
   EXPECT_EQ(state(), native_);
   EXPECT_TRUE(journal_empty());
+}
+
+// ---- VFs of a PF that is given away ----
+
+TEST_F(Binding, AVfOfAPfThatIsGivenAwayIsForNoDriverOfTheHost) {
+  const std::string pf{"0000:01:00.0"};
+  const std::string vf{"0000:01:10.0"};
+  kernel_.add(pf, {.native = "igb", .driver = "vfio-pci"}, 20);
+  kernel_.add(vf, {.native = "igbvf", .driver = "vfio-pci", .override_name = "vfio-pci", .physfn = pf}, 21);
+  const auto told = FailsWith(Errc::refused, AllOf(HasSubstr("0000:01:10.0 is a VF of 0000:01:00.0, which is given away "
+                                                             "itself (driver vfio-pci)"),
+                                                   HasSubstr("wanted vfio-pci or none")));
+  EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
+  EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf)}), told);
+  EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
+  EXPECT_EQ(kernel_.at(vf).driver, "vfio-pci");
+  ASSERT_THAT(vfio::release(host_, lock(), {.function = bdf(vf), .driver = ""}), IsOk());
+  EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
+  EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf)}), IsOk());
 }
 
 // ---- killed at every write ----

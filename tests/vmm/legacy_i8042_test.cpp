@@ -24,8 +24,9 @@ class KeyboardController : public testing::Test {
     return bytes;
   }
   test::FakeLine irq1;
+  test::FakeLine irq12;
   int resets{};
-  I8042 controller{{.irq1 = irq1, .reset = [this] { ++resets; }}};
+  I8042 controller{{.irq1 = irq1, .irq12 = irq12, .reset = [this] { ++resets; }}};
 };
 
 TEST_F(KeyboardController, PassesItsTests) {
@@ -45,13 +46,41 @@ TEST_F(KeyboardController, CommandByteReadsBack) {
 }
 
 // Linux' i8042_check_aux: both answers say at once that there is no mouse port.
-TEST_F(KeyboardController, AuxiliaryPortIsAbsentWithoutDelay) {
-  command(0xd3);
-  data(0x5a);
-  EXPECT_EQ(controller.read(0x64) & 0x21, 0x01) << "an answer, not from the auxiliary port";
-  answers();
-  command(0xa9);
-  EXPECT_THAT(answers(), ElementsAre(0x01));
+TEST_F(KeyboardController, AnAbsentAuxiliaryPortIsSeenWithoutDelay) {
+  I8042 bare{{.irq1 = irq1, .irq12 = irq12, .reset = {}, .keyboard = false}};
+  bare.write(0x64, 0xd3);
+  bare.write(0x60, 0x5a);
+  EXPECT_EQ(bare.read(0x64) & 0x21, 0x01) << "an answer, not from the auxiliary port";
+  EXPECT_EQ(bare.read(0x60), 0x5a);
+  bare.write(0x64, 0xa9);
+  EXPECT_EQ(bare.read(0x60), 0x01);
+}
+
+TEST_F(KeyboardController, AnswersOfTheMouseAreMarkedAndHaveAnInterruptOfTheirOwn) {
+  command(0x60);
+  data(0x47);
+  command(0xd4);
+  data(0xff);
+  EXPECT_EQ(controller.read(0x64) & 0x21, 0x21);
+  EXPECT_TRUE(irq12.asserted);
+  EXPECT_FALSE(irq1.asserted);
+  EXPECT_THAT(answers(), ElementsAre(0xfa, 0xaa, 0x00));
+  EXPECT_EQ(irq12.edges, 3);
+  EXPECT_FALSE(irq12.asserted);
+}
+
+TEST_F(KeyboardController, AMouseThatWrapsSaysEverythingBack) {
+  const auto tell = [this](std::uint8_t value) {
+    command(0xd4);
+    data(value);
+    return answers();
+  };
+  EXPECT_THAT(tell(0xee), ElementsAre(0xfa));
+  EXPECT_THAT(tell(0xf2), ElementsAre(0xf2));
+  EXPECT_THAT(tell(0xec), ElementsAre(0xfa));
+  EXPECT_THAT(tell(0xf2), ElementsAre(0xfa, 0x00));
+  EXPECT_THAT(tell(0xeb), ElementsAre(0xfa, 0x08, 0x00, 0x00));
+  EXPECT_THAT(tell(0x00), ElementsAre(0xfe)) << "unknown command";
 }
 
 TEST_F(KeyboardController, KeyboardResetsAndIdentifies) {
@@ -91,7 +120,7 @@ TEST_F(KeyboardController, StatusTellsCommandFromData) {
 }
 
 TEST_F(KeyboardController, AbsentKeyboardRefusesAtOnce) {
-  I8042 bare{{.irq1 = irq1, .reset = {}, .keyboard = false}};
+  I8042 bare{{.irq1 = irq1, .irq12 = irq12, .reset = {}, .keyboard = false}};
   bare.write(0x60, 0xf2);
   EXPECT_EQ(bare.read(0x60), 0xfe);
   EXPECT_EQ(bare.read(0x64) & 1, 0);

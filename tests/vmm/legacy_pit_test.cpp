@@ -192,6 +192,34 @@ TEST_F(PitCounters, TimerRunsOnlyWhileSomebodySeesTheInterrupt) {
   EXPECT_FALSE(timer.armed);
 }
 
+// The kernel test ioapic.an_edge_is_delivered_once in a slow host.
+TEST_F(PitCounters, ACountThatIsOverBeforeItsTimerIsArmedStillTicks) {
+  Pit slow{{.irq0 = irq0,
+            .now =
+                [this] {
+                  advance(60);
+                  return time.monotonic;
+                },
+            .irq_wanted = [] { return true; }}};
+  slow.use(timer);
+  slow.write(0x43, 0x30);
+  slow.write(0x40, 50);
+  slow.write(0x40, 0);
+  EXPECT_EQ(timer.first, from_pit_ticks(50));
+  slow.tick();
+  EXPECT_TRUE(irq0.asserted);
+}
+
+TEST_F(PitCounters, AnEdgeWhileMaskedIsSeenAfterwards) {
+  wanted = false;
+  program(0, 0, 50);
+  advance(100);
+  EXPECT_FALSE(irq0.asserted);
+  wanted = true;
+  pit.mask_changed();
+  EXPECT_TRUE(irq0.asserted);
+}
+
 TEST_F(PitCounters, ModeWordAloneStopsTheTimer) {
   program(0, 2, 11932);
   pit.write(0x43, 0x30);

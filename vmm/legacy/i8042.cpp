@@ -13,8 +13,10 @@ constexpr std::uint8_t kStatusOutputFull = 0x01;
 constexpr std::uint8_t kStatusSystem = 0x04;
 constexpr std::uint8_t kStatusCommand = 0x08;
 constexpr std::uint8_t kStatusUnlocked = 0x10;
+constexpr std::uint8_t kStatusAux = 0x20;  // what is in the buffer came from there
 
 constexpr std::uint8_t kByteKeyboardInterrupt = 0x01;
+constexpr std::uint8_t kByteAuxInterrupt = 0x02;
 constexpr std::uint8_t kByteSystem = 0x04;
 constexpr std::uint8_t kByteKeyboardOff = 0x10;
 constexpr std::uint8_t kByteAuxOff = 0x20;
@@ -71,26 +73,34 @@ I8042::State I8042::initial() const {
 }
 
 std::uint8_t I8042::status() const {
-  return static_cast<std::uint8_t>(kStatusUnlocked | (state_.output.empty() ? 0 : kStatusOutputFull) |
-                                   ((state_.ram[0] & kByteSystem) != 0 ? kStatusSystem : 0) |
-                                   (state_.last_was_command ? kStatusCommand : 0));
+  const bool full = !state_.output.empty();
+  return static_cast<std::uint8_t>(
+      kStatusUnlocked | (full ? kStatusOutputFull : 0) | (full && state_.output.front().aux ? kStatusAux : 0) |
+      ((state_.ram[0] & kByteSystem) != 0 ? kStatusSystem : 0) | (state_.last_was_command ? kStatusCommand : 0));
 }
 
 // A driver that does not read must not make us grow.
-void I8042::reply(std::uint8_t value) {
-  if (state_.output.size() < kMostOutput) state_.output.push_back(value);
+void I8042::reply(std::uint8_t value, bool aux) {
+  if (state_.output.size() < kMostOutput) state_.output.push_back({.value = value, .aux = aux});
 }
 
-void I8042::settle() { wiring_.irq1.set(!state_.output.empty() && (state_.ram[0] & kByteKeyboardInterrupt) != 0); }
+void I8042::settle() {
+  const bool full = !state_.output.empty();
+  const bool aux = full && state_.output.front().aux;
+  wiring_.irq1.set(full && !aux && (state_.ram[0] & kByteKeyboardInterrupt) != 0);
+  wiring_.irq12.set(aux && (state_.ram[0] & kByteAuxInterrupt) != 0);
+}
 
 std::uint8_t I8042::read(std::uint16_t port) {
   const std::scoped_lock lock{mutex_};
   if (port == platform::port::kKeyboardCommand) return status();
   if (port == platform::port::kSystemA) return state_.output_port & kOutputA20;
   if (port != platform::port::kKeyboardData || state_.output.empty()) return 0;
-  const auto value = state_.output.front();
+  const auto value = state_.output.front().value;
   state_.output.pop_front();
-  wiring_.irq1.set(false);  // each byte has its own edge
+  // Each byte has its own edge.
+  wiring_.irq1.set(false);
+  wiring_.irq12.set(false);
   settle();
   return value;
 }
@@ -129,8 +139,8 @@ bool I8042::command(std::uint8_t value) {
   switch (value) {
     case disable_aux: state_.ram[0] |= kByteAuxOff; break;
     case enable_aux: state_.ram[0] &= static_cast<std::uint8_t>(~kByteAuxOff); break;
-    // "Clock stuck": Linux takes 0x00, 0xfa and 0xff for a port that is there after all (i8042.c, i8042_check_aux).
-    case test_aux: reply(0x01); break;
+    // Absent is "clock stuck": Linux takes 0x00, 0xfa and 0xff for a port that is there (i8042.c, i8042_check_aux).
+    case test_aux: reply(wiring_.keyboard ? 0x00 : 0x01); break;
     case self_test:
       state_.ram[0] = initial().ram[0];
       reply(0x55);
@@ -165,10 +175,11 @@ bool I8042::parameter(std::uint8_t value) {
       state_.ram[0] &= static_cast<std::uint8_t>(~kByteKeyboardOff);
       return false;
     case write_output_port: state_.output_port = value | kOutputNotReset; return (value & kOutputNotReset) == 0;
-    // Without the mark of the auxiliary port in the status, from which Linux sees at once that there is none; no reply
+    // Where there is no auxiliary port the answer is not marked as its own, from which Linux sees it at once; no answer
     // would cost it half a second.
-    case write_aux_buffer:
+    case write_aux_buffer: reply(value, wiring_.keyboard); return false;
     case write_keyboard_buffer: reply(value); return false;
+    case write_aux: to_mouse(value); return false;
     default: return false;
   }
 }
@@ -200,6 +211,12 @@ void I8042::to_keyboard(std::uint8_t value) {
     case reset_keyboard: reply(kAck); return reply(kTestPassed);
     default: return reply(kResend);
   }
+}
+
+void I8042::to_mouse(std::uint8_t value) {
+  if (!wiring_.keyboard) return reply(kResend);
+  state_.ram[0] &= static_cast<std::uint8_t>(~kByteAuxOff);
+  state_.mouse.receive(value, [this](std::uint8_t answer) { reply(answer, true); });
 }
 
 void I8042::reset() {

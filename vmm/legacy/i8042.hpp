@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The keyboard controller: enough of an 8042 for a driver to find it healthy, with a keyboard that nobody types on, or
-// without one. Its lasting use is the reset line.
+// The keyboard controller: enough of an 8042 for a driver to find it healthy, with a keyboard that nobody types on and
+// a mouse that nobody moves, or without both. Its lasting use is the reset line.
 #pragma once
 
 #include <array>
@@ -10,16 +10,18 @@
 #include <mutex>
 
 #include "vmm/interrupts.hpp"
+#include "vmm/legacy/ps2_mouse.hpp"
 
 namespace pcivm::vmm {
 
-/// Ports 0x60, 0x64 and 0x92. The auxiliary (mouse) port is absent. Any thread.
+/// Ports 0x60, 0x64 and 0x92. Any thread.
 class I8042 final {
  public:
   struct Wiring {
-    InterruptLine& irq1;          ///< outlives the object
+    InterruptLine& irq1;          ///< both outlive the object
+    InterruptLine& irq12;         ///< of the auxiliary port
     std::function<void()> reset;  ///< the guest pulled the CPU's reset line; called without lock
-    bool keyboard{true};
+    bool keyboard{true};          ///< false: neither keyboard nor auxiliary port
   };
   explicit I8042(Wiring wiring) : wiring_{std::move(wiring)} {}
 
@@ -30,9 +32,14 @@ class I8042 final {
  private:
   /// The command that waits for its parameter at port 0x60; 0 = none, the byte is for the keyboard.
   using Command = std::uint8_t;
+  struct Output {
+    std::uint8_t value{};
+    bool aux{};
+  };
   struct State {
     std::array<std::uint8_t, 32> ram{};  ///< byte 0 is the command byte
-    std::deque<std::uint8_t> output;
+    std::deque<Output> output;
+    Ps2Mouse mouse;
     Command waiting{};
     bool last_was_command{};
     std::uint8_t output_port{0x03};  ///< bit 0 = CPU not in reset, bit 1 = A20
@@ -43,7 +50,8 @@ class I8042 final {
   [[nodiscard]] bool command(std::uint8_t value);
   [[nodiscard]] bool parameter(std::uint8_t value);
   void to_keyboard(std::uint8_t value);
-  void reply(std::uint8_t value);
+  void to_mouse(std::uint8_t value);
+  void reply(std::uint8_t value, bool aux = false);
   void settle();
 
   Wiring wiring_;

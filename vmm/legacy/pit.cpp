@@ -42,13 +42,18 @@ void Pit::tick() {
 
 void Pit::mask_changed() {
   const std::scoped_lock lock{mutex_};
-  if (armed_ != wiring_.irq_wanted()) schedule();
+  const bool wanted = wiring_.irq_wanted();
+  const auto time = now();
+  if (armed_ != wanted) schedule(time);
+  // The edge came while nobody would have seen it; its request waits in the controller until it is let through.
+  if (wanted && counters_[0].reached_end(time)) wiring_.irq0.set(true);
 }
 
-// Called with mutex_ held after each change of counter 0.
-void Pit::schedule() {
+// Called with mutex_ held after each change of counter 0, with the time of that change: a short count may be over by
+// now.
+void Pit::schedule(PitTicks time) {
   if (timer_ == nullptr) return;
-  const auto edges = counters_[0].rising_edges(now());
+  const auto edges = counters_[0].rising_edges(time);
   const bool was_armed = std::exchange(armed_, edges && wiring_.irq_wanted());
   if (armed_) {
     const auto period = edges->period == 0 ? Nanoseconds{0} : std::max(from_pit_ticks(edges->period), kShortestPeriod);
@@ -78,8 +83,9 @@ void Pit::write(std::uint16_t port, std::uint8_t value) {
   }
   const unsigned index = port & 3U;
   if (index == kControlPort) return write_control(value, now());
-  counters_.at(index).write(value, now());
-  if (index == 0) schedule();
+  const auto time = now();
+  counters_.at(index).write(value, time);
+  if (index == 0) schedule(time);
 }
 
 void Pit::write_control(std::uint8_t value, PitTicks now) {
@@ -96,7 +102,7 @@ void Pit::write_control(std::uint8_t value, PitTicks now) {
   counters_.at(select).configure(value, now);
   if (select != 0) return;
   wiring_.irq0.set(false);
-  schedule();
+  schedule(now);
 }
 
 void Pit::reset() {
@@ -105,7 +111,7 @@ void Pit::reset() {
   counters_[2].set_gate(false, now());
   system_b_ = 0;
   wiring_.irq0.set(false);
-  schedule();
+  schedule(now());
 }
 
 }  // namespace pcivm::vmm

@@ -40,7 +40,7 @@ class Pit final {
   void write_control(std::uint8_t value, PitTicks now);
   [[nodiscard]] std::uint8_t read_system_b(PitTicks now) const;
   [[nodiscard]] PitTicks now() const;
-  void schedule();
+  void schedule(PitTicks time);
 
   Wiring wiring_;
   Timer* timer_{};

@@ -29,6 +29,8 @@ class PitCounter final {
   [[nodiscard]] std::uint8_t read(PitTicks now);
   void set_gate(bool gate, PitTicks now);
   [[nodiscard]] bool output(PitTicks now) const;
+  /// Mode 0, and counted to its end: the output stays high from there on.
+  [[nodiscard]] bool reached_end(PitTicks now) const { return mode_ == 0 && output(now); }
 
   struct Edges {
     PitTicks first{};   ///< from now to the next rising edge of the output

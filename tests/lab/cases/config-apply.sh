@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A host is made as its file says, exported, found as planned, drifts, is healed, and is rolled back to what it was.
-# topologies: vtd
+# topologies: vtd amdvi
 # needs: pcivm
 # deadline: 240
 . /lab/cases/lib.sh

@@ -69,7 +69,7 @@ fi
 expect_eq "VFs" "$(<"$pci/$igb/sriov_numvfs")" 0
 took=$(($(usec pcivm-boot.service ExecMainExitTimestampMonotonic) - $(usec pcivm-boot.service InactiveExitTimestampMonotonic)))
 echo "waited $((took / 1000)) ms for a card that is not there"
-((took < 15000000)) || fail "the boot waited $took us"
+((took < 60000000)) || fail "the boot waited $took us" # pcivm itself waits at most 30 s
 expect_match "the journal" "$(journalctl -b -o cat -u pcivm-boot.service)" "lan0"
 rm /etc/pcivm/host.yaml
 pcivm udev install

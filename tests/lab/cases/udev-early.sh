@@ -40,8 +40,8 @@ YAML
 }
 # replugged: the card leaves and comes back; only udev looks at it. Waits for its events.
 replugged() {
-    dmesg -C
     echo 1 >"$pci/$nic/remove"
+    dmesg -C
     echo 1 >/sys/bus/pci/rescan
     udevadm settle --timeout=30
 }
@@ -77,5 +77,6 @@ expect_within 20 eval '[[ -n $(netdev_of "$given") ]]'
 udevadm settle --timeout=30
 marks=$(udevadm info "/sys/class/net/$(netdev_of "$given")")
 for mark in NM_UNMANAGED=1 ID_NET_MANAGED_BY=pcivm PCIVM_UNMANAGED=1; do expect_match "marks" "$marks" "E: $mark"; done
-expect_match "networkd" "$(networkctl --no-pager list)" "$(netdev_of "$given") .*unmanaged"
+index=$(<"/sys/class/net/$(netdev_of "$given")/ifindex")
+expect_match "what networkd makes of it" "$(</run/systemd/netif/links/"$index")" "ADMIN_STATE=unmanaged"
 expect_eq "marks of the host's own" "$(udevadm info /sys/class/net/mgmt-vf | grep -E 'UNMANAGED|MANAGED_BY')" ""

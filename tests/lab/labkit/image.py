@@ -31,7 +31,8 @@ HOST_MODULES = """
 """.split()
 
 GUEST_MODULES = """
-    igbvf igb e1000 e1000e nvme virtio_net virtio_blk virtio_rng virtio_balloon vmw_vsock_virtio_transport
+    igbvf igb e1000 e1000e nvme virtio_pci virtio_net virtio_blk virtio_console virtio_rng virtio_balloon
+    vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem
     ext4 crc32c_generic button evdev msr
 """.split()
 

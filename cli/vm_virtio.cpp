@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_virtio.hpp"
+
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/parse.hpp"
+#include "cli/option_list.hpp"
+#include "vmm/virtio/tap.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+constexpr unsigned kMostQueues = 16;
+constexpr std::string_view kDisk = "--disk";
+constexpr std::string_view kNet = "--net";
+
+Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) {
+  const auto list = TRY(OptionList::parse(
+      kDisk, text, {.valued = {"path", "format", "serial", "queues", "ring"}, .flags = {"readonly", "direct"}}));
+  const auto path = TRY(list.required("path"));
+  // Never guessed: a guest can write a header of another format into its raw disk (CVE-2008-2004).
+  const auto format = TRY(list.required("format"));
+  if (format != "raw") return fail(Errc::invalid, fmt::format("{}: format={} found, raw wanted", kDisk, format));
+  vmm::DiskConfig disk;
+  disk.read_only = list.flag("readonly");
+  disk.queues = TRY(list.number("queues", kMostQueues, 1));
+  disk.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
+  disk.serial = list.value("serial").value_or("");
+  if (disk.serial.size() > VIRTIO_BLK_ID_BYTES ||
+      !std::ranges::all_of(disk.serial, [](char c) { return c > ' ' && c < 0x7f; })) {
+    return fail(Errc::invalid, fmt::format("{}: serial={} found, up to {} printable characters wanted", kDisk,
+                                           disk.serial, VIRTIO_BLK_ID_BYTES));
+  }
+  disk.disk = TRY_IN(vmm::open_disk(port, path, {.read_only = disk.read_only, .direct = list.flag("direct")}),
+                     std::string{kDisk});
+  return disk;
+}
+
+// The same for a VM and its interface at every start: FNV-1a of both names, as an address of local administration.
+MacAddress made_up_mac(const std::string& vm, const std::string& tap) {
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : vm + "/" + tap) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  MacAddress mac{.octets = {0x02}};
+  for (unsigned index = 1; index < 6; ++index) mac.octets[index] = static_cast<std::uint8_t>(hash >> 8 * index);
+  return mac;
+}
+
+Result<std::vector<Fd>> open_vhost(const SysRoot& root, const std::string& wish, unsigned count, bool packed) {
+  std::vector<Fd> devices;
+  if (wish == "off" || (wish == "auto" && packed)) return devices;
+  if (packed) return fail(Errc::invalid, fmt::format("{}: vhost has no packed rings, vhost=off wanted", kNet));
+  for (unsigned index = 0; index < count; ++index) {
+    auto device = root.open_file("/dev/vhost-net", O_RDWR);
+    if (!device && wish == "auto") return std::vector<Fd>{};
+    if (!device) return fail(std::move(device).error().within(std::string{kNet}).advise("modprobe vhost_net"));
+    devices.push_back(std::move(*device));
+  }
+  return devices;
+}
+
+Result<vmm::NetConfig> open_one_net(const SysRoot& root, IoctlPort& port, const std::string& vm,
+                                    const std::string& text) {
+  const auto list =
+      TRY(OptionList::parse(kNet, text, {.valued = {"tap", "mac", "vhost", "queues", "ring"}, .flags = {}}));
+  const auto tap = TRY(list.required("tap"));
+  const auto queues = TRY(list.number("queues", kMostQueues, 1));
+  const auto mac = list.value("mac");
+  vmm::NetConfig net;
+  net.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
+  if (mac) net.mac = TRY_IN(MacAddress::parse(*mac), std::string{kNet});
+  if (!mac) net.mac = made_up_mac(vm, tap);
+  const auto vhost = TRY(list.choice("vhost", {"auto", "on", "off"}));
+  net.vhosts = TRY(open_vhost(root, vhost, queues, net.packed));
+  net.taps = TRY_IN(vmm::open_tap(root, port, tap, queues), std::string{kNet});
+  return net;
+}
+
+}  // namespace
+
+Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
+  vmm::VirtioConfig config;
+  for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
+  for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
+  if (request.balloon && !request.devices.empty()) {
+    return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")
+                    .coded("vm.balloon_with_device"));
+  }
+  config.balloon = request.balloon;
+  config.random = request.rng;
+  config.console = request.console == "virtio";
+  return config;
+}
+
+}  // namespace pcivm::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The virtio devices that `vm run` is asked for: options read, files opened.
+#pragma once
+
+#include "base/ioctl.hpp"
+#include "base/result.hpp"
+#include "base/sysroot.hpp"
+#include "cli/vm_request.hpp"
+#include "vmm/virtio/virtio_config.hpp"
+
+namespace pcivm::cli {
+
+/// Errc::invalid: an option that is none; not_found, denied, busy: as the files are.
+[[nodiscard]] Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, const VmRequest& request);
+
+}  // namespace pcivm::cli

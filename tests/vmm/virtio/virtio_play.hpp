@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// A hostile guest: bytes become accesses to a virtio function, its rings and the memory around them, and what must hold
+// afterwards is checked. Driven by libFuzzer (tests/fuzz/virtio_fuzz.cpp) and by random input in the unit tests.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "tests/vmm/virtio/transport_rig.hpp"
+#include "vmm/virtio/queues.hpp"
+
+namespace pcivm::test {
+
+/// Answers each chain at once with as many bytes as it takes, up to a page.
+class EchoDevice final : public vmm::VirtioDevice {
+ public:
+  EchoDevice(const vmm::GuestMemory& memory, vmm::VirtioSignals& signals) : queues_{memory, signals, 2} {}
+  static vmm::VirtioIdentity describe() {
+    auto identity = NotingDevice::describe();
+    identity.features |= vmm::virtio_features::kInOrder;
+    return identity;
+  }
+  [[nodiscard]] const vmm::VirtioIdentity& identity() const override { return identity_; }
+  void read_config(std::uint32_t offset, std::span<std::byte> data) override {
+    for (std::size_t index = 0; index < data.size(); ++index) data[index] = config_.at(offset + index);
+  }
+  void write_config(std::uint32_t offset, std::span<const std::byte> data) override {
+    for (std::size_t index = 0; index < data.size(); ++index) config_.at(offset + index) = data[index];
+  }
+  [[nodiscard]] Result<void> start_queue(unsigned queue, const vmm::VirtioQueueSetup& setup,
+                                         std::uint64_t features) override {
+    return queues_.start(queue, setup, features);
+  }
+  void stop_queue(unsigned queue) override { queues_.stop(queue); }
+  void reset() override {}
+  /// Serves a queue; true when it did anything.
+  bool work(unsigned queue) {
+    unsigned answered = 0;
+    queues_.serve(queue, [&answered](const vmm::VirtioChain& chain) {
+      std::array<std::byte, 64> bytes{};
+      vmm::ChainReader reader{chain};
+      (void)reader.read(std::span{bytes}.first(std::min<std::uint64_t>(reader.left(), bytes.size())));
+      vmm::ChainWriter writer{chain};
+      (void)writer.write(bytes);
+      ++answered;
+      return writer.written();
+    });
+    return answered != 0;
+  }
+
+ private:
+  vmm::VirtioIdentity identity_ = describe();
+  std::array<std::byte, 8> config_{};
+  vmm::VirtioQueues queues_;
+};
+
+class VirtioPlay final {
+ public:
+  explicit VirtioPlay(std::span<const std::uint8_t> input) : input_{input} {
+    auto made = std::make_unique<EchoDevice>(memory_, *signals_);
+    device_ = made.get();
+    transport_ = std::make_unique<vmm::VirtioPciTransport>(std::move(signals_), std::move(made), rig_.wiring);
+    transport_->place_bar(0, TransportRig::kBar);
+    transport_->connect(rig_.line);
+  }
+  /// Plays all input; what does not hold, empty when all does.
+  [[nodiscard]] std::string_view run() {
+    while (!input_.empty()) {
+      step();
+      if (const auto wrong = check(); !wrong.empty()) return wrong;
+    }
+    transport_->reset();
+    if (!rig_.irqfds.empty()) return "an irqfd is left after a reset";
+    if (!rig_.doorbells.empty()) return "a doorbell is left after a reset";
+    if (rig_.routes != 0) return "a route is left after a reset";
+    return {};
+  }
+  /// How many chains the device got: input that never gets there tests little.
+  [[nodiscard]] unsigned answered() const { return answered_; }
+
+ private:
+  std::uint8_t next() {
+    if (input_.empty()) return 0;
+    const auto byte = input_.front();
+    input_ = input_.subspan(1);
+    return byte;
+  }
+  // Small numbers, addresses of rings and of RAM's end are more telling than noise.
+  std::uint64_t value() {
+    const std::uint64_t small = next();
+    switch (next() % 8) {
+      case 0: return ~small;
+      case 1: return 0x10000 + small * 16;
+      case 2: return kRamEnd - small;
+      case 3: return 0xfee00000U + small;
+      case 4: return TransportRig::kBar + small * 0x1000;
+      case 5: return small << 8U | next();
+      default: return small % 16;
+    }
+  }
+  void config_access(bool write) {
+    const unsigned width = 1U << next() % 3;
+    const auto offset = (next() % 64U) * 4 + next() % 4U / width * width;
+    std::array<std::byte, 4> data{};
+    vmm::store_le(data, write ? value() : 0);
+    const auto part = std::span{data}.first(width);
+    if (write) {
+      transport_->config_write(static_cast<std::uint16_t>(offset), part);
+    } else {
+      transport_->config_read(static_cast<std::uint16_t>(offset), part);
+    }
+  }
+  void bar_access(bool write) {
+    constexpr std::uint64_t kPlaces[]{0, 0, 0x16, 0x20, 0x1000, 0x2000, 0x3000, 0x4000, 0x4010, 0x6000, 0x7ff8};
+    const auto offset = kPlaces[next() % std::size(kPlaces)] + next() % 0x40U;
+    std::array<std::byte, 8> data{};
+    const auto part = std::span{data}.first(1 + next() % 8U);
+    vmm::store_le(data, write ? value() : 0);
+    if (write) {
+      rig_.memory.write(TransportRig::kBar + offset, part);
+    } else {
+      rig_.memory.read(TransportRig::kBar + offset, part);
+    }
+  }
+  void common(unsigned field, unsigned width, std::uint64_t what) {
+    std::array<std::byte, 8> data{};
+    vmm::store_le(data, what);
+    rig_.memory.write(TransportRig::kBar + field, std::span{data}.first(width));
+  }
+  // The way that a driver goes, so that the rings are reached at all.
+  void drive() {
+    transport_->config_write(PCI_COMMAND, std::array{std::byte{6}, std::byte{0}});
+    common(VIRTIO_PCI_COMMON_STATUS, 1, 0);
+    common(VIRTIO_PCI_COMMON_STATUS, 1, 3);
+    const auto mask = next();
+    const auto features = TransportRig::kFeatures & ~(mask % 2 != 0 ? 1ULL << 29U : 0);
+    for (unsigned half = 0; half < 2; ++half) {
+      common(VIRTIO_PCI_COMMON_GFSELECT, 4, half);
+      const auto packed = mask % 4 > 1 ? vmm::virtio_features::kPacked : 0;
+      common(VIRTIO_PCI_COMMON_GF, 4, (features | packed) >> 32 * half & 0xffffffff);
+    }
+    common(VIRTIO_PCI_COMMON_STATUS, 1, 0xb);
+    for (unsigned queue = 0; queue < 2; ++queue) {
+      common(VIRTIO_PCI_COMMON_Q_SELECT, 2, queue);
+      common(VIRTIO_PCI_COMMON_Q_DESCLO, 8, 0x10000);
+      common(VIRTIO_PCI_COMMON_Q_AVAILLO, 8, 0x10800);
+      common(VIRTIO_PCI_COMMON_Q_USEDLO, 8, 0x10900);
+      common(VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+    }
+    common(VIRTIO_PCI_COMMON_STATUS, 1, 0xf);
+  }
+  void descriptor() {
+    const auto at = 0x10000 + 16ULL * (next() % 8);
+    (void)memory_.write(Gpa{at}, value());
+    (void)memory_.write(Gpa{at + 8}, static_cast<std::uint32_t>(value()));
+    (void)memory_.write(Gpa{at + 12}, static_cast<std::uint16_t>(next() % 16));
+    (void)memory_.write(Gpa{at + 14}, static_cast<std::uint16_t>(next() % 2 != 0 ? 0x80U | next() % 8U : next() % 10U));
+  }
+  void make_available() {
+    const auto index = static_cast<std::uint16_t>(memory_.read<std::uint16_t>(Gpa{0x10802}).value() + next() % 3);
+    (void)memory_.write(Gpa{0x10804 + 2ULL * (next() % 8)}, static_cast<std::uint16_t>(next() % 10));
+    (void)memory_.write(Gpa{0x10802}, index);
+  }
+  void step() {
+    switch (next() % 10) {
+      case 0: return config_access(false);
+      case 1: return config_access(true);
+      case 2: return bar_access(false);
+      case 3: return bar_access(true);
+      case 4: return drive();
+      case 5:
+      case 6: return descriptor();
+      case 7: return make_available();
+      case 8: (void)memory_.write(Gpa{0x10000 + value() % 0xa00}, next()); return;
+      default: answered_ += device_->work(next() % 2U) ? 1U : 0U; return;
+    }
+  }
+  std::string_view check() {
+    if (rig_.irqfds.size() > 3) return "more irqfds than vectors";
+    if (rig_.doorbells.size() > 2) return "more doorbells than queues";
+    if (rig_.reports.size() > 20) return "reports without end";
+    return {};
+  }
+
+  std::span<const std::uint8_t> input_;
+  vmm::GuestMemory memory_ = ring_memory();
+  TransportRig rig_;
+  std::unique_ptr<vmm::VirtioSignals> signals_ =
+      vmm::VirtioSignals::create("echo", 2, false, [this](const Error& error) {
+        rig_.reports.push_back(error.text());
+      }).value();
+  EchoDevice* device_{};
+  unsigned answered_{};
+  std::unique_ptr<vmm::VirtioPciTransport> transport_;  // goes first
+};
+
+}  // namespace pcivm::test

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/virtio/net_user_pair.hpp"
+
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <utility>
+
+#include "vmm/virtio/features.hpp"
+#include "vmm/virtio/net_uapi.hpp"
+
+namespace pcivm::vmm {
+
+namespace {
+
+constexpr std::uint64_t kDoorbells = 0;  // and 1, by queue
+constexpr std::uint64_t kTap = 2;
+constexpr std::uint64_t kStop = 3;
+constexpr unsigned kMostFrames = 256;  // in one go
+
+}  // namespace
+
+NetUserPair::NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd stop)
+    : tap_{tap.number()},
+      first_{first},
+      signals_{signals},
+      queues_{memory, signals, 2, first},
+      stop_{std::move(stop)} {}
+
+Result<std::unique_ptr<NetPair>> NetUserPair::create(FdRef tap, unsigned first, const GuestMemory& memory,
+                                                     VirtioSignals& signals) {
+  auto stop = TRY(make_eventfd());
+  return std::unique_ptr<NetPair>{new NetUserPair{tap, first, memory, signals, std::move(stop)}};
+}
+
+NetUserPair::~NetUserPair() { signal_eventfd(stop_.ref()); }
+
+Result<void> NetUserPair::start(NetQueue which, const VirtioQueueSetup& setup, std::uint64_t features) {
+  if (!thread_.joinable()) thread_ = std::jthread{[this] { work(); }};
+  {
+    const auto held = queues_.lock();
+    if (which == NetQueue::receive) mergeable_ = virtio_features::has(features, net_uapi::kMergeableBuffers);
+  }
+  return queues_.start(which == NetQueue::receive ? kReceive : kTransmit, setup, features);
+}
+
+void NetUserPair::stop(NetQueue which) {
+  queues_.stop(which == NetQueue::receive ? kReceive : kTransmit);
+  const auto held = queues_.lock();
+  if (which != NetQueue::receive) return;
+  chains_.clear();
+  gathered_ = 0;
+}
+
+void NetUserPair::work() {
+  std::string why;
+  const auto engine = IoEngine::create(why);
+  auto served = serve(*engine);
+  if (served) return;
+  const auto held = queues_.lock();
+  queues_.abandon(kReceive);
+  queues_.abandon(kTransmit);
+  signals_.broken(served.error());
+}
+
+Result<void> NetUserPair::serve(IoEngine& engine) {
+  TRY(engine.watch(signals_.doorbell(first_ + kReceive), kDoorbells + kReceive));
+  TRY(engine.watch(signals_.doorbell(first_ + kTransmit), kDoorbells + kTransmit));
+  TRY(engine.watch(stop_.ref(), kStop));
+  std::vector<IoEngine::Completion> done;
+  for (;;) {
+    done.clear();
+    TRY(engine.wait(done));
+    const auto held = queues_.lock();
+    std::array<bool, 2> rang{};
+    for (const auto& completion : done) {
+      if (completion.token == kStop) return {};
+      if (completion.token == kTap) {
+        polling_ = false;
+        tap_ready_ = true;
+      } else {
+        rang.at(completion.token - kDoorbells) = true;
+      }
+    }
+    if (rang[kTransmit]) transmit();
+    if (rang[kReceive] || tap_ready_) receive(engine);
+    publish(engine, kReceive);
+    publish(engine, kTransmit);
+  }
+}
+
+// As many chains as a frame could need; as many buffers as one call takes.
+void NetUserPair::gather() {
+  while (room() < kLongest && (mergeable_ || chains_.empty())) {
+    VirtioChain chain;
+    if (!queues_.take(kReceive, chain) && !(queues_.rest(kReceive) && queues_.take(kReceive, chain))) return;
+    if (chain.writable_bytes < net_uapi::kHeader) {
+      queues_.refuse(kReceive, Error::make(Errc::invalid, "a buffer without room for the header of a frame"));
+      return;
+    }
+    gathered_ += chain.writable_bytes;
+    chains_.push_back(std::move(chain));
+  }
+}
+
+std::size_t NetUserPair::room() const { return gathered_; }
+
+void NetUserPair::receive(IoEngine& engine) {
+  // Frames wait in the tap, which drops what it cannot hold.
+  if (!queues_.active(kReceive) || tap_gone_) return;
+  for (unsigned count = 0; count < kMostFrames; ++count) {
+    gather();
+    if (chains_.empty() || !queues_.active(kReceive)) return;  // the doorbell comes
+    if (!receive_frame()) {
+      if (!tap_ready_ && !std::exchange(polling_, true)) engine.poll_readable(FdRef{tap_}, kTap);
+      return;
+    }
+  }
+  // More later, after the other direction.
+  signal_eventfd(signals_.doorbell(first_ + kReceive));
+}
+
+// False: none there.
+bool NetUserPair::receive_frame() {
+  parts_.clear();
+  for (const auto& chain : chains_) parts_.insert(parts_.end(), chain.writable.begin(), chain.writable.end());
+  const bool direct = room() >= kLongest && parts_.size() <= IOV_MAX;
+  if (!direct) {
+    scratch_.resize(kLongest);
+    parts_ = {{.iov_base = scratch_.data(), .iov_len = scratch_.size()}};
+  }
+  const auto length = ::readv(tap_, parts_.data(), static_cast<int>(parts_.size()));
+  if (length < 0) {
+    tap_ready_ = errno == EINTR;
+    if (errno != EAGAIN && errno != EINTR) tap_failed(errno, "read");
+    return false;
+  }
+  if (static_cast<std::size_t>(length) < net_uapi::kHeader) return true;
+  if (!direct) {
+    if (static_cast<std::size_t>(length) > room()) return true;  // lost
+    scatter(std::span{scratch_}.first(static_cast<std::size_t>(length)));
+  }
+  deliver(static_cast<std::size_t>(length));
+  return true;
+}
+
+void NetUserPair::scatter(std::span<const std::byte> frame) {
+  for (const auto& chain : chains_) frame = frame.subspan(ChainWriter{chain}.write(frame));
+}
+
+// Gives back as many chains as the frame took; the first one says how many (5.1.6.4).
+void NetUserPair::deliver(std::size_t length) {
+  std::uint16_t count = 0;
+  for (std::size_t left = length; left != 0; ++count)
+    left -= std::min<std::size_t>(left, chains_[count].writable_bytes);
+  (void)put_at(chains_.front(), net_uapi::kBufferCount, std::as_bytes(std::span{&count, 1}));
+  for (; count != 0; --count) {
+    const auto& chain = chains_.front();
+    const auto written = std::min<std::size_t>(length, chain.writable_bytes);
+    queues_.give(kReceive, chain, static_cast<std::uint32_t>(written));
+    gathered_ -= chain.writable_bytes;
+    length -= written;
+    chains_.pop_front();
+  }
+}
+
+void NetUserPair::transmit() {
+  VirtioChain chain;
+  for (unsigned count = 0; count < kMostFrames; ++count) {
+    if (!queues_.take(kTransmit, chain) && !(queues_.rest(kTransmit) && queues_.take(kTransmit, chain))) return;
+    if (chain.readable_bytes < net_uapi::kHeader || chain.readable_bytes > kLongest) {
+      queues_.refuse(kTransmit, Error::make(Errc::invalid, "a frame that is shorter than its header, or too long"));
+      return;
+    }
+    // The kernel checks what the header says; what it does not take is lost.
+    if (::writev(tap_, chain.readable.data(), static_cast<int>(chain.readable.size())) < 0) tap_failed(errno, "write");
+    queues_.give(kTransmit, chain, 0);
+  }
+  signal_eventfd(signals_.doorbell(first_ + kTransmit));
+}
+
+void NetUserPair::publish(IoEngine& engine, unsigned queue) {
+  if (!queues_.publish(queue)) return;
+  if (const auto event = signals_.interrupt_event(first_ + queue)) {
+    engine.signal(*event);
+  } else {
+    signals_.interrupt(first_ + queue);
+  }
+}
+
+// An interface that is down, or full, loses frames; one that is gone is told once.
+void NetUserPair::tap_failed(int error, std::string_view call) {
+  if (error != EBADFD && error != ENODEV) return;
+  if (!std::exchange(tap_gone_, true)) {
+    signals_.report(Error::from_errno(error, std::string{call} + " on the tap, which is gone"));
+  }
+}
+
+}  // namespace pcivm::vmm

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Frames between a tap and a guest, carried by a thread of this process.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/result.hpp"
+#include "vmm/guest_memory.hpp"
+#include "vmm/virtio/io_engine.hpp"
+#include "vmm/virtio/net_pair.hpp"
+#include "vmm/virtio/queues.hpp"
+#include "vmm/virtio/signals.hpp"
+
+namespace pcivm::vmm {
+
+/// The thread starts with the first queue. The kernel copies between the tap and the guest's buffers directly; frames
+/// that nobody has room for are lost, as on a wire.
+class NetUserPair final : public NetPair {
+ public:
+  /// `first` is the receive queue's number; the transmit queue follows. What is borrowed outlives the pair.
+  [[nodiscard]] static Result<std::unique_ptr<NetPair>> create(FdRef tap, unsigned first, const GuestMemory& memory,
+                                                               VirtioSignals& signals);
+  NetUserPair(const NetUserPair&) = delete;
+  NetUserPair& operator=(const NetUserPair&) = delete;
+  ~NetUserPair() override;
+
+  [[nodiscard]] Result<void> start(NetQueue which, const VirtioQueueSetup& setup, std::uint64_t features) override;
+  void stop(NetQueue which) override;
+
+ private:
+  // Of queues_; the signals' numbers are first_ higher.
+  static constexpr unsigned kReceive = 0;
+  static constexpr unsigned kTransmit = 1;
+  static constexpr std::size_t kLongest = 65536 + 64;  // a frame of the largest segment, with its headers
+
+  NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd stop);
+  void work();
+  [[nodiscard]] Result<void> serve(IoEngine& engine);
+  void receive(IoEngine& engine);
+  [[nodiscard]] bool receive_frame();
+  void gather();
+  [[nodiscard]] std::size_t room() const;
+  void scatter(std::span<const std::byte> frame);
+  void deliver(std::size_t length);
+  void transmit();
+  void publish(IoEngine& engine, unsigned queue);
+  void tap_failed(int error, std::string_view call);
+
+  int tap_;
+  unsigned first_;
+  VirtioSignals& signals_;
+  VirtioQueues queues_;
+  Fd stop_;
+  // The thread's, under the lock of queues_.
+  std::deque<VirtioChain> chains_;  // taken for frames to come, in order
+  std::size_t gathered_{};          // bytes in them
+  bool mergeable_{};                // a frame may take several chains
+  bool polling_{};                  // the engine tells when the tap has a frame
+  bool tap_ready_{};                // it may have one
+  std::vector<std::byte> scratch_;  // a frame that does not fit the buffers as they are
+  std::vector<iovec> parts_;
+  bool tap_gone_{};
+  std::jthread thread_;  // ends before the rest goes
+};
+
+}  // namespace pcivm::vmm

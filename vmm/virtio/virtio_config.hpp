@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The virtio devices of a VM, as the privileged side prepared them: open descriptors and plain choices.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/fd.hpp"
+#include "base/parse.hpp"
+#include "vmm/bar_plan.hpp"
+#include "vmm/virtio/disk_file.hpp"
+
+namespace pcivm::vmm {
+
+struct DiskConfig {
+  DiskFile disk{};  ///< open for writing unless read_only
+  bool read_only{};
+  bool packed{};  ///< packed rings are offered
+  unsigned queues{1};
+  std::string serial{};  ///< up to 20 bytes
+};
+
+struct NetConfig {
+  std::vector<Fd> taps;    ///< one a pair of queues
+  std::vector<Fd> vhosts;  ///< /dev/vhost-net, one a pair of queues; none: frames pass this process
+  MacAddress mac{};
+  bool packed{};  ///< packed rings are offered; not with vhost
+};
+
+/// On the bus in the order of declaration.
+struct VirtioConfig {
+  std::vector<DiskConfig> disks;
+  std::vector<NetConfig> nets;
+  bool random{};
+  bool balloon{};  ///< never beside assigned devices
+  bool console{};  ///< in place of the serial port
+
+  [[nodiscard]] std::size_t count() const {
+    return disks.size() + nets.size() + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
+  }
+};
+
+/// What they ask of the address allocator, in bus order.
+[[nodiscard]] std::vector<DeviceBars> virtio_bars(const VirtioConfig& config);
+
+}  // namespace pcivm::vmm

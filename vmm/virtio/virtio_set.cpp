@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "vmm/virtio/virtio_set.hpp"
+
+#include <utility>
+
+#include "vmm/platform.hpp"
+#include "vmm/virtio/balloon.hpp"
+#include "vmm/virtio/block.hpp"
+#include "vmm/virtio/net.hpp"
+#include "vmm/virtio/random_source.hpp"
+
+namespace pcivm::vmm {
+
+std::vector<DeviceBars> virtio_bars(const VirtioConfig& config) {
+  return std::vector<DeviceBars>(config.count(),
+                                 DeviceBars{.name = "virtio", .bars = {VirtioPciTransport::bar_request()}});
+}
+
+Result<std::unique_ptr<VirtioSet>> VirtioSet::create(VirtioConfig config, const BarPlan& bars, std::size_t first,
+                                                     Wiring wiring) {
+  std::unique_ptr<VirtioSet> set{new VirtioSet{std::move(wiring)}};
+  TRY(set->build(std::move(config), bars, first));
+  return set;
+}
+
+Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::size_t first) {
+  for (auto& disk : config.disks) {
+    const auto identity = VirtioBlock::describe(disk);
+    TRY(add(identity, bars, first++, [this, &disk](VirtioSignals& signals) {
+      return VirtioBlock::create(std::move(disk), wiring_.memory, signals);
+    }));
+  }
+  for (auto& net : config.nets) {
+    const auto identity = VirtioNet::describe(net);
+    TRY(add(identity, bars, first++, [this, &net](VirtioSignals& signals) {
+      return VirtioNet::create(
+          std::move(net), {.port = wiring_.port, .loop = wiring_.loop, .memory = wiring_.memory, .signals = signals});
+    }));
+  }
+  if (config.random) {
+    TRY(add(VirtioRandomSource::describe(), bars, first++, [this](VirtioSignals& signals) {
+      return VirtioRandomSource::create(wiring_.loop, wiring_.memory, signals);
+    }));
+  }
+  if (config.balloon) {
+    TRY(add(VirtioBalloon::describe(), bars, first++,
+            [this](VirtioSignals& signals) { return VirtioBalloon::create(wiring_.loop, wiring_.memory, signals); }));
+  }
+  if (config.console) {
+    TRY(add(VirtioConsole::describe(), bars, first++,
+            [this](VirtioSignals& signals) { return make_console(signals); }));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_console(VirtioSignals& signals) {
+  auto console = TRY(VirtioConsole::create(wiring_.loop, wiring_.memory, signals, wiring_.console));
+  console_ = console.get();
+  return console;
+}
+
+Result<void> VirtioSet::add(const VirtioIdentity& identity, const BarPlan& bars, std::size_t index, const Make& make) {
+  const auto queues = static_cast<unsigned>(identity.queues.size());
+  auto signals =
+      TRY_IN(VirtioSignals::create(identity.name, queues, identity.one_doorbell, wiring_.report), identity.name);
+  auto device = TRY_IN(make(*signals), identity.name);
+  const VirtioWiring wiring{.memory = wiring_.mmio,
+                            .routes = wiring_.routes,
+                            .doorbells = wiring_.doorbells,
+                            .may_decode = [high = wiring_.window64](std::uint64_t address, std::uint64_t length) {
+                              return platform::in_pci_window(high, address, length);
+                            }};
+  auto transport = std::make_unique<VirtioPciTransport>(std::move(signals), std::move(device), wiring);
+  for (const auto& site : bars.sites) {
+    if (site.device == index) transport->place_bar(site.bar, site.address(wiring_.window64));
+  }
+  const auto slot = TRY(wiring_.bus.add(*transport));
+  transport->connect(wiring_.connect(platform::gsi::intx(slot, 0)));
+  transports_.push_back(std::move(transport));
+  return {};
+}
+
+void VirtioSet::reset_all() {
+  for (const auto& transport : transports_) transport->reset();
+}
+
+}  // namespace pcivm::vmm
