@@ -22,6 +22,15 @@ constexpr int kAcceptedAtOnce = 64;
 constexpr const char* kNotUnderstood =
     R"({"error":{"code":"invalid","exit":2,"message":"no request that is understood here","hint":null,"details":{}}})";
 
+/// A socket that is closed with bytes unread tells its peer of an error, which may hide the reply.
+void take_rest(const Fd& socket) {
+  std::array<std::byte, kChunk> rest{};
+  for (int count = 0; count < 4; ++count) {
+    const auto taken = read_some(socket.ref(), rest);
+    if (!taken || *taken == 0) return;
+  }
+}
+
 }  // namespace
 
 HttpServer::HttpServer(EventLoop& loop, Fd listener, Fd timer, Handler handler)
@@ -132,7 +141,11 @@ bool HttpServer::write_part(std::uint64_t id) {
   if (written) connection.out.erase(0, *written);
   if (written && !connection.out.empty()) return true;
   const auto done = std::move(connections_.extract(id).mapped());
-  if (!written || !done->take_over) return false;
+  if (!written) return false;
+  if (!done->take_over) {
+    take_rest(done->socket);
+    return false;
+  }
   done->writable = {};
   done->take_over(std::move(done->socket), done->parser.request().beyond);
   return false;

@@ -72,7 +72,7 @@ class Api : public testing::Test {
     });
     return text;
   }
-  Json document(std::string_view target) { return parse_json(answer("GET", target).body, 8).value(); }
+  Json document(std::string_view target) { return parse_json(answer("GET", target).body, 32).value(); }
 
   test::TempRoot tree_;
   std::string path_{tree_.path("/api.sock").string()};
@@ -125,11 +125,11 @@ TEST_F(Api, StopsInThreeStrengths) {
 
 TEST_F(Api, RefusesJsonThatIsNotExactlyThat) {
   const std::string deep(2000, '[');
-  for (const std::string_view body :
-       {"", "{", "null", "[]", "\"request\"", "{}", R"({"how":1})", R"({"how":"now"})",
-        R"({"how":"kill","how":"kill"})", R"({"how":"kill","more":1})", R"({"how":NaN})", R"({"how":"kill"} x)",
-        R"({"how":1e999})", "{\"how\":\"\xff\"}", R"({"a":{"how":"kill"}})", "\xef\xbb\xbf", R"({how:"kill"})",
-        std::string_view{deep}}) {
+  for (const auto body : std::initializer_list<std::string_view>{
+           "", "{", "null", "[]", "\"request\"", "{}", R"({"how":1})", R"({"how":"now"})",
+           R"({"how":"kill","how":"kill"})", R"({"how":"kill","more":1})", R"({"how":NaN})", R"({"how":"kill"} x)",
+           R"({"how":1e999})", "{\"how\":\"\xff\"}", R"({"a":{"how":"kill"}})", "\xef\xbb\xbf", R"({how:"kill"})",
+           std::string_view{deep}}) {
     EXPECT_EQ(answer("POST", "/v1/vm/stop", body).status, 400U) << body.substr(0, 40);
   }
   EXPECT_TRUE(stops_.empty());
@@ -288,7 +288,6 @@ TEST_F(Api, TenThousandConnectionsDoNotHurt) {
     }
     EXPECT_THAT(ask(path_, {.target = "/v1/vm"}), IsOk());
   });
-  EXPECT_LE(loop_ ? 0 : 1, 0);
 }
 
 class ApiWithoutConsole : public Api {

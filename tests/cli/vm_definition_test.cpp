@@ -46,7 +46,7 @@ TEST(Definition, WrittenAndReadIsTheSame) {
 
 TEST(Definition, HasTheOptionsAsKeys) {
   EXPECT_THAT(write_definition(kWhole),
-              AllOf(HasSubstr("apiVersion: pcivm/v1\nkind: Vm\nkernel: /boot/vmlinuz\n"), HasSubstr("\ncpus: 4\n"),
+              AllOf(HasSubstr("apiVersion: pcivm/v1\nkind: Vm\nkernel: \"/boot/vmlinuz\"\n"), HasSubstr("\ncpus: 4\n"),
                     HasSubstr("\nonReboot: exit\n"), HasSubstr("\ndevice:\n")));
 }
 
@@ -127,7 +127,7 @@ TEST_F(DefinedVms, AreListedAndShown) {
   EXPECT_THAT(run({"vm", "list"}).err, HasSubstr("no virtual machine"));
   (void)run({"vm", "create", "web", "--kernel", "/k", "--memory", "2G", "--cpus", "3", "--device", "eth2"});
   const auto list = run({"vm", "list", "-o", "csv", "--no-headers"});
-  EXPECT_EQ(list.out, "web,stopped,3,2G,eth2,\n");
+  EXPECT_EQ(list.out, "web,stopped,3,2G,eth2,,,yes\n");
   EXPECT_EQ(run({"vm", "list", "-o", "name"}).out, "web\n");
   EXPECT_THAT(run({"vm", "show", "web"}).out, AllOf(HasSubstr("stopped"), HasSubstr(kFile), HasSubstr("/k")));
   EXPECT_EQ(run({"vm", "show", "absent"}).code, 3);
@@ -135,7 +135,7 @@ TEST_F(DefinedVms, AreListedAndShown) {
 
 TEST_F(DefinedVms, OneThatWasKilledIsSeen) {
   tree_.file("/run/pcivm/vm/web/lock", "");
-  EXPECT_THAT(run({"vm", "list", "-o", "csv", "--no-headers"}).out, "web,dead,,,,\n");
+  EXPECT_THAT(run({"vm", "list", "-o", "csv", "--no-headers"}).out, "web,dead,,,,,,no\n");
 }
 
 TEST_F(DefinedVms, OneThatHoldsItsNameIsSeen) {

@@ -141,7 +141,9 @@ TEST_F(Supervised, AsksForFigures) {
 
 TEST_F(Supervised, OneThatIsDroppedTakesItsVmmAlong) {
   const BlockedStopSignals blocked;
-  auto supervisor = Supervisor::start({.child = [](Fd) -> Result<vmm::VmEnd> { for (;;) ::pause(); },
+  auto supervisor = Supervisor::start({.child = [](Fd) -> Result<vmm::VmEnd> {
+                                         for (;;) ::pause();
+                                       },
                                        .after_fork = [] {},
                                        .note = [](std::string_view) {}})
                         .value();
