@@ -54,7 +54,11 @@ struct CarryOut {
     if (step.driver && !step.driver->empty() && step.lasting) return bind(step);
     std::vector<vfio::ReleaseRequest> requests;
     for (const auto each : step.functions) {
-      requests.push_back({.function = each, .driver = step.driver, .force = tools.force, .settings = step.settings});
+      requests.push_back({.function = each,
+                          .driver = step.driver,
+                          .force = tools.force,
+                          .settings = step.settings,
+                          .to_native = true});
     }
     TRY(vfio::release_all(tools.host, tools.lock, requests));
     return {};

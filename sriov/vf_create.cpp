@@ -185,7 +185,8 @@ Result<bool> bind_vf(const vfio::Host& host, const vfio::HostLock& lock, const C
   if (target.keep_driver) return false;
   const auto& name = target.driver.driver;
   if (!name || name->empty() || target.driver.driver_override.empty()) {
-    const auto change = TRY(vfio::release(host, lock, {.function = vf, .driver = name, .force = request.force}));
+    const vfio::ReleaseRequest back{.function = vf, .driver = name, .force = request.force, .to_native = true};
+    const auto change = TRY(vfio::release(host, lock, back));
     return change.changed;
   }
   const vfio::BindRequest bind{.function = vf, .driver = *name, .force = request.force, .remember = false};

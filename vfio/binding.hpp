@@ -30,6 +30,7 @@ struct ReleaseRequest {
   std::optional<std::string> driver{};  ///< "" = none; not set = who had it before, or whoever the kernel finds
   std::vector<std::string> force{};
   Settings settings{};  ///< what these files hold afterwards, whatever they held before a bind
+  bool to_native{};     ///< a function that has no driver is offered to its native one, too; else it is left alone
 };
 
 struct Change {

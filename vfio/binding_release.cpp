@@ -37,8 +37,8 @@ Result<Move> way_back(const Host& host, const ReleaseRequest& request, const std
 
 bool needed(const ReleaseRequest& request, const Move& move) {
   const auto& state = move.now.state;
-  const bool unclaimed = state.driver.empty() && !move.target.driver;  // a native driver may be there for it
-  return unclaimed || is_vfio_driver(state.driver) || !state.driver_override.empty() ||
+  const bool offered = request.to_native && state.driver.empty() && !move.target.driver;
+  return offered || is_vfio_driver(state.driver) || !state.driver_override.empty() ||
          move.now.settings != move.target.settings || (request.driver && *request.driver != state.driver);
 }
 

@@ -207,9 +207,11 @@ TEST_F(VfBinding, PutsAutoprobeBackWhateverWriteOfAReleaseFails) {
   }
 }
 
-TEST_F(VfBinding, AVfWithoutAnyDriverIsGivenToItsNativeOne) {
+TEST_F(VfBinding, AVfWithoutAnyDriverIsGivenToItsNativeOneWhenThatIsAsked) {
   ASSERT_EQ(state(vf_).driver, "");
   ASSERT_THAT(release(vf_), IsOk());
+  EXPECT_EQ(state(vf_).driver, "");
+  ASSERT_THAT(vfio::release(host_, lock(), {.function = bdf(vf_), .to_native = true}), IsOk());
   EXPECT_EQ(state(vf_), (DriverState{.driver = "igbvf", .driver_override = ""}));
   EXPECT_FALSE(kernel_.at(kPf).autoprobe);
 }

@@ -14,7 +14,7 @@ case $LAB_BOOT in
 1)
     expect_described
     expect_before_network
-    expect_eq "failed units" "$(systemctl --failed --no-legend)" ""
+    expect_units_well
     for index in 0 1 2; do
         expect_eq "what igbvf said of VF $index" "$(dmesg | grep "igbvf $(vf_bdf "$(bdf igb)" $index)")" ""
     done
@@ -29,6 +29,6 @@ case $LAB_BOOT in
     ;;
 2)
     expect_eq "VFs after a boot without a configuration" "$(<"$pci/$(bdf igb)/sriov_numvfs")" 0
-    expect_eq "failed units" "$(systemctl --failed --no-legend)" ""
+    expect_units_well
     ;;
 esac

@@ -75,6 +75,15 @@ expect_described_within() {
     done
 }
 
+# expect_units_well: no unit has failed; else what those that did have said.
+expect_units_well() {
+    local failed
+    failed=$(systemctl --failed --no-legend --plain | awk '{ print $1 }')
+    [[ -n $failed ]] || return 0
+    journalctl -b --no-pager -o short-monotonic -t pcivm -t systemd | tail -n 60
+    fail "units failed: $failed"
+}
+
 # property UNIT NAME; time stamps are microseconds since the kernel's start, 0 when it did not happen in this boot.
 property() { systemctl show -P "$2" "$1"; }
 
