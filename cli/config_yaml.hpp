@@ -24,7 +24,7 @@ struct ConfigNode {
   unsigned column{};
   std::string text{};                  ///< of a scalar
   std::vector<ConfigNode> items{};     ///< of a list
-  std::vector<ConfigEntry> entries{};  ///< of a map, in the order in which they stand; no key twice
+  std::vector<ConfigEntry> entries;  ///< of a map, in the order in which they stand; no key twice
 };
 
 struct ConfigEntry {

@@ -6,7 +6,7 @@ if [ -z "$button" ]; then
     exit 1
 fi
 event=$(echo "$button" | cut -d / -f 5)
-# Open before anybody is told: what is pressed earlier would be lost.
+# Open before it says that it is ready: what is pressed before that, nobody hears.
 exec 3<"/dev/input/$event"
 echo "LAB-RESULT ready=1"
 # One struct input_event of a 64-bit kernel: a key press wakes the read, whatever it says.
