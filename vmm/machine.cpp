@@ -15,6 +15,7 @@
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
+#include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
 
@@ -184,6 +185,14 @@ Result<void> Machine::write_acpi() {
   return {};
 }
 
+Result<void> Machine::write_smbios() {
+  std::vector<GuestMemory::Range> ram;
+  for (const auto& region : memory_.regions()) ram.push_back({.gpa = region.gpa, .length = region.length});
+  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus, .ram = ram};
+  describe_cpu(facts);
+  return vmm::write_smbios(memory_, facts);
+}
+
 Result<CpuState> Machine::load_kernel() {
   const BootFacts facts{.cmdline = config_.cmdline, .rsdp = rsdp_, .map = config_.layout.map};
   auto state = TRY(load_linux(memory_, config_.boot, {config_.kernel.ref(), config_.initrd.ref()}, facts));
@@ -195,6 +204,7 @@ Result<CpuState> Machine::load_kernel() {
 // guest already boots.
 Result<void> Machine::boot() {
   TRY(write_acpi());
+  TRY(write_smbios());
   std::optional<Result<CpuState>> loaded;
   std::jthread loader{[&] { loaded = load_kernel(); }};
   TRY(add_ram());

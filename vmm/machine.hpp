@@ -66,6 +66,7 @@ class Machine final {
   [[nodiscard]] Result<void> build_devices();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
+  [[nodiscard]] Result<void> write_smbios();
   [[nodiscard]] Result<CpuState> load_kernel();
   [[nodiscard]] Result<void> boot();
   [[nodiscard]] Result<void> prepare_reboot();
