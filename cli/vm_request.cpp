@@ -15,6 +15,7 @@
 #include "base/parse.hpp"
 #include "base/text.hpp"
 #include "cli/selector.hpp"
+#include "cli/vm_cpus.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
@@ -26,7 +27,6 @@ namespace pcivm::cli {
 
 namespace {
 
-constexpr std::uint32_t kMostCpus = 8;
 
 Result<std::uint64_t> check_memory(const std::string& text) {
   const auto size = TRY_IN(parse_size(text), "--memory");
@@ -132,10 +132,6 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.name = request.name;
   config.uuid = uuid_of(root, request.name);
   checked.memory = TRY(check_memory(request.memory));
-  if (request.cpus < 1 || request.cpus > kMostCpus) {
-    return fail(Errc::invalid, fmt::format("--cpus {} found, 1 to {} wanted", request.cpus, kMostCpus));
-  }
-  config.cpus = request.cpus;
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
@@ -146,6 +142,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
+  config.cpus = TRY(check_cpus(kvm, request));
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), fmt::format("kernel '{}'", request.kernel));

@@ -12,6 +12,7 @@
 #include "vfio/opened.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/boot_linux.hpp"
+#include "vmm/cpu_set.hpp"
 #include "vmm/memory_layout.hpp"
 #include "vmm/virtio/virtio_config.hpp"
 
@@ -45,7 +46,7 @@ struct ConsoleFiles {
 struct VmConfig {
   std::string name;
   std::array<std::uint8_t, 16> uuid{};  ///< of the system, in the guest's SMBIOS tables
-  unsigned cpus{1};
+  CpuWish cpus{};
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::stop};
   MemoryLayout layout;
