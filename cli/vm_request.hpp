@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct VmRequest {
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
   std::vector<std::string> nets{};
+  std::optional<std::string> vsock{};
   bool rng{};
   bool balloon{};
   std::string console{"serial"};

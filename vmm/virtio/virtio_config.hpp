@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,16 +30,22 @@ struct NetConfig {
   bool packed{};  ///< packed rings are offered; not with vhost
 };
 
+struct VsockConfig {
+  Fd vhost;             ///< /dev/vhost-vsock, which has the address already
+  std::uint32_t cid{};  ///< the guest's address
+};
+
 /// On the bus in the order of declaration.
 struct VirtioConfig {
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
+  std::optional<VsockConfig> vsock{};
   bool random{};
   bool balloon{};  ///< never beside assigned devices
   bool console{};  ///< in place of the serial port
 
   [[nodiscard]] std::size_t count() const {
-    return disks.size() + nets.size() + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
+    return disks.size() + nets.size() + (vsock ? 1U : 0U) + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
   }
 };
 
