@@ -29,6 +29,7 @@ struct VmRequest {
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
   std::vector<std::string> nets{};
+  std::vector<std::string> pmems{};
   std::optional<std::string> vsock{};
   bool rng{};
   bool balloon{};
