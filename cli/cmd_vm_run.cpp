@@ -86,6 +86,13 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "ring=split|packed")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
+  command
+      .add_option("--pmem", request.pmems,
+                  "a file in the guest's memory, /dev/pmem0 there: path=FILE, then readonly; a multiple of 2M")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command.add_option("--vsock", request.vsock, "sockets between host and guest (AF_VSOCK): cid=N, the guest's address")
+      ->type_name("OPTIONS");
   command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
   command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
   command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")

@@ -73,12 +73,17 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
-  return {.memory = checked.memory, .address_bits = checked.address_bits};
+  vmm::LayoutRequest request{.memory = checked.memory, .address_bits = checked.address_bits};
+  for (const auto& pmem : checked.config.virtio.pmems) request.files.push_back(pmem.length);
+  return request;
 }
 
 Result<void> plan(VmChecked& checked, const vmm::LayoutRequest& request) {
   auto& config = checked.config;
   config.layout = TRY(vmm::lay_out_memory(request));
+  for (std::size_t index = 0; index < config.layout.files.size(); ++index) {
+    config.virtio.pmems[index].base = config.layout.files[index].gpa;
+  }
   config.boot = TRY(vmm::plan_boot(checked.image, checked.initrd_length, config.cmdline.size(), config.layout.ram));
   return {};
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct VmRequest {
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
   std::vector<std::string> nets{};
+  std::vector<std::string> pmems{};
+  std::optional<std::string> vsock{};
   bool rng{};
   bool balloon{};
   std::string console{"serial"};

@@ -71,6 +71,9 @@ Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loo
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
   auto memory = TRY(GuestMemory::create(config.layout.ram));
+  for (const auto& pmem : config.virtio.pmems) {
+    TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");
+  }
   auto kvm = TRY(Kvm::adopt(port, std::move(config.kvm)));
   auto vm = TRY(Vm::create(port, kvm));
   timeline.stamp(Phase::vm_created);
@@ -172,7 +175,11 @@ ChipsetCallbacks Machine::chipset_callbacks() {
 }
 
 Result<void> Machine::add_ram() {
-  for (const auto& region : memory_.regions()) (void)TRY(slots_.add(region.gpa, region.hva, region.length));
+  for (const auto& region : memory_.regions()) {
+    const bool read_only = region.kind == MemoryKind::read_only_file;
+    (void)TRY(slots_.add(region.gpa, region.hva, region.length,
+                         read_only ? MemorySlots::Kind::read_only : MemorySlots::Kind::ram));
+  }
   return {};
 }
 
