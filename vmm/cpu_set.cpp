@@ -7,7 +7,8 @@
 
 namespace pcivm::vmm {
 
-Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, const Vm& vm, unsigned count) {
+Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, const Vm& vm, unsigned count,
+                                               Origin origin) {
   std::unique_ptr<CpuSet> set{new CpuSet};
   for (unsigned index = 0; index < count; ++index) set->cpus_.push_back(TRY(Vcpu::create(port, kvm, vm, index)));
   const auto tsc_khz = set->cpus_.front()->tsc_khz();
@@ -17,7 +18,7 @@ Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, 
   const auto table = cpuid_of_vm(TRY(kvm.supported_cpuid()), facts);
   for (unsigned index = 0; index < count; ++index) {
     TRY(set->cpus_[index]->set_cpuid(cpuid_of_vcpu(table, index)));
-    TRY(set->cpus_[index]->set_firmware_msrs());
+    if (origin == Origin::booted) TRY(set->cpus_[index]->set_firmware_msrs());
   }
   return set;
 }
