@@ -89,6 +89,7 @@ Result<AcpiFiles> build_acpi_files(AcpiConfig config) {
   script.add_pointer(kAcpiRsdpFile, kAcpiTablesFile, kRsdpXsdtOffset, 8);
   script.add_checksum(kAcpiRsdpFile, kRsdpChecksumOffset, 0, sizeof(acpi::Rsdp));
   files.loader = std::move(script).take();
+  files.loader.resize(kAcpiLoaderRoom);  // a command of zero is none
   files.tables.resize(kAcpiFileRoom);
   return files;
 }

@@ -16,12 +16,14 @@ inline constexpr std::string_view kAcpiTablesFile{"etc/acpi/tables"};
 inline constexpr std::string_view kAcpiRsdpFile{"etc/acpi/rsdp"};
 inline constexpr std::string_view kAcpiLoaderFile{"etc/table-loader"};
 
+/// Each is always of one size, zeros at its end, because a firmware learns the sizes before it can know the contents.
 struct AcpiFiles {
-  std::vector<std::byte> tables;  ///< always of kAcpiFileRoom bytes, for a size that is told before the contents
+  std::vector<std::byte> tables;
   std::vector<std::byte> rsdp;
   std::vector<std::byte> loader;
 };
 inline constexpr std::size_t kAcpiFileRoom = 16 * kKiB;
+inline constexpr std::size_t kAcpiLoaderRoom = 4 * kKiB;
 
 /// Pure. `config.address` and `config.room` are not looked at. Errors of build_acpi_tables().
 [[nodiscard]] Result<AcpiFiles> build_acpi_files(AcpiConfig config);
