@@ -49,8 +49,9 @@ def run(plan: dict[str, list[Case]], content: Content, jobs: int, patience: floa
 
 
 def _topology(name: str, cases: list[Case], content: Content, jobs: int, patience: float, tally: Tally) -> None:
-    needs_peer = any("peer" in case.needs for case in cases)
-    session = _Session(name, dataclasses.replace(content, peer=content.peer or needs_peer))
+    needs = {need for case in cases for need in case.needs}
+    session = _Session(name, dataclasses.replace(content, peer=content.peer or "peer" in needs,
+                                                 firmware=content.firmware or "firmware" in needs))
     with cache.slot(max(jobs, 2)):
         try:
             for case in cases:
