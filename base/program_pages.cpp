@@ -2,6 +2,7 @@
 #include "base/program_pages.hpp"
 
 #include <link.h>
+#include <malloc.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -28,6 +29,9 @@ int drop_segments(dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) 
 
 }  // namespace
 
-void drop_program_pages() { (void)::dl_iterate_phdr(&drop_segments, nullptr); }
+void drop_program_pages() {
+  (void)::malloc_trim(0);
+  (void)::dl_iterate_phdr(&drop_segments, nullptr);
+}
 
 }  // namespace pcivm

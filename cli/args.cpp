@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/args.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <exception>
 #include <map>
@@ -67,14 +69,25 @@ void add_host_options(CLI::App& root, GlobalOptions& options) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
-void build(CLI::App& root, Context& context, std::string_view first) {
+/// Nothing where it is not certain: the value of an option is no command.
+CommandWords command_words(std::span<char* const> arguments) {
+  constexpr std::array<std::string_view, 4> kFlags{"-q", "--quiet", "-v", "--verbose"};
+  std::size_t at = 1;
+  while (at < arguments.size() && std::ranges::find(kFlags, arguments[at]) != kFlags.end()) ++at;
+  CommandWords words;
+  if (at < arguments.size()) words.first = arguments[at];
+  if (at + 1 < arguments.size()) words.second = arguments[at + 1];
+  return words;
+}
+
+void build(CLI::App& root, Context& context, const CommandWords& words) {
   root.name("pcivm");
   root.require_subcommand(0, 1);
   root.set_help_flag("-h,--help", "this text");
   root.set_version_flag("--version", std::string{"pcivm "} + PCIVM_VERSION, "print the version");
   add_output_options(root, context.options);
   add_host_options(root, context.options);
-  add_commands(root, context, first);
+  add_commands(root, context, words);
   root.footer("`pcivm COMMAND --help` tells more. Options may stand before or after the command.");
 }
 
@@ -149,7 +162,7 @@ bool answer_tools(const CLI::App& root, std::span<char* const> arguments, Contex
 
 int parse_and_run(std::span<char* const> arguments, Context& context) {
   CLI::App root{"Gives PCI devices to virtual machines."};
-  build(root, context, arguments.size() > 1 ? arguments[1] : "");
+  build(root, context, command_words(arguments));
   if (answer_tools(root, arguments, context)) return kExitDone;
   try {
     root.parse(static_cast<int>(arguments.size()), arguments.data());

@@ -38,8 +38,13 @@ void add_vf_set(CLI::App& group, Context& context);
 void add_vf_show(CLI::App& group, Context& context);
 void add_vm_run(CLI::App& group, Context& context);
 
-/// Fills `root` with every group and command; with one group and its commands when `first`, the first word of the
-/// command line, is its name: the whole tree takes longer to make than most commands to run.
-void add_commands(CLI::App& root, Context& context, std::string_view first);
+/// The first two words of a command line that may name a command.
+struct CommandWords {
+  std::string_view first{};
+  std::string_view second{};
+};
+/// Fills `root` with every group and command; with the one command, or the one group, that the words name: the whole
+/// tree takes longer to make than most commands to run.
+void add_commands(CLI::App& root, Context& context, const CommandWords& words);
 
 }  // namespace pcivm::cli
