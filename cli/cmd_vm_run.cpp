@@ -70,7 +70,7 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
-                  "ring=split|packed")
+                  "ring=split|packed, iops=N, bandwidth=SIZE")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
   command

@@ -19,6 +19,7 @@ namespace pcivm::cli {
 namespace {
 
 constexpr unsigned kMostQueues = 16;
+constexpr unsigned kMostIops = 1'000'000'000;
 constexpr std::string_view kDisk = "--disk";
 constexpr std::string_view kNet = "--net";
 constexpr std::string_view kPmem = "--pmem";
@@ -27,8 +28,10 @@ constexpr unsigned kFirstCid = 3;  // below: the hypervisor, this machine itself
 constexpr unsigned kLastCid = 0xfffffffe;
 
 Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) {
-  const auto list = TRY(OptionList::parse(
-      kDisk, text, {.valued = {"path", "format", "serial", "queues", "ring"}, .flags = {"readonly", "direct"}}));
+  const auto list =
+      TRY(OptionList::parse(kDisk, text,
+                            {.valued = {"path", "format", "serial", "queues", "ring", "iops", "bandwidth"},
+                             .flags = {"readonly", "direct"}}));
   const auto path = TRY(list.required("path"));
   // Never guessed: a guest can write a header of another format into its raw disk (CVE-2008-2004).
   const auto format = TRY(list.required("format"));
@@ -37,6 +40,11 @@ Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) 
   disk.read_only = list.flag("readonly");
   disk.queues = TRY(list.number("queues", kMostQueues, 1));
   disk.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
+  disk.iops = TRY(list.number("iops", kMostIops, 0));
+  if (const auto bandwidth = list.value("bandwidth")) {
+    disk.bandwidth = TRY_IN(parse_size(*bandwidth), fmt::format("{}: bandwidth", kDisk));
+    if (disk.bandwidth == 0) return fail(Errc::invalid, fmt::format("{}: bandwidth=0 found, 1 or more wanted", kDisk));
+  }
   disk.serial = list.value("serial").value_or("");
   if (disk.serial.size() > VIRTIO_BLK_ID_BYTES ||
       !std::ranges::all_of(disk.serial, [](char c) { return c > ' ' && c < 0x7f; })) {

@@ -21,7 +21,9 @@ struct DiskConfig {
   bool read_only{};
   bool packed{};  ///< packed rings are offered
   unsigned queues{1};
-  std::string serial{};  ///< up to 20 bytes
+  std::string serial{};       ///< up to 20 bytes
+  std::uint64_t iops{};       ///< requests a second; 0: no limit
+  std::uint64_t bandwidth{};  ///< bytes a second that are read and written; 0: no limit
 };
 
 struct NetConfig {
