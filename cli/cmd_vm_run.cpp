@@ -84,6 +84,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "a file in the guest's memory, /dev/pmem0 there: path=FILE, then readonly; a multiple of 2M")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
+  command
+      .add_option(
+          "--fs", request.folders,
+          "a folder of the host that a virtiofsd serves: tag=NAME, to mount it by, and socket=PATH, the daemon's")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
   command.add_option("--vsock", request.vsock, "sockets between host and guest (AF_VSOCK): cid=N, the guest's address")
       ->type_name("OPTIONS");
   command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");

@@ -30,6 +30,7 @@ struct VmRequest {
   std::vector<std::string> disks{};
   std::vector<std::string> nets{};
   std::vector<std::string> pmems{};
+  std::vector<std::string> folders{};
   std::optional<std::string> vsock{};
   bool rng{};
   bool balloon{};

@@ -5,6 +5,7 @@
 #include <linux/virtio_blk.h>
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@
 #include "cli/option_list.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/tap.hpp"
+#include "vmm/virtio/vhost_user.hpp"
 #include "vmm/virtio/vsock.hpp"
 
 namespace pcivm::cli {
@@ -23,6 +25,8 @@ constexpr unsigned kMostIops = 1'000'000'000;
 constexpr std::string_view kDisk = "--disk";
 constexpr std::string_view kNet = "--net";
 constexpr std::string_view kPmem = "--pmem";
+constexpr std::string_view kFolder = "--fs";
+constexpr std::size_t kLongestTag = 36;
 constexpr std::string_view kVsock = "--vsock";
 constexpr unsigned kFirstCid = 3;  // below: the hypervisor, this machine itself, the host (vsock(7))
 constexpr unsigned kLastCid = 0xfffffffe;
@@ -101,6 +105,29 @@ Result<vmm::PmemConfig> open_one_pmem(IoctlPort& port, const std::string& text) 
   return TRY_IN(vmm::open_pmem(port, path, list.flag("readonly")), std::string{kPmem});
 }
 
+Result<vmm::SharedFolderConfig> open_one_folder(const std::string& text) {
+  const auto list = TRY(OptionList::parse(kFolder, text, {.valued = {"tag", "socket"}, .flags = {}}));
+  vmm::SharedFolderConfig folder;
+  folder.tag = TRY(list.required("tag"));
+  if (folder.tag.size() > kLongestTag) {
+    return fail(Errc::invalid,
+                fmt::format("{}: tag={} found, up to {} bytes wanted", kFolder, folder.tag, kLongestTag));
+  }
+  const auto socket = TRY(list.required("socket"));
+  folder.daemon = TRY_IN(vmm::connect_vhost_user(socket), std::string{kFolder});
+  return folder;
+}
+
+Result<void> check_tags(const std::vector<vmm::SharedFolderConfig>& folders) {
+  std::set<std::string> tags;
+  for (const auto& folder : folders) {
+    if (!tags.insert(folder.tag).second) {
+      return fail(Errc::invalid, fmt::format("{}: tag={} is given twice", kFolder, folder.tag));
+    }
+  }
+  return {};
+}
+
 Result<vmm::VsockConfig> open_one_vsock(const SysRoot& root, IoctlPort& port, const std::string& text) {
   const auto list = TRY(OptionList::parse(kVsock, text, {.valued = {"cid"}, .flags = {}}));
   (void)TRY(list.required("cid"));
@@ -115,6 +142,8 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
   for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
   for (const auto& text : request.pmems) config.pmems.push_back(TRY(open_one_pmem(port, text)));
+  for (const auto& text : request.folders) config.folders.push_back(TRY(open_one_folder(text)));
+  TRY(check_tags(config.folders));
   if (request.vsock) config.vsock = TRY(open_one_vsock(root, port, *request.vsock));
   if (request.balloon && !request.devices.empty()) {
     return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")
