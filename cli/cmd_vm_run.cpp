@@ -94,6 +94,10 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("OPTIONS");
   command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
   command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
+  command
+      .add_option("--watchdog", request.watchdog,
+                  "a watchdog timer (i6300esb); when it runs out: action=reset|poweroff|none")
+      ->type_name("OPTIONS");
   command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")
       ->check(CLI::IsMember({"serial", "virtio", "off"}).description(""))
       ->type_name("serial|virtio|off")

@@ -155,4 +155,11 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   return config;
 }
 
+Result<vmm::WatchdogAction> watchdog_action(const std::string& text) {
+  const auto list = TRY(OptionList::parse("--watchdog", text, {.valued = {"action"}, .flags = {}}));
+  const auto action = TRY(list.choice("action", {"reset", "poweroff", "none"}));
+  if (action == "poweroff") return vmm::WatchdogAction::power_off;
+  return action == "none" ? vmm::WatchdogAction::none : vmm::WatchdogAction::reset;
+}
+
 }  // namespace pcivm::cli

@@ -101,6 +101,7 @@ Result<void> Machine::build() {
 Result<void> Machine::build_devices() {
   const auto report = [](const Error& error) { log::warning("{}", error.text()); };
   const auto assigned = config_.vfio.devices.size();
+  const auto ours = config_.virtio.count();
   devices_ = TRY(DeviceSet::create(std::move(config_.vfio), config_.bars,
                                    {.port = port_,
                                     .loop = loop_,
@@ -134,6 +135,22 @@ Result<void> Machine::build_devices() {
                                                      if (input_) input_->ready();
                                                    }},
                                    .report = report}));
+  return config_.watchdog ? build_watchdog(assigned + ours) : Result<void>{};
+}
+
+Result<void> Machine::build_watchdog(std::size_t index) {
+  watchdog_ = TRY(Watchdog::create({.loop = loop_,
+                                    .memory = mmio_,
+                                    .may_decode =
+                                        [high = config_.layout.window64](std::uint64_t address, std::uint64_t length) {
+                                          return platform::in_pci_window(high, address, length);
+                                        },
+                                    .expired = [this] { on_watchdog(); },
+                                    .report = [](const Error& error) { log::warning("{}", error.text()); }}));
+  for (const auto& site : config_.bars.sites) {
+    if (site.device == index) watchdog_->place_bar(site.bar, site.address(config_.layout.window64));
+  }
+  (void)TRY(bus_.add(*watchdog_));
   return {};
 }
 
@@ -223,6 +240,7 @@ Result<void> Machine::boot() {
 Result<void> Machine::prepare_reboot() {
   TRY(devices_->reset_all());
   virtio_->reset_all();
+  if (watchdog_) watchdog_->reset();
   chipset_->reset();
   vm_.reset();
   vm_ = TRY(Vm::create(port_, kvm_));
@@ -311,6 +329,15 @@ Result<void> Machine::await_power_off() {
   patience_ = TRY(make_timerfd());
   patience_over_ = TRY(loop_.watch(patience_.ref(), Interest::read, [this] { end(Outcome::killed); }));
   return arm_timerfd(patience_.ref(), kRequestPatience, {});
+}
+
+void Machine::on_watchdog() {
+  const auto action = config_.watchdog.value_or(WatchdogAction::none);
+  log::warning("the guest's watchdog ran out{}", action == WatchdogAction::reset       ? ": the guest is reset"
+                                                 : action == WatchdogAction::power_off ? ": the guest is powered off"
+                                                                                       : "");
+  if (action == WatchdogAction::reset) request(Outcome::reset);
+  if (action == WatchdogAction::power_off) request(Outcome::power_off);
 }
 
 void Machine::on_cpu_end(Result<Vcpu::End> end) {

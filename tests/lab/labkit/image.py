@@ -33,7 +33,7 @@ HOST_MODULES = """
 
 GUEST_MODULES = """
     igbvf igb e1000 e1000e nvme virtio_pci virtio_net virtio_blk virtio_console virtio_rng virtio_balloon
-    vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem
+    vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem i6300esb
     ext4 crc32c_generic button evdev msr
 """.split()
 
