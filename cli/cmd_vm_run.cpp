@@ -63,7 +63,14 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command.add_option("--initrd", request.initrd, "initial file system")->type_name("FILE");
   command.add_option("--cmdline", request.cmdline, "the kernel's command line")->type_name("TEXT");
   command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
-  command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 8")->type_name("N")->capture_default_str();
+  command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 255")->type_name("N")->capture_default_str();
+  command
+      .add_option("--topology", request.topology, "how they hang together: sockets=N,cores=N,threads=N; cores of one socket")
+      ->type_name("OPTIONS");
+  command.add_option("--cpu", request.cpu, "their features: those of the host, less some: host,-avx512f,-rtm")
+      ->type_name("host[,-FEATURE...]")
+      ->capture_default_str();
+  command.add_option("--pin", request.pin, "the host's CPU for each of them: 2-3,6-7")->type_name("LIST");
   command.add_option("--device", request.devices, fmt::format("a PCI function to own: {}", kDeviceHelp))
       ->type_name("DEVICE")
       ->allow_extra_args(false);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <iterator>
 #include <utility>
@@ -12,7 +13,9 @@
 #include <fmt/format.h>
 
 #include "base/parse.hpp"
+#include "base/text.hpp"
 #include "cli/selector.hpp"
+#include "cli/vm_cpus.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
@@ -25,7 +28,6 @@ namespace pcivm::cli {
 
 namespace {
 
-constexpr std::uint32_t kMostCpus = 8;
 
 Result<std::uint64_t> check_memory(const std::string& text) {
   const auto size = TRY_IN(parse_size(text), "--memory");
@@ -111,6 +113,22 @@ std::vector<vmm::DeviceBars> bars_of(const vfio::OpenedVfio& vfio) {
   return all;
 }
 
+// The same at every start, another on each host: RFC 9562, version 8.
+std::array<std::uint8_t, 16> uuid_of(const SysRoot& root, std::string_view name) {
+  std::array<std::uint8_t, 16> uuid{};
+  const auto host = hash_of(text_of(root, "/etc/machine-id"));
+  const auto first = hash_of(name, host);
+  const auto second = hash_of(name, first);
+  for (unsigned index = 0; index < 8; ++index) {
+    uuid[index] = static_cast<std::uint8_t>(first >> 8 * index);
+    uuid[index + 8] = static_cast<std::uint8_t>(second >> 8 * index);
+  }
+  // SMBIOS has the first three fields in little endian: the version is in the high half of the eighth byte.
+  uuid[7] = static_cast<std::uint8_t>((uuid[7] & 0x0fU) | 0x80U);
+  uuid[8] = static_cast<std::uint8_t>((uuid[8] & 0x3fU) | 0x80U);
+  return uuid;
+}
+
 }  // namespace
 
 Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
@@ -118,11 +136,8 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   auto& config = checked.config;
   TRY(check_vm_name(request.name));
   config.name = request.name;
+  config.uuid = uuid_of(root, request.name);
   checked.memory = TRY(check_memory(request.memory));
-  if (request.cpus < 1 || request.cpus > kMostCpus) {
-    return fail(Errc::invalid, fmt::format("--cpus {} found, 1 to {} wanted", request.cpus, kMostCpus));
-  }
-  config.cpus = request.cpus;
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
@@ -134,6 +149,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
+  config.cpus = TRY(check_cpus(kvm, request));
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), fmt::format("kernel '{}'", request.kernel));

@@ -26,6 +26,9 @@ struct VmRequest {
   std::string cmdline{};
   std::string memory{"1G"};
   std::uint32_t cpus{2};
+  std::string topology{};
+  std::string cpu{"host"};
+  std::string pin{};
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
   std::vector<std::string> nets{};

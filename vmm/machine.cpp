@@ -11,10 +11,12 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "base/program_pages.hpp"
 #include "vfio/uapi.hpp"
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
+#include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
 
@@ -24,6 +26,7 @@ constexpr std::chrono::milliseconds kFlushTime{1000};
 // For the guest to power off when the host wants a device back: the host's writer waits meanwhile, and with a removal
 // every other change of PCI functions does.
 constexpr std::chrono::seconds kRequestPatience{10};
+constexpr std::chrono::seconds kSettled{15};
 }  // namespace
 
 // What a vCPU asks of the chipset.
@@ -200,13 +203,22 @@ Result<void> Machine::add_ram() {
 
 Result<void> Machine::write_acpi() {
   AcpiConfig acpi;
-  for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) acpi.apic_ids.push_back(cpu);
+  const auto& cpus = config_.cpus.topology;
+  for (unsigned index = 0; index < cpus.count(); ++index) acpi.apic_ids.push_back(cpus.apic_id(index));
   if (config_.layout.window64.length != 0) acpi.pci_window64 = config_.layout.window64;
   const auto tables = TRY(build_acpi_tables(acpi));
   const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
   std::ranges::copy(tables.bytes, room.begin());
   rsdp_ = tables.rsdp;
   return {};
+}
+
+Result<void> Machine::write_smbios() {
+  std::vector<GuestMemory::Range> ram;
+  for (const auto& region : memory_.regions()) ram.push_back({.gpa = region.gpa, .length = region.length});
+  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology, .ram = ram};
+  describe_cpu(facts);
+  return vmm::write_smbios(memory_, facts);
 }
 
 Result<CpuState> Machine::load_kernel() {
@@ -220,6 +232,7 @@ Result<CpuState> Machine::load_kernel() {
 // guest already boots.
 Result<void> Machine::boot() {
   TRY(write_acpi());
+  TRY(write_smbios());
   std::optional<Result<CpuState>> loaded;
   std::jthread loader{[&] { loaded = load_kernel(); }};
   TRY(add_ram());
@@ -233,7 +246,21 @@ Result<void> Machine::boot() {
   TRY(cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
                    [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); }));
   if (boots_ == 1) devices_->map_ram();
-  if (boots_ == 1) tell(kRunning);
+  if (boots_ == 1) {
+    tell(kRunning);
+    TRY(await_settled());
+  }
+  return {};
+}
+
+// By then most guests have booted: what the start alone needed of the program need not stay in memory.
+Result<void> Machine::await_settled() {
+  settled_ = TRY(make_timerfd());
+  TRY(arm_timerfd(settled_.ref(), kSettled, {}));
+  settled_watch_ = TRY(loop_.watch(settled_.ref(), Interest::read, [this] {
+    (void)drain_eventfd(settled_.ref());
+    drop_program_pages();
+  }));
   return {};
 }
 
