@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A guest mounts a folder of the host that virtiofsd serves, by MSI-X and by INTx, across a reboot of the guest; both
-# sides agree on every byte. A daemon that is killed takes nothing but the folder with it. What cannot be one is refused.
+# A guest mounts a folder of the host that virtiofsd serves, by MSI-X beside an assigned device and by INTx, across a
+# reboot of the guest; both sides agree on every byte. A daemon that is killed takes nothing but the folder with it. What
+# cannot be one is refused.
 # topologies: vtd amdvi
 # needs: pcivm virtiofsd
 # deadline: 300
@@ -16,20 +17,22 @@ daemon() {
     defer eval "kill $daemon 2>/dev/null"
     expect_within 10 test -S socket
 }
-share() { # INTERRUPTS [KERNEL PARAMETER]
+share() { # INTERRUPTS KERNEL-PARAMETER [vm run OPTION...]
+    local interrupts=$1 parameter=$2
+    shift 2
     daemon
     rm -f folder/from-guest
-    parameters="lab.boots=2 ${2:-}"
-    guest_run fs --fs "tag=files,socket=socket"
+    parameters="lab.boots=2 $parameter"
+    guest_run fs --fs "tag=files,socket=socket" "$@"
     expect_eq "exit code" "$code" 0
     expect_eq "error in the guest" "$(result error)" ""
     expect_eq "boots" "$(grep -c LAB-INIT <<<"$stdout")" 2
     expect_eq "what the guest reads" "$(result read)" "$(hash folder/from-host)"
     expect_eq "what the guest wrote" "$(result wrote)" "$(hash folder/from-guest)"
-    expect_match "interrupts of the guest" "$stdout" "$1.*virtio0"
+    expect_match "interrupts of the guest" "$stdout" "$interrupts.*virtio0"
     expect_within 10 eval "! kill -0 $daemon 2>/dev/null"
 }
-share PCI-MSIX
+share PCI-MSIX "" --device "$(bdf e1000e)"
 share IO-APIC pci=nomsi
 
 daemon
