@@ -9,6 +9,7 @@
 guest_run watchdog --watchdog action=reset
 expect_eq "exit code" "$code" 0
 expect_eq "driver" "$(result identity)" i6300ESB-timer
+expect_eq "seconds" "$(result timeout)" 4
 expect_eq "boots" "$(grep -c 'LAB-INIT' <<<"$stdout")" 2
 expect_eq "what the second boot is told (WDIOF_CARDRESET)" "$(result bootstatus)" 32
 expect_match "message" "$stderr" "watchdog ran out: the guest is reset"
@@ -19,13 +20,13 @@ expect_eq "boots" "$(grep -c 'LAB-INIT' <<<"$stdout")" 1
 expect_eq "the guest after its end" "$(result still)" ""
 expect_match "message" "$stderr" "watchdog ran out: the guest is powered off"
 
-parameters=lab.sleep=5
+parameters=lab.sleep=8
 guest_run watchdog --watchdog action=none
 expect_eq "exit code" "$code" 0
 expect_eq "the guest afterwards" "$(result still)" 1
 expect_match "message" "$stderr" "watchdog ran out"
 
-parameters=lab.feed=5
+parameters=lab.feed=8
 guest_run watchdog --watchdog action=reset
 expect_eq "exit code" "$code" 0
 expect_eq "boots" "$(grep -c 'LAB-INIT' <<<"$stdout")" 1
