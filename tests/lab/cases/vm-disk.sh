@@ -66,16 +66,16 @@ expect_eq "contents after, without io_uring" "$(result after)" "$(hash)"
 expect_eq "messages about io_uring" "$(grep -c 'no io_uring.*plain system calls' <<<"$stderr")" 1
 echo 0 >/proc/sys/kernel/io_uring_disabled
 
-# 600 requests at 200 a second, and 6 MiB at 2 MiB a second, take 3 s less the tenth that is in store.
+# 60 requests at 20 a second, and 384 KiB at 128 KiB a second, take 3 s less the tenth that is in store.
 for disk in 1 2 3; do truncate -s 8M "limited$disk"; done
 run pcivm vm run disk --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cmdline "$(guest_cmdline disk-limit)" \
-    --disk "path=$PWD/limited1,format=raw,iops=200" --disk "path=$PWD/limited2,format=raw,bandwidth=2M" \
+    --disk "path=$PWD/limited1,format=raw,iops=20" --disk "path=$PWD/limited2,format=raw,bandwidth=128K" \
     --disk "path=$PWD/limited3,format=raw"
 expect_eq "exit code" "$code" 0
 expect_eq "error in the guest" "$(result error)" ""
 echo "milliseconds: by requests $(result vda), by bytes $(result vdb), without a limit $(result vdc)"
-(($(result vda) >= 2800 && $(result vda) < 10000)) || fail "600 requests at 200 a second took $(result vda) ms"
-(($(result vdb) >= 2800 && $(result vdb) < 10000)) || fail "6 MiB at 2 MiB a second took $(result vdb) ms"
+(($(result vda) >= 2700 && $(result vda) < 10000)) || fail "60 requests at 20 a second took $(result vda) ms"
+(($(result vdb) >= 2700 && $(result vdb) < 10000)) || fail "384 KiB at 128 KiB a second took $(result vdb) ms"
 (($(result vdc) < $(result vda))) || fail "the disk without a limit took $(result vdc) ms"
 
 mkdir full
