@@ -7,6 +7,7 @@
 #include "cli/vm_client.hpp"
 #include "cli/vm_commands.hpp"
 #include "cli/vm_definition.hpp"
+#include "cli/vm_firmware.hpp"
 #include "cli/vm_runner.hpp"
 #include "cli/vm_start.hpp"
 
@@ -27,6 +28,7 @@ struct DeleteArguments {
 
 Result<int> create(Context& context, const CreateArguments& args) {
   TRY(check_vm_name(args.name));
+  TRY(check_boot_options(args.request));
   const auto options = given_options(*args.command);
   const auto path = fmt::format("{}/{}.yaml", kVmFolder, args.name);
   if (context.options.dry_run) return print_steps(context, {fmt::format("write {}", path)});
@@ -60,7 +62,7 @@ Result<int> remove(Context& context, const DeleteArguments& args) {
   if (context.options.dry_run) return print_steps(context, {fmt::format("remove {}", path)});
   TRY(confirm(context, fmt::format("delete the definition of VM '{}'?", args.name)));
   TRY(remove_definition(context.root(), args.name));
-  for (const auto& file : {vm_console_file(args.name), vm_messages_file(args.name)}) {
+  for (const auto& file : {vm_console_file(args.name), vm_messages_file(args.name), vm_variables_file(args.name)}) {
     if (context.root().exists(file)) TRY(remove_file(context.root(), file));
   }
   context.note(fmt::format("removed {}", path));
@@ -76,7 +78,6 @@ void add_vm_create(CLI::App& group, Context& context) {
   args.command = &command;
   command.add_option("name", args.name, "1 to 63 of a-z, 0-9 and -")->required()->type_name("NAME");
   add_vm_options(command, args.request);
-  command.get_option("--kernel")->required();
   command.add_flag("--start", args.start, "and start it");
 }
 

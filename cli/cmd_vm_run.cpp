@@ -22,12 +22,12 @@ struct RunArguments {
 Result<VmRequest> wanted(Context& context, const RunArguments& args) {
   auto request = args.request;
   request.name = args.name;
-  if (!request.kernel.empty()) return request;
+  if (!request.kernel.empty() || !request.firmware.empty()) return request;
   const auto defined = load_definition(context.root(), args.name);
   if (!defined && defined.error().code() == "vm.undefined") {
     return fail(Error::make(Errc::not_found, defined.error().text())
                     .coded("vm.undefined")
-                    .advise("--kernel FILE runs one that is not defined"));
+                    .advise("--kernel FILE or --firmware uefi runs one that is not defined"));
   }
   if (!defined) return fail(defined.error());
   return request_of(args.name, merged(*defined, given_options(*args.command)));
@@ -50,7 +50,7 @@ void add_vm_run(CLI::App& group, Context& context) {
   auto& command = add_command(group, context, "run", "start a virtual machine and stay with it until it ends",
                               [&args](Context& here) { return run(here, args); });
   args.command = &command;
-  command.add_option("name", args.name, "1 to 63 of a-z, 0-9 and -; without --kernel one that is defined")
+  command.add_option("name", args.name, "1 to 63 of a-z, 0-9 and -; without --kernel and --firmware one that is defined")
       ->required()
       ->type_name("VM");
   add_vm_options(command, args.request);
@@ -62,6 +62,16 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("FILE");
   command.add_option("--initrd", request.initrd, "initial file system")->type_name("FILE");
   command.add_option("--cmdline", request.cmdline, "the kernel's command line")->type_name("TEXT");
+  command
+      .add_option("--firmware", request.firmware,
+                  "boot the first --disk by uefi (OVMF), bios (SeaBIOS), or the image of another firmware")
+      ->type_name("uefi|bios|FILE");
+  command
+      .add_option("--firmware-vars", request.firmware_vars,
+                  "flash with the firmware's variables; without it, for uefi, one of the VM's own")
+      ->type_name("FILE");
+  command.add_option("--firmware-log", request.firmware_log, "write what the firmware says on its debug port")
+      ->type_name("FILE");
   command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
   command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 255")->type_name("N")->capture_default_str();
   command

@@ -54,9 +54,15 @@ struct Grammar {
 std::string name_of(const CLI::Option& option) { return option.get_lnames().front(); }
 bool repeatable(const CLI::Option& option) { return option.get_expected_max() > 1; }
 
+/// The option takes a file, or one of some words or a file, "uefi|bios|FILE", and `value` is none of the words.
+bool means_file(const CLI::Option& option, std::string_view value) {
+  const auto type = type_of(option);
+  return type == "FILE" || (type.ends_with("|FILE") && !fmt::format("|{}", type).contains(fmt::format("|{}|", value)));
+}
+
 /// What `path=FILE`, `socket=PATH` and the values of FILE options mean must not depend on where the VM is started.
 std::string with_absolute_path(std::string value, const CLI::Option& option) {
-  if (type_of(option) == "FILE") return std::filesystem::absolute(value).string();
+  if (means_file(option, value)) return std::filesystem::absolute(value).string();
   if (type_of(option) != "OPTIONS") return value;
   for (const std::string_view key : {"path=", "socket="}) {
     const auto at = value.starts_with(key) ? 0 : value.find(fmt::format(",{}", key));
@@ -190,7 +196,7 @@ VmOptions read_definition(const std::string& file, std::string_view text, Config
   if (!root) return options;
   ConfigMap map{*root, "", ConfigSink{file, problems}};
   if (root->kind != ConfigNode::Kind::map || !check_head(map)) return options;
-  map.require("kernel", "the file to boot");
+  if (map.find("firmware") == nullptr) map.require("kernel", "the file to boot, or firmware");
   const Grammar grammar;
   for (const auto* option : grammar.options()) read_option(map, *option, options);
   map.finish();
@@ -204,7 +210,7 @@ Result<VmOptions> load_definition(const SysRoot& root, const std::string& name) 
   if (!file && file.error().kind() == Errc::not_found) {
     return fail(Error::make(Errc::not_found, fmt::format("VM '{}' is not defined: there is no {}", name, path))
                     .coded("vm.undefined")
-                    .advise(fmt::format("pcivm vm create {} --kernel FILE ...", name)));
+                    .advise(fmt::format("pcivm vm create {} --kernel FILE ..., or --firmware uefi", name)));
   }
   const auto text = TRY(std::move(file));
   ConfigProblems problems;

@@ -17,6 +17,7 @@
 #include "cli/selector.hpp"
 #include "cli/vm_cpus.hpp"
 #include "cli/vm_definition.hpp"
+#include "cli/vm_firmware.hpp"
 #include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
@@ -74,7 +75,9 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
-  vmm::LayoutRequest request{.memory = checked.memory, .address_bits = checked.address_bits};
+  vmm::LayoutRequest request{.memory = checked.memory,
+                             .address_bits = checked.address_bits,
+                             .firmware = checked.config.firmware.has_value()};
   for (const auto& pmem : checked.config.virtio.pmems) request.files.push_back(pmem.length);
   return request;
 }
@@ -85,12 +88,22 @@ Result<void> plan(VmChecked& checked, const vmm::LayoutRequest& request) {
   for (std::size_t index = 0; index < config.layout.files.size(); ++index) {
     config.virtio.pmems[index].base = config.layout.files[index].gpa;
   }
+  if (config.firmware) return {};
   config.boot = TRY(vmm::plan_boot(checked.image, checked.initrd_length, config.cmdline.size(), config.layout.ram));
   return {};
 }
 
-Result<void> read_files(VmChecked& checked, const VmRequest& request) {
+std::string booted(const VmRequest& request) {
+  return request.firmware.empty() ? fmt::format("kernel '{}'", request.kernel)
+                                  : fmt::format("firmware '{}'", request.firmware);
+}
+
+Result<void> read_files(const SysRoot& root, VmChecked& checked, const VmRequest& request) {
   auto& config = checked.config;
+  if (!request.firmware.empty()) {
+    config.firmware = TRY(open_firmware(root, request));
+    return {};
+  }
   config.kernel = TRY_IN(open_regular(request.kernel), "kernel");
   checked.image = TRY_IN(vmm::read_kernel_image(config.kernel.ref()), fmt::format("kernel '{}'", request.kernel));
   if (request.initrd.empty()) return {};
@@ -135,6 +148,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   VmChecked checked;
   auto& config = checked.config;
   TRY(check_vm_name(request.name));
+  TRY(check_boot_options(request));
   config.name = request.name;
   config.uuid = uuid_of(root, request.name);
   checked.memory = TRY(check_memory(request.memory));
@@ -142,7 +156,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
   config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
-  TRY(read_files(checked, request));
+  TRY(read_files(root, checked, request));
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
@@ -151,8 +165,8 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
   config.cpus = TRY(check_cpus(kvm, request));
   const auto cpuid = TRY(kvm.supported_cpuid());
-  checked.address_bits = vmm::address_bits(cpuid);
-  TRY_IN(plan(checked, layout_request(checked)), fmt::format("kernel '{}'", request.kernel));
+  checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
+  TRY_IN(plan(checked, layout_request(checked)), booted(request));
   if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory));
   checked.lock = TRY(NameLock::take(root, request.name));
   if (!request.timeline.empty()) {

@@ -24,6 +24,9 @@ struct VmRequest {
   std::string kernel{};
   std::string initrd{};
   std::string cmdline{};
+  std::string firmware{};  ///< in place of a kernel
+  std::string firmware_vars{};
+  std::string firmware_log{};
   std::string memory{"1G"};
   std::uint32_t cpus{2};
   std::string topology{};
@@ -44,7 +47,7 @@ struct VmRequest {
   std::string timeline{};
 };
 
-/// Checked and opened, the host unchanged but for the VM's directory in /run.
+/// Checked and opened, the host unchanged but for the VM's directory in /run and the variables of its firmware.
 struct VmChecked {
   vmm::VmConfig config;        ///< without devices: layout, boot plan and vfio are those of a VM that has none
   std::vector<Bdf> functions;  ///< to assign
@@ -56,7 +59,7 @@ struct VmChecked {
   Fd timeline;    ///< none = not wanted
 };
 
-/// Errc::invalid: name, sizes, kernel or initrd unusable, a device twice; not_found: file, device or /dev/kvm missing;
+/// Errc::invalid: name, sizes, kernel, initrd or firmware unusable, a device twice; not_found: file, device or /dev/kvm missing;
 /// denied: no permission, memlock too low; busy: a VM of that name runs.
 [[nodiscard]] Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request);
 

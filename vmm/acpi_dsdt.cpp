@@ -61,12 +61,14 @@ Bytes host_bridge(const AcpiConfig& config) {
 
 // What no driver claims but nothing may be placed on: ECAM, which Linux wants to find reserved here before it uses it
 // (arch/x86/pci/mmconfig-shared.c), and the ports of the fixed hardware.
-Bytes motherboard() {
+Bytes motherboard(const AcpiConfig& config) {
   namespace resource = aml::resource;
+  const auto ecam = config.ecam ? resource::fixed_memory32(static_cast<std::uint32_t>(config.ecam->value),
+                                                           static_cast<std::uint32_t>(platform::kEcamLength))
+                                : Bytes{};
   return isa_device("MBRD", "PNP0C02",
                     aml::resources({
-                        resource::fixed_memory32(static_cast<std::uint32_t>(platform::kEcam.value),
-                                                 static_cast<std::uint32_t>(platform::kEcamLength)),
+                        ecam,
                         resource::io(port::kAcpiPm, AcpiPm::kLength),
                         resource::io(port::kPost, 1),
                         resource::io(port::kSystemB, 1),
@@ -111,7 +113,7 @@ Bytes soft_off() {
 
 Bytes dsdt_body(const AcpiConfig& config) {
   return aml::join({
-      aml::scope("_SB_", aml::join({host_bridge(config), motherboard(), serial_port(), clock(),
+      aml::scope("_SB_", aml::join({host_bridge(config), motherboard(config), serial_port(), clock(),
                                     config.keyboard ? aml::join({keyboard(), mouse()}) : Bytes{}})),
       soft_off(),
   });

@@ -178,7 +178,7 @@ struct [[gnu::packed]] LocalApicNmi {
 struct [[gnu::packed]] Mcfg {
   Header header;
   std::uint64_t reserved0{};
-  std::uint64_t base{platform::kEcam.value};
+  std::uint64_t base{};
   std::uint16_t segment{};
   std::uint8_t first_bus{};
   std::uint8_t last_bus{platform::kPciBuses - 1};

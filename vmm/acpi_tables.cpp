@@ -2,7 +2,7 @@
 #include "vmm/acpi_tables.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 #include <cstring>
 #include <numeric>
 #include <string_view>
@@ -95,9 +95,11 @@ Bytes make_madt(const AcpiConfig& config) {
   return finished(std::move(table), "APIC", 5);
 }
 
-Bytes make_mcfg() {
+Bytes make_mcfg(Gpa ecam) {
+  Mcfg mcfg;
+  mcfg.base = ecam.value;
   Bytes table;
-  append(table, Mcfg{});
+  append(table, mcfg);
   return finished(std::move(table), "MCFG", 1);
 }
 
@@ -167,6 +169,19 @@ Result<void> check(const AcpiConfig& config) {
   return {};
 }
 
+// Which bytes are addresses, for who moves the tables.
+void note_pointers(AcpiTables& tables, Gpa fadt, Gpa xsdt, std::size_t listed) {
+  const auto offset = [&](Gpa table) { return static_cast<std::uint32_t>(table.value - tables.address.value); };
+  tables.pointers = {{.offset = offset(fadt) + std::uint32_t{offsetof(Fadt, firmware_control)}, .size = 4},
+                     {.offset = offset(fadt) + std::uint32_t{offsetof(Fadt, dsdt)}, .size = 4},
+                     {.offset = offset(fadt) + std::uint32_t{offsetof(Fadt, x_dsdt)}, .size = 8}};
+  auto size = static_cast<std::uint32_t>(sizeof(Header));
+  for (std::size_t entry = 0; entry < listed; ++entry, size += 8) {
+    tables.pointers.push_back({.offset = offset(xsdt) + size, .size = 8});
+  }
+  tables.with_pointers = {{.offset = offset(fadt), .size = sizeof(Fadt)}, {.offset = offset(xsdt), .size = size}};
+}
+
 }  // namespace
 
 Result<AcpiTables> build_acpi_tables(const AcpiConfig& config) {
@@ -177,14 +192,18 @@ Result<AcpiTables> build_acpi_tables(const AcpiConfig& config) {
   append(facs, Facs{});
   const auto facs_at = layout.place(facs);
   const auto dsdt_at = layout.place(make_dsdt(config));
-  const std::array listed{layout.place(make_fadt(config, facs_at, dsdt_at)), layout.place(make_madt(config)),
-                          layout.place(make_mcfg())};
-  layout.fill(rsdp, make_rsdp(layout.place(make_xsdt(listed))));
+  std::vector listed{layout.place(make_fadt(config, facs_at, dsdt_at)), layout.place(make_madt(config))};
+  if (config.ecam) listed.push_back(layout.place(make_mcfg(*config.ecam)));
+  const auto xsdt = layout.place(make_xsdt(listed));
+  layout.fill(rsdp, make_rsdp(xsdt));
   auto bytes = std::move(layout).take();
   if (bytes.size() > config.room) {
     return fail(Errc::invalid, fmt::format("ACPI tables take {} bytes, wanted at most {}", bytes.size(), config.room));
   }
-  return AcpiTables{.bytes = std::move(bytes), .address = config.address, .rsdp = rsdp};
+  AcpiTables tables{
+      .bytes = std::move(bytes), .address = config.address, .rsdp = rsdp, .pointers = {}, .with_pointers = {}};
+  note_pointers(tables, listed.front(), xsdt, listed.size());
+  return tables;
 }
 
 }  // namespace pcivm::vmm

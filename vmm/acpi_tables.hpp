@@ -19,13 +19,22 @@ struct AcpiConfig {
   std::vector<std::uint32_t> apic_ids;  ///< one for each vCPU, the first is the boot CPU
   platform::Window pci_window32 = platform::kPciWindow32;
   std::optional<platform::Window> pci_window64;
+  std::optional<Gpa> ecam = platform::kEcam;  ///< below 4 GiB; none: no MCFG
   bool keyboard{true};  ///< agrees with ChipsetOptions
+};
+
+/// A part of AcpiTables::bytes.
+struct AcpiPart {
+  std::uint32_t offset{};
+  std::uint32_t size{};
 };
 
 struct AcpiTables {
   std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG
   Gpa address;
   Gpa rsdp;  ///< for boot_params.acpi_rsdp_addr and hvm_start_info.rsdp_paddr
+  std::vector<AcpiPart> pointers;       ///< fields that hold addresses, the RSDP's left out
+  std::vector<AcpiPart> with_pointers;  ///< the tables that they are in
 };
 
 /// Pure. Errc::invalid: no vCPU, a misaligned address, a window that is empty or wraps, more bytes than `room`.

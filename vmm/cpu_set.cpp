@@ -26,7 +26,8 @@ void pin_this_thread(unsigned cpu) {
 
 }  // namespace
 
-Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, const Vm& vm, const CpuWish& wish) {
+Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, const Vm& vm, const CpuWish& wish,
+                                               Origin origin) {
   std::unique_ptr<CpuSet> set{new CpuSet{wish.pins}};
   const auto& cpus = wish.topology;
   for (unsigned index = 0; index < cpus.count(); ++index) {
@@ -40,7 +41,7 @@ Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, 
   for (const auto* feature : wish.without) remove_feature(table, *feature);
   for (unsigned index = 0; index < cpus.count(); ++index) {
     TRY(set->cpus_[index]->set_cpuid(cpuid_of_vcpu(table, cpus, index)));
-    TRY(set->cpus_[index]->set_firmware_msrs());
+    if (origin == Origin::booted) TRY(set->cpus_[index]->set_firmware_msrs());
   }
   return set;
 }

@@ -26,9 +26,14 @@ struct CpuWish {
 /// Loop thread, except kick_boot_cpu(). A guest reboot makes a new set on a new VM, so that no register survives.
 class CpuSet final {
  public:
+  /// As the guest meets its CPUs first.
+  enum class Origin : std::uint8_t {
+    booted,  ///< with the MSRs that a firmware would have left
+    reset    ///< out of reset, for a firmware
+  };
   /// `port`, `kvm` and `vm` outlive the set.
   [[nodiscard]] static Result<std::unique_ptr<CpuSet>> create(IoctlPort& port, const Kvm& kvm, const Vm& vm,
-                                                              const CpuWish& wish);
+                                                              const CpuWish& wish, Origin origin = Origin::booted);
   CpuSet(const CpuSet&) = delete;
   CpuSet& operator=(const CpuSet&) = delete;
   /// As stop().

@@ -35,13 +35,13 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
                               .routes = wiring_.routes,
                               .dma = dma_,
                               .may_decode =
-                                  [high = wiring_.window64](std::uint64_t address, std::uint64_t length) {
-                                    return platform::in_pci_window(high, address, length);
+                                  [windows = wiring_.windows](std::uint64_t address, std::uint64_t length) {
+                                    return windows.contain(address, length);
                                   },
                               .report = wiring_.report};
   auto device = TRY(AssignedDevice::create(facts, wiring));
   for (const auto& site : bars.sites) {
-    if (site.device == devices_.size()) device->place_bar(site.bar, site.address(wiring_.window64));
+    if (site.device == devices_.size()) device->place_bar(site.bar, site.address(wiring_.windows.high));
   }
   (void)TRY(wiring_.bus.add(*device));
   TRY(watch(*device, facts.address));

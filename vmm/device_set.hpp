@@ -42,7 +42,7 @@ class DeviceSet final {
     InterruptRoutes& routes;
     PciBus& bus;
     Timeline& timeline;
-    platform::Window window64;
+    platform::PciWindows windows;
     std::function<void(Bdf)> wanted;           ///< the host wants it back; loop thread, again and again
     std::function<void(Error)> fail;           ///< the VM must end, on any thread
     std::function<void(const Error&)> report;  ///< the VM goes on, on any thread

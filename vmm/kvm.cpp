@@ -31,9 +31,10 @@ constexpr Capability kNeeded[] = {
 constexpr int kApiVersion = 12;
 constexpr std::uint32_t kMostCpuidEntries = 1024;
 
-// Three pages and one page that VMX hosts without "unrestricted guest" need; memory_layout.cpp keeps them free.
-constexpr std::uint64_t kTssAddress = 0xfffbd000;
-constexpr std::uint64_t kIdentityMapAddress = 0xfffbc000;
+// Three pages and one page that VMX hosts without "unrestricted guest" need, below the local APICs, where neither RAM,
+// BARs nor a firmware's image lie.
+constexpr std::uint64_t kTssAddress = 0xfed0d000;
+constexpr std::uint64_t kIdentityMapAddress = 0xfed0c000;
 
 }  // namespace
 

@@ -16,7 +16,6 @@
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
-#include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
 
@@ -87,9 +86,14 @@ Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loo
 Machine::~Machine() { stop_cpus(); }
 
 Result<void> Machine::build() {
-  TRY(bus_.connect(ports_, mmio_));
   TRY(build_console());
-  chipset_ = TRY(Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks()));
+  chipset_ = TRY(Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(),
+                                 {.firmware = config_.firmware.has_value()}));
+  if (config_.firmware) {
+    TRY(build_firmware());
+  } else {
+    TRY(bus_.connect(ports_, mmio_));
+  }
   interrupts_ = std::make_unique<Interrupts>(*chipset_);
   init_port_ = std::make_unique<InitPort>(timeline_);
   TRY(ports_.add(kGuestInitPort, 1, *init_port_, "guest init"));
@@ -97,6 +101,34 @@ Result<void> Machine::build() {
   if (config_.control) {
     control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
   }
+  return {};
+}
+
+platform::PciWindows Machine::windows() const {
+  if (!firmware_) return {.high = config_.layout.window64};
+  const auto& last = config_.layout.ram.back();
+  const auto ram_end = std::max(last.gpa.value + last.length, platform::kHighRam.value);
+  return {.low = platform::kFirmwareWindow32,
+          .high = {.base = Gpa{ram_end}, .length = (1ULL << config_.address_bits) - ram_end}};
+}
+
+// Before the devices: its part of the chipset has places on the bus that others must not take.
+Result<void> Machine::build_firmware() {
+  std::optional<unsigned> boot_slot;
+  if (!config_.virtio.disks.empty()) boot_slot = static_cast<unsigned>(config_.vfio.devices.size()) + 1;
+  firmware_ = TRY(Firmware::create(std::move(*config_.firmware),
+                                   {.memory = memory_,
+                                    .ports = ports_,
+                                    .mmio = mmio_,
+                                    .slots = slots_,
+                                    .bus = bus_,
+                                    .cpus = config_.cpus.topology,
+                                    .smbios = smbios_facts(),
+                                    .serial = config_.console.serial,
+                                    .boot_slot = boot_slot,
+                                    .window64 = config_.layout.window64.length,
+                                    .reset = [this] { request(Outcome::reset); },
+                                    .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   return {};
 }
 
@@ -115,7 +147,7 @@ Result<void> Machine::build_devices() {
                                     .routes = routes_,
                                     .bus = bus_,
                                     .timeline = timeline_,
-                                    .window64 = config_.layout.window64,
+                                    .windows = windows(),
                                     .wanted = [this](Bdf function) { on_wanted(function); },
                                     .fail = [this](Error error) { fail_with(std::move(error)); },
                                     .report = report}));
@@ -127,7 +159,7 @@ Result<void> Machine::build_devices() {
                                    .routes = routes_,
                                    .doorbells = doorbells_,
                                    .bus = bus_,
-                                   .window64 = config_.layout.window64,
+                                   .windows = windows(),
                                    .connect = [this](Gsi gsi) -> InterruptLine& { return chipset_->connect(gsi); },
                                    .console = {.output =
                                                    [this](std::span<const std::byte> data) {
@@ -145,13 +177,13 @@ Result<void> Machine::build_watchdog(std::size_t index) {
   watchdog_ = TRY(Watchdog::create({.loop = loop_,
                                     .memory = mmio_,
                                     .may_decode =
-                                        [high = config_.layout.window64](std::uint64_t address, std::uint64_t length) {
-                                          return platform::in_pci_window(high, address, length);
+                                        [windows = windows()](std::uint64_t address, std::uint64_t length) {
+                                          return windows.contain(address, length);
                                         },
                                     .expired = [this] { on_watchdog(); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   for (const auto& site : config_.bars.sites) {
-    if (site.device == index) watchdog_->place_bar(site.bar, site.address(config_.layout.window64));
+    if (site.device == index) watchdog_->place_bar(site.bar, site.address(windows().high));
   }
   (void)TRY(bus_.add(*watchdog_));
   return {};
@@ -213,12 +245,13 @@ Result<void> Machine::write_acpi() {
   return {};
 }
 
-Result<void> Machine::write_smbios() {
-  std::vector<GuestMemory::Range> ram;
-  for (const auto& region : memory_.regions()) ram.push_back({.gpa = region.gpa, .length = region.length});
-  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology, .ram = ram};
+SmbiosConfig Machine::smbios_facts() const {
+  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology};
+  for (const auto& region : memory_.regions()) {
+    if (region.kind == MemoryKind::ram) facts.ram.push_back({.gpa = region.gpa, .length = region.length});
+  }
   describe_cpu(facts);
-  return vmm::write_smbios(memory_, facts);
+  return facts;
 }
 
 Result<CpuState> Machine::load_kernel() {
@@ -228,17 +261,26 @@ Result<CpuState> Machine::load_kernel() {
   return state;
 }
 
+Result<CpuState> Machine::load_firmware() {
+  TRY(firmware_->load());
+  timeline_.stamp(Phase::kernel_loaded);
+  return CpuState{.mode = CpuState::Mode::reset};
+}
+
 // The kernel is read on a thread of its own while KVM makes the CPUs; devices are opened and memory is mapped while the
 // guest already boots.
 Result<void> Machine::boot() {
-  TRY(write_acpi());
-  TRY(write_smbios());
+  if (!firmware_) {
+    TRY(write_acpi());
+    TRY(write_smbios(memory_, smbios_facts()));
+  }
   std::optional<Result<CpuState>> loaded;
-  std::jthread loader{[&] { loaded = load_kernel(); }};
+  std::jthread loader{[&] { loaded = firmware_ ? load_firmware() : load_kernel(); }};
   TRY(add_ram());
   TRY(devices_->connect(*vm_));
   if (boots_ == 0) devices_->open_all();
-  cpus_ = TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus));
+  cpus_ = TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus,
+                             firmware_ ? CpuSet::Origin::reset : CpuSet::Origin::booted));
   loader.join();
   const auto state = TRY(std::move(*loaded));
   ++boots_;
@@ -269,6 +311,7 @@ Result<void> Machine::prepare_reboot() {
   virtio_->reset_all();
   if (watchdog_) watchdog_->reset();
   chipset_->reset();
+  if (firmware_) firmware_->reset();
   vm_.reset();
   vm_ = TRY(Vm::create(port_, kvm_));
   slots_.rebind(vm_->ref());

@@ -14,6 +14,7 @@
 #include "vmm/cpu_set.hpp"
 #include "vmm/device_set.hpp"
 #include "vmm/doorbells.hpp"
+#include "vmm/firmware.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/interrupts.hpp"
 #include "vmm/io_bus.hpp"
@@ -22,6 +23,7 @@
 #include "vmm/legacy/output_ring.hpp"
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
+#include "vmm/smbios.hpp"
 #include "vmm/timeline.hpp"
 #include "vmm/virtio/virtio_set.hpp"
 #include "vmm/vm_config.hpp"
@@ -66,10 +68,13 @@ class Machine final {
   [[nodiscard]] Result<void> build_console();
   [[nodiscard]] Result<void> build_devices();
   [[nodiscard]] Result<void> build_watchdog(std::size_t index);
+  [[nodiscard]] Result<void> build_firmware();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
-  [[nodiscard]] Result<void> write_smbios();
+  [[nodiscard]] SmbiosConfig smbios_facts() const;
   [[nodiscard]] Result<CpuState> load_kernel();
+  [[nodiscard]] Result<CpuState> load_firmware();
+  [[nodiscard]] platform::PciWindows windows() const;
   [[nodiscard]] Result<void> boot();
   [[nodiscard]] Result<void> await_settled();
   [[nodiscard]] Result<void> prepare_reboot();
@@ -108,6 +113,7 @@ class Machine final {
   std::unique_ptr<DeviceSet> devices_;
   std::unique_ptr<VirtioSet> virtio_;
   std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<Firmware> firmware_;  // none in a machine that boots a kernel
   std::unique_ptr<ConsoleInput> input_;
   Watch control_;
   std::vector<Bdf> wanted_;  // back by the host

@@ -95,7 +95,13 @@ Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
   MemoryLayout layout;
   const auto limit = address_limit(request.address_bits);
   auto left = request.memory;
-  take(layout.ram, left, free_parts({0, platform::kLowRamEnd.value}, holes));
+  const auto low_end = request.firmware ? platform::kFirmwareLowRamEnd : platform::kLowRamEnd;
+  take(layout.ram, left, free_parts({0, low_end.value}, holes));
+  if (request.firmware && layout.ram.size() != 1) {
+    return fail(Error::make(Errc::refused, "the IOMMU reserves I/O addresses below 2 GiB, and a firmware is told of no "
+                                           "holes in its RAM there")
+                    .advise("boot a kernel directly: --kernel"));
+  }
   take(layout.ram, left, free_parts({platform::kHighRam.value, limit}, holes));
   if (left != 0) {
     return fail(Errc::invalid, fmt::format("guest memory of {} MiB found, {} MiB less is what {} physical address bits "

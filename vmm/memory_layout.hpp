@@ -28,6 +28,8 @@ struct LayoutRequest {
   std::uint64_t window64_length{};        ///< sum of the BARs that go above RAM, 0 = none
   std::uint64_t window64_alignment{};     ///< size of the largest of them
   unsigned address_bits{36};              ///< of the guest's CPUs (CPUID 0x80000008)
+  /// A firmware is told one size of RAM below 4 GiB, and places ECAM and BARs above it.
+  bool firmware{};
 };
 
 /// What the firmware's memory map says of a range (ACPI 6.5, table 15.4).
@@ -49,7 +51,8 @@ struct MemoryLayout {
 inline constexpr std::uint64_t kLeastMemory = 32 * kMiB;
 
 /// Errc::invalid when the memory is too small or not a multiple of 2 MiB, or does not fit below 2^address_bits;
-/// Errc::refused when a reserved range takes the first 32 MiB, without which no kernel starts.
+/// Errc::refused when a reserved range takes the first 32 MiB, without which no kernel starts, or with a firmware any
+/// RAM below 2 GiB.
 [[nodiscard]] Result<MemoryLayout> lay_out_memory(const LayoutRequest& request);
 
 }  // namespace pcivm::vmm

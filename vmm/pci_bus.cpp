@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "base/pci_config.hpp"
-#include "vmm/platform.hpp"
 
 namespace pcivm::vmm {
 
@@ -66,6 +66,7 @@ class PciBus::Ecam final : public IoHandler {
 class PciBus::Ports final : public IoHandler {
  public:
   explicit Ports(PciBus& bus) : bus_{bus} {}
+  std::function<void()> reset;  // set before the first access
 
   void read(std::uint64_t offset, std::span<std::byte> data) override {
     std::ranges::fill(data, std::byte{0xff});
@@ -75,6 +76,9 @@ class PciBus::Ports final : public IoHandler {
   }
   void write(std::uint64_t offset, std::span<const std::byte> data) override {
     if (offset == 0 && data.size() == kDword) address_ = static_cast<std::uint32_t>(load_le(data)) & kWritable;
+    if (offset == kResetControl && data.size() == 1 && (std::to_integer<unsigned>(data[0]) & kResetCpu) != 0 && reset) {
+      reset();
+    }
     const auto address = address_.load();
     if (selects(offset, data.size(), address)) bus_.config_write(devfn(address), register_of(address, offset), data);
   }
@@ -82,6 +86,8 @@ class PciBus::Ports final : public IoHandler {
  private:
   static constexpr std::uint32_t kEnable = 1U << 31U;
   static constexpr std::uint32_t kWritable = 0x80fffffc;
+  static constexpr std::uint64_t kResetControl = 1;  // 0xcf9, between the bytes of CONFIG_ADDRESS
+  static constexpr unsigned kResetCpu = 1U << 2U;
   static bool selects(std::uint64_t offset, std::size_t length, std::uint32_t address) {
     return offset >= kDword && length <= kDword && (address & kEnable) != 0 && (address >> 16U & 0xffU) == 0;
   }
@@ -109,10 +115,39 @@ Result<unsigned> PciBus::add(PciDevice& device) {
   return static_cast<unsigned>(free - slots_.begin());
 }
 
-Result<void> PciBus::connect(IoBus& ports, IoBus& memory) {
-  TRY(memory.add(platform::kEcam.value, platform::kEcamLength, *ecam_, "ECAM"));
+Result<void> PciBus::connect(IoBus& ports, IoBus& memory, std::optional<Gpa> ecam, std::function<void()> reset) {
+  memory_ = &memory;
+  ports_->reset = std::move(reset);
+  TRY(move_ecam(ecam));
   TRY(ports.add(platform::port::kPciConfig, 2 * kDword, *ports_, "PCI configuration"));
   return {};
+}
+
+Result<void> PciBus::move_ecam(std::optional<Gpa> ecam) {
+  const std::scoped_lock lock{ecam_mutex_};
+  if (const auto old = std::exchange(ecam_at_, std::nullopt)) memory_->remove(old->value);
+  if (!ecam) return {};
+  TRY(memory_->add(ecam->value, platform::kEcamLength, *ecam_, "ECAM"));
+  ecam_at_ = ecam;
+  return {};
+}
+
+platform::Window PciBus::bars_above_4g() {
+  std::uint64_t begin = ~0ULL;
+  std::uint64_t end = 0;
+  for (unsigned slot = 0; slot < kSlots; ++slot) {
+    if (slots_[slot].device == nullptr) continue;
+    for (const auto& bar : slots_[slot].device->bars()) {
+      if (bar.io || !bar.is_64bit) continue;
+      std::array<std::byte, 2 * kDword> registers{};
+      config_read(slot << 3U, static_cast<std::uint16_t>(PCI_BASE_ADDRESS_0 + kDword * bar.index), registers);
+      const auto address = load_le(registers) & PCI_BASE_ADDRESS_MEM_MASK;
+      if (address < 4 * kGiB || !fits(address, bar.size, ~0ULL)) continue;
+      begin = std::min(begin, address);
+      end = std::max(end, address + bar.size);
+    }
+  }
+  return end == 0 ? platform::Window{} : platform::Window{.base = Gpa{begin}, .length = end - begin};
 }
 
 PciBus::Slot* PciBus::find(unsigned devfn) {

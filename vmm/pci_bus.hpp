@@ -6,13 +6,17 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 
 #include "base/result.hpp"
+#include "base/units.hpp"
 #include "vmm/io_bus.hpp"
 #include "vmm/pci_device.hpp"
+#include "vmm/platform.hpp"
 
 namespace pcivm::vmm {
 
@@ -22,6 +26,7 @@ class PciBus final {
  public:
   static constexpr unsigned kSlots = 32;
 
+  /// With a host bridge that has nothing to configure.
   PciBus();
   ~PciBus();
   PciBus(const PciBus&) = delete;
@@ -30,9 +35,19 @@ class PciBus final {
   /// Puts `device` (borrowed, outlives the bus's use) at function 0 of the next free slot, which is returned (1..31).
   /// Errc::invalid when all are taken.
   [[nodiscard]] Result<unsigned> add(PciDevice& device);
+  /// Puts `device` at function 0 of that slot, in place of what is there: parts of a chipset. Before add().
+  void place(unsigned slot, PciDevice& device) { slots_.at(slot).device = &device; }
 
-  /// Claims the ECAM range and ports 0xcf8..0xcff.
-  [[nodiscard]] Result<void> connect(IoBus& ports, IoBus& memory);
+  /// Claims ports 0xcf8..0xcff, and the ECAM range when there is one. `reset`: the guest writes the reset control
+  /// register at 0xcf9, which exists only with it; called on vCPU threads.
+  [[nodiscard]] Result<void> connect(IoBus& ports, IoBus& memory, std::optional<Gpa> ecam = platform::kEcam,
+                                     std::function<void()> reset = {});
+  /// Elsewhere, or nowhere. After connect(); any thread.
+  [[nodiscard]] Result<void> move_ecam(std::optional<Gpa> ecam);
+
+  /// The least range above 4 GiB that all memory BARs there lie in, as they are programmed; empty without any. Reads
+  /// configuration space, so it may wait until devices are ready.
+  [[nodiscard]] platform::Window bars_above_4g();
 
   /// One access to the configuration space of a slot's function 0; what both mechanisms come down to.
   void config_read(unsigned devfn, std::uint16_t offset, std::span<std::byte> data);
@@ -49,6 +64,9 @@ class PciBus final {
   [[nodiscard]] Slot* find(unsigned devfn);
 
   std::array<Slot, kSlots> slots_;
+  IoBus* memory_{};
+  std::mutex ecam_mutex_;
+  std::optional<Gpa> ecam_at_;  // guarded by ecam_mutex_
   std::unique_ptr<PciDevice> host_bridge_;
   std::unique_ptr<Ecam> ecam_;
   std::unique_ptr<Ports> ports_;

@@ -45,6 +45,8 @@ inline constexpr std::uint16_t kRtc = 0x70;  ///< 2 ports
 inline constexpr std::uint16_t kPost = 0x80;
 inline constexpr std::uint16_t kSystemA = 0x92;     ///< fast A20 and reset
 inline constexpr std::uint16_t kCom1 = 0x3f8;       ///< 8 ports
+inline constexpr std::uint16_t kDebug = 0x402;      ///< of a firmware
+inline constexpr std::uint16_t kFwCfg = 0x510;      ///< 12 ports: see FwCfg
 inline constexpr std::uint16_t kAcpiPm = 0x600;     ///< 16 ports: see AcpiPm
 inline constexpr std::uint16_t kPciConfig = 0xcf8;  ///< 8 ports, the PCI bus's
 inline constexpr std::uint16_t kPciWindow = 0x1000;
@@ -63,12 +65,24 @@ inline constexpr Gsi kSci = 9;  ///< level, active high
 constexpr Gsi intx(unsigned slot, unsigned pin) { return 16 + (slot + pin) % 8; }
 }  // namespace gsi
 
-/// True when a memory BAR may be decoded at [address, address + length), given the 64-bit PCI window of the VM.
-constexpr bool in_pci_window(const Window& window64, std::uint64_t address, std::uint64_t length) {
-  const auto inside = [&](const Window& window) {
-    return address >= window.base.value && fits(address - window.base.value, length, window.length);
-  };
-  return inside(kPciWindow32) || inside(window64);
-}
+/// Where memory BARs may be decoded.
+struct PciWindows {
+  Window low = kPciWindow32;
+  Window high;  ///< above 4 GiB, empty when no BAR is there
+  [[nodiscard]] constexpr bool contain(std::uint64_t address, std::uint64_t length) const {
+    const auto inside = [&](const Window& window) {
+      return address >= window.base.value && fits(address - window.base.value, length, window.length);
+    };
+    return inside(low) || inside(high);
+  }
+};
+
+// With a firmware, which places BARs and ECAM itself, where it wants: all between RAM and the interrupt controllers.
+inline constexpr Gpa kFirmwareLowRamEnd{0x80000000};
+inline constexpr Window kFirmwareWindow32{.base = kFirmwareLowRamEnd, .length = 0x7ec00000};
+inline constexpr Gpa kFirmwareEnd{0x100000000};                    ///< the image ends here, where CPUs start
+inline constexpr std::uint64_t kFirmwareMost = 0x1000000;          ///< the largest image with its variables
+inline constexpr Gpa kFirmwareCopyEnd{0x100000};                   ///< its last part lies below 1 MiB too
+inline constexpr std::uint64_t kFirmwareCopy = 0x20000;
 
 }  // namespace pcivm::vmm::platform

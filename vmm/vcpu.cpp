@@ -158,6 +158,7 @@ Result<void> Vcpu::set_firmware_msrs() const {
 }
 
 Result<void> Vcpu::set_state(const CpuState& state) const {
+  if (state.mode == CpuState::Mode::reset) return {};  // as KVM makes them
   kvm_sregs sregs{};
   TRY(kvm::get_sregs(port_, fd_.ref(), sregs));
   if (state.mode == CpuState::Mode::real16) {

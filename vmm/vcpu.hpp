@@ -26,6 +26,7 @@ struct CpuState {
     real16,       ///< flat at 0, for tests
     protected32,  ///< PVH: paging off, flat segments
     long64,       ///< Linux 64-bit entry: identity-mapped by the page tables at `page_tables`
+    reset,        ///< a firmware's first instruction, 16 bytes below 4 GiB
   };
   Mode mode{Mode::real16};
   std::uint64_t rip{};

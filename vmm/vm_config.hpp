@@ -14,6 +14,7 @@
 #include "vmm/bar_plan.hpp"
 #include "vmm/boot_linux.hpp"
 #include "vmm/cpu_set.hpp"
+#include "vmm/firmware_config.hpp"
 #include "vmm/memory_layout.hpp"
 #include "vmm/virtio/virtio_config.hpp"
 
@@ -54,7 +55,9 @@ struct VmConfig {
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::stop};
   MemoryLayout layout;
-  Fd kvm;     ///< /dev/kvm
+  unsigned address_bits{36};               ///< of the guest's CPUs
+  Fd kvm;                                  ///< /dev/kvm
+  std::optional<FirmwareConfig> firmware;  ///< in place of kernel, initrd, boot and cmdline
   Fd kernel;  ///< a regular file; read at every boot
   Fd initrd;  ///< none when the plan has none
   BootPlan boot;

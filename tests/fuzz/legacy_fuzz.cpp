@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Hostile accesses to a whole chipset: any port or IOAPIC offset, any size, in any order, mixed with what the machine
-// does meanwhile. libFuzzer's entry; tests/vmm/legacy_fuzz_test.cpp drives it with a fixed seed.
+// Hostile accesses to a whole chipset, with a firmware's devices: any port, IOAPIC or flash offset, any size, in any
+// order, mixed with what the machine does meanwhile. libFuzzer's entry; tests/vmm/legacy_fuzz_test.cpp drives it with a fixed seed.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <span>
 
 #include "tests/vmm/legacy_fakes.hpp"
+#include "vmm/firmware.hpp"
 #include "vmm/legacy/chipset.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
@@ -39,13 +40,16 @@ class Input final {
   std::span<const std::uint8_t> rest_;
 };
 
-constexpr std::array<std::uint16_t, 16> kPorts{0x20, 0x21, 0x40, 0x43,  0x60,  0x61,  0x64,  0x70,
-                                               0x71, 0x80, 0x92, 0x3f8, 0x4d0, 0x600, 0x604, 0xa0};
+constexpr std::array<std::uint16_t, 20> kPorts{0x20, 0x21,  0x40,  0x43,  0x60,  0x61, 0x64,  0x70,  0x71,  0x80,
+                                               0x92, 0x3f8, 0x4d0, 0x600, 0x604, 0xa0, 0x402, 0x510, 0x514, 0xcf8};
+constexpr std::uint64_t kRam = 64 * kKiB;
+constexpr std::uint64_t kImage = 4 * kKiB;
+constexpr std::uint64_t kVariables = 12 * kKiB;
 
 class Machine final {
  public:
   void step(Input& input) {
-    switch (input.byte() % 12) {
+    switch (input.byte() % 16) {
       case 0:
       case 1:
       case 2: return access(ports_, port(input), input, false);
@@ -56,6 +60,10 @@ class Machine final {
       case 7:
       case 8: return access(memory_, platform::kIoapic.value + window(input), input, true);
       case 9: return outside(input);
+      case 12: return access(memory_, flash(input), input, false);
+      case 13: return access(memory_, flash(input), input, true);
+      case 14: return dma(input);
+      case 15: return configure(input);
       case 10: time_.advance(Nanoseconds{static_cast<std::int64_t>(input.number(5))}); return;
       default: inject(input); return;
     }
@@ -88,8 +96,32 @@ class Machine final {
       case 2: sources_.at(input.byte() % sources_.size())->set((value & 0x80U) != 0); break;
       default:
         if (value == 0xff) chipset_->reset();
+        if (value == 0xfb) firmware_->reset();
         break;
     }
+  }
+  static std::uint64_t flash(Input& input) {
+    return platform::kFirmwareEnd.value - kImage - kVariables + input.number(2) % kVariables;
+  }
+  void put(std::uint64_t port, std::uint32_t value, unsigned width) {
+    std::array<std::byte, 4> data{};
+    store_le(data, value);
+    ports_.write(port, std::span{data}.first(width));
+  }
+  // A request to fw_cfg of any contents, anywhere.
+  void dma(Input& input) {
+    const auto at = input.number(2);
+    for (unsigned index = 0; index < 16; ++index) {
+      (void)ram_.write(Gpa{(at + index) % kRam}, std::byte{input.byte()});
+    }
+    put(platform::port::kFwCfg + 4, static_cast<std::uint32_t>(input.byte() < 250 ? 0 : input.number(4)), 4);
+    put(platform::port::kFwCfg + 8, static_cast<std::uint32_t>((at & 0xffU) << 24U | (at & 0xff00U) << 8U), 4);
+  }
+  // Any register of the chipset's PCI functions.
+  void configure(Input& input) {
+    const auto slot = (input.byte() & 1U) != 0 ? 31U : 0U;
+    put(platform::port::kPciConfig, 0x80000000 | slot << 11U | (input.byte() & 0xfcU), 4);
+    access(ports_, platform::port::kPciConfig + 4U + input.byte() % 4U, input, (input.byte() & 1U) != 0);
   }
   void inject(Input& input) {
     if (chipset_->pic().pending() && chipset_->pic().acknowledge() == 0xff) ++injected_;
@@ -115,6 +147,24 @@ class Machine final {
                        .serial_ready = [this] { ++asked_; },
                        .report = {}},
                       {.keyboard = true, .clocks = time_.clocks()})
+          .value();
+  static Fd file(std::uint64_t size) { return make_memfd("fuzz", size).value(); }
+  GuestMemory ram_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {0}, .length = kRam}}).value();
+  MemorySlots slots_{kvm_, FdRef{-1}};
+  PciBus bus_;
+  std::unique_ptr<Firmware> firmware_ =
+      Firmware::create({.image = file(kImage), .variables = file(kVariables), .log = file(0)},
+                       {.memory = ram_,
+                        .ports = ports_,
+                        .mmio = memory_,
+                        .slots = slots_,
+                        .bus = bus_,
+                        .cpus = 2,
+                        .serial = true,
+                        .boot_slot = 1,
+                        .window64 = 64 * kGiB,
+                        .reset = [this] { ++asked_; },
+                        .report = [this](const Error&) { ++asked_; }})
           .value();
   std::array<InterruptLine*, 3> sources_{&chipset_->connect(16), &chipset_->connect(16), &chipset_->connect(5)};
 };

@@ -67,7 +67,7 @@ def content(arguments) -> host.Content:
     package = sorted((ROOT / "build/package" / suite.running()).glob("pcivm_*.deb"))
     kernel = ROOT / "build/release/tests/machine_kernel"  # tests/kernel, for the case vm-machine
     extra = [Path(path) for path in arguments.add] + ([kernel] if kernel.is_file() else [])
-    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=extra, peer=arguments.peer)
+    return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=extra, peer=arguments.peer, firmware=arguments.firmware)
 
 
 def execute(host_name: str, script: Path, arguments, given: host.Content) -> int:
@@ -139,6 +139,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         added.add_argument("--pcivm", metavar="FILE", help="the binary to put in as /lab/bin/pcivm (build/pcivm)")
         added.add_argument("--add", metavar="FILE", action="append", default=[], help="another file for /lab/bin")
         added.add_argument("--peer", action="store_true", help="put Debian's QEMU in")
+        added.add_argument("--firmware", action="store_true", help="put OVMF, SeaBIOS and a disk to boot in")
 
     command("prepare", prepare, "download and build what the lab is made of; nothing to do the second time")
     command("list", run_list, "topologies and their tests")

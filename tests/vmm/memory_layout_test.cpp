@@ -97,5 +97,18 @@ TEST(MemoryLayout, RefusesAReservationWhereTheKernelMustLie) {
   EXPECT_THAT(lay_out_memory({.memory = kGiB, .reserved = {{0, 0xffffff}}}), FailsWith(Errc::refused));
 }
 
+TEST(MemoryLayout, LeavesAFirmwareTheRoomFrom2G) {
+  const auto layout = lay_out_memory({.memory = 3 * kGiB, .firmware = true}).value();
+  ASSERT_EQ(layout.ram.size(), 2U);
+  EXPECT_EQ(layout.ram[0].length, 2 * kGiB);
+  EXPECT_EQ(layout.ram[1].gpa, Gpa{4 * kGiB});
+}
+
+TEST(MemoryLayout, TellsAFirmwareOfNoHoles) {
+  const LayoutRequest request{
+      .memory = kGiB, .reserved = {{.first = 0x10000000, .last = 0x100fffff}}, .firmware = true};
+  EXPECT_THAT(lay_out_memory(request), FailsWith(Errc::refused, HasSubstr("below 2 GiB")));
+}
+
 }  // namespace
 }  // namespace pcivm::vmm

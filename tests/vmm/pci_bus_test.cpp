@@ -128,5 +128,64 @@ TEST_F(PciBusTest, HoldsThirtyOneDevices) {
   EXPECT_THAT(bus_.add(device_), test::FailsWith(Errc::invalid));
 }
 
+// One 64-bit memory BAR that reads as programmed, and one for I/O.
+class WithBars final : public PciDevice {
+ public:
+  std::string_view name() const override { return "with BARs"; }
+  std::vector<BarRequest> bars() const override {
+    return {{.index = 2, .size = kMiB, .is_64bit = true}, {.index = 4, .size = 16, .io = true}};
+  }
+  void place_bar(unsigned /*index*/, std::uint64_t address) override { placed = address; }
+  void config_read(std::uint16_t offset, std::span<std::byte> data) override {
+    store_le(data, offset == 0x18 ? (placed & 0xffffffffU) | 4U : offset == 0x1c ? placed >> 32U : 0U);
+  }
+  void config_write(std::uint16_t /*offset*/, std::span<const std::byte> /*data*/) override {}
+  std::uint64_t placed{};
+};
+
+TEST_F(PciBusTest, FindsTheBarsAbove4G) {
+  EXPECT_EQ(bus_.bars_above_4g().length, 0U);
+  WithBars low;
+  WithBars high;
+  WithBars higher;
+  for (auto* device : {&low, &high, &higher}) ASSERT_THAT(bus_.add(*device), test::IsOk());
+  low.placed = 0xc0000000;
+  EXPECT_EQ(bus_.bars_above_4g().length, 0U);
+  high.placed = 0x800000000;
+  higher.placed = 0x900000000;
+  EXPECT_EQ(bus_.bars_above_4g().base, Gpa{0x800000000});
+  EXPECT_EQ(bus_.bars_above_4g().length, 0x100000000 + kMiB);
+  higher.placed = ~0ULL;
+  EXPECT_EQ(bus_.bars_above_4g().length, kMiB);
+}
+
+TEST_F(PciBusTest, MovesItsMemoryMappedSpace) {
+  ASSERT_THAT(bus_.move_ecam(Gpa{0xb0000000}), test::IsOk());
+  EXPECT_EQ(ecam(1, 0x10, 4), 0xffffffffU);
+  std::vector<std::byte> data(4);
+  memory_.read(0xb0000000 + 0x8010, data);
+  EXPECT_EQ(load_le(data), 0x13121110U);
+  ASSERT_THAT(bus_.move_ecam(std::nullopt), test::IsOk());
+  EXPECT_FALSE(memory_.read(0xb0000000, data));
+}
+
+TEST(PciBusReset, ComesWithTheResetControlRegisterOnly) {
+  int resets = 0;
+  for (const bool wired : {false, true}) {
+    PciBus bus;
+    IoBus ports;
+    IoBus memory;
+    ASSERT_THAT(bus.connect(ports, memory, std::nullopt, wired ? std::function<void()>{[&] { ++resets; }} : nullptr),
+                test::IsOk());
+    for (const unsigned value : {0x02U, 0x06U}) {
+      const std::byte data[] = {static_cast<std::byte>(value)};
+      ports.write(0xcf9, data);
+    }
+    const std::byte address[] = {std::byte{0}, std::byte{6}, std::byte{0}, std::byte{0x80}};
+    ports.write(0xcf8, address);
+    EXPECT_EQ(resets, wired ? 1 : 0);
+  }
+}
+
 }  // namespace
 }  // namespace pcivm::vmm

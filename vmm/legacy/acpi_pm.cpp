@@ -121,7 +121,8 @@ AcpiPm::Request AcpiPm::write_byte(std::uint64_t offset, std::uint8_t value) {
   } else if (offset < kControlOffset + 2) {
     control_ = replace(control_, kControlWritable);
     if (offset == kControlOffset || (value & kSleepEnableHigh) == 0) return Request::none;
-    if ((value >> kSleepTypeHighShift & 7U) == kS5) return Request::power_off;
+    const auto type = value >> kSleepTypeHighShift & 7U;
+    if (type == kS5 || (type == 0 && wiring_.type_0_is_s5)) return Request::power_off;
     status_ |= kWake;  // no other sleep state exists: awake again at once
   } else if (offset == kResetOffset && value == kResetValue) {
     return Request::reset;

@@ -29,6 +29,7 @@ class AcpiPm final : public IoHandler {
     std::function<Nanoseconds()> now;
     std::function<void()> power_off;  ///< the guest entered S5; called without lock
     std::function<void()> reset;      ///< the same for the reset register
+    bool type_0_is_s5{};              ///< too: what firmware writes that does not read our tables
   };
   explicit AcpiPm(Wiring wiring) : wiring_{std::move(wiring)} {}
   /// Calls timer_tick(); before the first access. Outlives the object.

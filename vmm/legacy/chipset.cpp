@@ -101,7 +101,8 @@ Chipset::Parts::Parts(InterruptRoutes& routes, IoBus& ports, IoBus& memory, Chip
       pm{{.sci = wires.connect(gsi::kSci),
           .now = options.clocks.monotonic,
           .power_off = callbacks.power_off,
-          .reset = callbacks.reset}} {}
+          .reset = callbacks.reset,
+          .type_0_is_s5 = options.firmware}} {}
 
 Chipset::Parts::~Parts() {
   for (const auto& [bus, base] : added) bus->remove(base);

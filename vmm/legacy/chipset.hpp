@@ -32,6 +32,7 @@ struct ChipsetCallbacks {
 
 struct ChipsetOptions {
   bool keyboard{true};  ///< agrees with AcpiConfig
+  bool firmware{};      ///< the guest starts with one
   Clocks clocks = system_clocks();
 };
 

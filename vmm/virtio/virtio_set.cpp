@@ -85,12 +85,12 @@ Result<void> VirtioSet::add(const VirtioIdentity& identity, const BarPlan& bars,
   const VirtioWiring wiring{.memory = wiring_.mmio,
                             .routes = wiring_.routes,
                             .doorbells = wiring_.doorbells,
-                            .may_decode = [high = wiring_.window64](std::uint64_t address, std::uint64_t length) {
-                              return platform::in_pci_window(high, address, length);
+                            .may_decode = [windows = wiring_.windows](std::uint64_t address, std::uint64_t length) {
+                              return windows.contain(address, length);
                             }};
   auto transport = std::make_unique<VirtioPciTransport>(std::move(signals), std::move(device), wiring);
   for (const auto& site : bars.sites) {
-    if (site.device == index) transport->place_bar(site.bar, site.address(wiring_.window64));
+    if (site.device == index) transport->place_bar(site.bar, site.address(wiring_.windows.high));
   }
   const auto slot = TRY(wiring_.bus.add(*transport));
   transport->connect(wiring_.connect(platform::gsi::intx(slot, 0)));

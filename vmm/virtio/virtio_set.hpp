@@ -31,7 +31,7 @@ class VirtioSet final {
     InterruptRoutes& routes;
     Doorbells& doorbells;
     PciBus& bus;
-    platform::Window window64;
+    platform::PciWindows windows;
     std::function<InterruptLine&(Gsi)> connect;
     VirtioConsole::Callbacks console;
     std::function<void(const Error&)> report;  ///< the VM goes on, on any thread

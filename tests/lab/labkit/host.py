@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import cache, disk, image, tree
+from . import bootable, cache, disk, image, tree
 from .kernel import Kernel
 from .topology import Topology
 
@@ -33,6 +33,7 @@ class Content:
     extra: list[Path] = field(default_factory=list)
     peer: bool = False
     virtiofsd: bool = False
+    firmware: bool = False
     scripts: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -167,6 +168,7 @@ class Host:
         layers = [image.disk_layer(debian) if self.has_disk else image.host_base(debian)]
         layers += [image.peer_layer(debian)] if self._content.peer else []
         layers += [image.virtiofsd_layer(debian)] if self._content.virtiofsd else []
+        layers += [bootable.layer(debian)] if self._content.firmware else []
         taken = {name for layer in layers for name in (layer / "names").read_text().splitlines()}
         init, pcivm = ("init-disk", None) if self.has_disk else ("init", self._content.pcivm)
         top = image.overlay(debian, init, pcivm, self._content.extra, taken)

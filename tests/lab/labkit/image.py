@@ -52,7 +52,7 @@ KMOD_NAMES = "depmod insmod lsmod modinfo modprobe rmmod".split()
 def host_base(debian: Path) -> Path:
     """Folder with `image` (the archive) and `names` (the paths in it)."""
     parts = [debian.name, *HOST_MODULES, *PROGRAMS, KERNEL_SOURCE,
-             *map(inspect.getsource, (_base, _skeleton, _busybox, _program))]
+             *map(inspect.getsource, (_base, skeleton, busybox, _program))]
     return _layer("base", cache.digest(*parts), "the image of the lab host", lambda: _base(debian))
 
 
@@ -68,7 +68,7 @@ def virtiofsd_layer(debian: Path) -> Path:
 
 def disk_layer(debian: Path) -> Path:
     """What starts the system on a disk."""
-    parts = [debian.name, *DISK_MODULES, KERNEL_SOURCE, *map(inspect.getsource, (_disk, _skeleton, _busybox))]
+    parts = [debian.name, *DISK_MODULES, KERNEL_SOURCE, *map(inspect.getsource, (_disk, skeleton, busybox))]
     return _layer("boot", cache.digest(*parts), "the layer that boots a disk", lambda: _disk(debian))
 
 
@@ -76,7 +76,7 @@ def guest(debian: Path) -> Path:
     """The guest's initramfs."""
     scripts = sorted((LAB / "guest").glob("*.sh"))
     parts = [debian.name, *GUEST_MODULES, KERNEL_SOURCE, LAB / "l2/init",
-             *map(inspect.getsource, (_guest, _skeleton, _busybox)),
+             *map(inspect.getsource, (_guest, skeleton, busybox)),
              *(part for script in scripts for part in (script.name, script))]
     return cache.entry("guest", cache.digest(*parts), "the guest image", lambda path: _guest(debian, scripts).write(path))
 
@@ -92,12 +92,12 @@ def _layer(kind: str, key: str, what: str, make) -> Path:
 
 
 def _base(debian: Path) -> Archive:
-    archive = _skeleton()
+    archive = skeleton()
     for name in PROGRAMS:
         _program(archive, debian, name)
     for name in KMOD_NAMES:
         archive.link(f"usr/sbin/{name}", "../bin/kmod")
-    _busybox(archive, debian)
+    busybox(archive, debian)
     archive.file("usr/share/misc/pci.ids", debian / "usr/share/misc/pci.ids")
     for name in ("linux", "xterm", "xterm-256color", "screen-256color", "tmux-256color", "vt100", "vt220"):
         for entry in sorted((debian / "usr").glob(f"*/terminfo/{name[0]}/{name}")):
@@ -128,8 +128,8 @@ def _virtiofsd(debian: Path) -> Archive:
 
 
 def _disk(debian: Path) -> Archive:
-    archive = _skeleton()
-    _busybox(archive, debian)
+    archive = skeleton()
+    busybox(archive, debian)
     Kernel(debian).add_modules(archive, DISK_MODULES)
     for name in ("vmlinux", "bzImage"):
         archive.link(f"lab/l2/{name}", f"/var/lib/lab/l2/{name}")
@@ -137,8 +137,8 @@ def _disk(debian: Path) -> Archive:
 
 
 def _guest(debian: Path, scripts: list[Path]) -> Archive:
-    archive = _skeleton()
-    _busybox(archive, debian)
+    archive = skeleton()
+    busybox(archive, debian)
     Kernel(debian).add_modules(archive, GUEST_MODULES)
     archive.text("init", (LAB / "l2/init").read_bytes(), 0o755)
     for script in scripts:
@@ -146,7 +146,7 @@ def _guest(debian: Path, scripts: list[Path]) -> Archive:
     return archive
 
 
-def _skeleton() -> Archive:
+def skeleton() -> Archive:
     archive = Archive()
     for name in ("bin", "sbin", "lib", "lib64"):
         archive.folder(f"usr/{name}")
@@ -162,7 +162,7 @@ def _skeleton() -> Archive:
     return archive
 
 
-def _busybox(archive: Archive, debian: Path) -> None:
+def busybox(archive: Archive, debian: Path) -> None:
     """busybox under all its names that no real program has taken."""
     archive.file("usr/bin/busybox", debian / "usr/bin/busybox")
     for name in cache.run([str(debian / "usr/bin/busybox"), "--list"]).split():

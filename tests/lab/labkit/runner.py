@@ -49,8 +49,9 @@ def run(plan: dict[str, list[Case]], content: Content, jobs: int, patience: floa
 
 
 def _topology(name: str, cases: list[Case], content: Content, jobs: int, patience: float, tally: Tally) -> None:
-    needs = set().union(*(case.needs for case in cases))
+    needs = {need for case in cases for need in case.needs}
     session = _Session(name, dataclasses.replace(content, peer=content.peer or "peer" in needs,
+                                                 firmware=content.firmware or "firmware" in needs,
                                                  virtiofsd="virtiofsd" in needs))
     with cache.slot(max(jobs, 2)):
         try:

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from . import cache, suite
+from . import cache, emulator, suite
 
 SUITE = "trixie"
 BACKPORTS = "trixie-backports"
@@ -32,8 +32,12 @@ def get() -> Path:
 
 def command(tree: Path, program: str, *arguments: str) -> list[str]:
     """The command line that runs a program of the tree on this machine, with the tree's libraries only."""
-    return [str(tree / "lib64/ld-linux-x86-64.so.2"), "--library-path", library_path(tree), "--argv0", program,
-            str(tree / program), *arguments]
+    return _through_linker(tree, program, tree / program, *arguments)
+
+
+def _through_linker(tree: Path, name: str, program: Path, *arguments: str) -> list[str]:
+    return [str(tree / "lib64/ld-linux-x86-64.so.2"), "--library-path", library_path(tree), "--argv0", name, str(program),
+            *arguments]
 
 
 def library_path(tree: Path) -> str:
@@ -46,7 +50,7 @@ def qemu(tree: Path) -> tuple[list[str], dict[str, str]]:
     data = [argument for folder in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
             if (tree / folder).is_dir() for argument in ("-L", str(tree / folder))]
     environment = {**os.environ, "QEMU_MODULE_DIR": str(tree / LIBDIR / "qemu")}
-    return command(tree, QEMU, *data), environment
+    return _through_linker(tree, QEMU, emulator.without_assertion(tree / QEMU), *data), environment
 
 
 def needed_libraries(tree: Path, program: Path) -> list[Path]:
