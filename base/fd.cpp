@@ -167,7 +167,7 @@ Result<void> arm_timerfd(FdRef fd, std::chrono::nanoseconds first, std::chrono::
 }
 
 Result<Fd> make_memfd(const std::string& name, std::uint64_t size) {
-  auto fd = TRY(owned(::memfd_create(name.c_str(), MFD_CLOEXEC), "memfd_create"));
+  auto fd = TRY(owned(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
   if (::ftruncate(fd.ref().number(), static_cast<off_t>(size)) != 0) {
     return fail_errno(errno, fmt::format("resize memfd '{}' to {} bytes", name, size));
   }

@@ -80,7 +80,7 @@ void signal_eventfd(FdRef fd) noexcept;
 /// Arms for `first` from now, then every `period` (0 = once); `first` zero disarms.
 [[nodiscard]] Result<void> arm_timerfd(FdRef fd, std::chrono::nanoseconds first, std::chrono::nanoseconds period);
 
-/// memfd_create(2) of the given size.
+/// memfd_create(2) of the given size, which may be sealed.
 [[nodiscard]] Result<Fd> make_memfd(const std::string& name, std::uint64_t size);
 
 }  // namespace pcivm

@@ -87,7 +87,7 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
-                  "ring=split|packed")
+                  "ring=split|packed, iops=N, bandwidth=SIZE")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
   command
@@ -101,10 +101,20 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "a file in the guest's memory, /dev/pmem0 there: path=FILE, then readonly; a multiple of 2M")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
+  command
+      .add_option(
+          "--fs", request.folders,
+          "a folder of the host that a virtiofsd serves: tag=NAME, to mount it by, and socket=PATH, the daemon's")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
   command.add_option("--vsock", request.vsock, "sockets between host and guest (AF_VSOCK): cid=N, the guest's address")
       ->type_name("OPTIONS");
   command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
   command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
+  command
+      .add_option("--watchdog", request.watchdog,
+                  "a watchdog timer (i6300esb); when it runs out: action=reset|poweroff|none")
+      ->type_name("OPTIONS");
   command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")
       ->check(CLI::IsMember({"serial", "virtio", "off"}).description(""))
       ->type_name("serial|virtio|off")

@@ -106,6 +106,8 @@ Result<void> check_boot_options(const VmRequest& request) {
   if (!request.kernel.empty()) return refuse("--kernel", kOwnKernel);
   if (!request.initrd.empty()) return refuse("--initrd", kOwnKernel);
   if (!request.cmdline.empty()) return refuse("--cmdline", kOwnKernel);
+  // Firmware chooses the places of BARs, and would put them over the file.
+  if (!request.pmems.empty()) return refuse("--pmem", "but --firmware knows of no memory beside RAM");
   return {};
 }
 

@@ -23,6 +23,7 @@
 #include "vfio/opened.hpp"
 #include "vmm/cpuid.hpp"
 #include "vmm/kvm.hpp"
+#include "vmm/watchdog.hpp"
 
 namespace pcivm::cli {
 
@@ -157,6 +158,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
   TRY(read_files(root, checked, request));
   config.virtio = TRY(open_virtio(root, port, request));
+  if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
@@ -178,6 +180,7 @@ Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& c
   if (!checked.functions.empty()) config.vfio = TRY(vfio::open_devices(root, port, checked.functions));
   auto wanted = bars_of(config.vfio);
   std::ranges::move(vmm::virtio_bars(config.virtio), std::back_inserter(wanted));
+  if (config.watchdog) wanted.push_back({.name = "watchdog", .bars = {vmm::Watchdog::bar_request()}});
   if (wanted.empty()) return std::move(config);
   config.bars = TRY(vmm::plan_bars(wanted));
   auto request = layout_request(checked);

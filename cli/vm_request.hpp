@@ -36,7 +36,9 @@ struct VmRequest {
   std::vector<std::string> disks{};
   std::vector<std::string> nets{};
   std::vector<std::string> pmems{};
+  std::vector<std::string> folders{};
   std::optional<std::string> vsock{};
+  std::optional<std::string> watchdog{};
   bool rng{};
   bool balloon{};
   std::string console{"serial"};

@@ -5,6 +5,7 @@
 #include <linux/virtio_blk.h>
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@
 #include "cli/option_list.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/tap.hpp"
+#include "vmm/virtio/vhost_user.hpp"
 #include "vmm/virtio/vsock.hpp"
 
 namespace pcivm::cli {
@@ -19,16 +21,21 @@ namespace pcivm::cli {
 namespace {
 
 constexpr unsigned kMostQueues = 16;
+constexpr unsigned kMostIops = 1'000'000'000;
 constexpr std::string_view kDisk = "--disk";
 constexpr std::string_view kNet = "--net";
 constexpr std::string_view kPmem = "--pmem";
+constexpr std::string_view kFolder = "--fs";
+constexpr std::size_t kLongestTag = 36;
 constexpr std::string_view kVsock = "--vsock";
 constexpr unsigned kFirstCid = 3;  // below: the hypervisor, this machine itself, the host (vsock(7))
 constexpr unsigned kLastCid = 0xfffffffe;
 
 Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) {
-  const auto list = TRY(OptionList::parse(
-      kDisk, text, {.valued = {"path", "format", "serial", "queues", "ring"}, .flags = {"readonly", "direct"}}));
+  const auto list =
+      TRY(OptionList::parse(kDisk, text,
+                            {.valued = {"path", "format", "serial", "queues", "ring", "iops", "bandwidth"},
+                             .flags = {"readonly", "direct"}}));
   const auto path = TRY(list.required("path"));
   // Never guessed: a guest can write a header of another format into its raw disk (CVE-2008-2004).
   const auto format = TRY(list.required("format"));
@@ -37,6 +44,11 @@ Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) 
   disk.read_only = list.flag("readonly");
   disk.queues = TRY(list.number("queues", kMostQueues, 1));
   disk.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
+  disk.iops = TRY(list.number("iops", kMostIops, 0));
+  if (const auto bandwidth = list.value("bandwidth")) {
+    disk.bandwidth = TRY_IN(parse_size(*bandwidth), fmt::format("{}: bandwidth", kDisk));
+    if (disk.bandwidth == 0) return fail(Errc::invalid, fmt::format("{}: bandwidth=0 found, 1 or more wanted", kDisk));
+  }
   disk.serial = list.value("serial").value_or("");
   if (disk.serial.size() > VIRTIO_BLK_ID_BYTES ||
       !std::ranges::all_of(disk.serial, [](char c) { return c > ' ' && c < 0x7f; })) {
@@ -93,6 +105,29 @@ Result<vmm::PmemConfig> open_one_pmem(IoctlPort& port, const std::string& text) 
   return TRY_IN(vmm::open_pmem(port, path, list.flag("readonly")), std::string{kPmem});
 }
 
+Result<vmm::SharedFolderConfig> open_one_folder(const std::string& text) {
+  const auto list = TRY(OptionList::parse(kFolder, text, {.valued = {"tag", "socket"}, .flags = {}}));
+  vmm::SharedFolderConfig folder;
+  folder.tag = TRY(list.required("tag"));
+  if (folder.tag.size() > kLongestTag) {
+    return fail(Errc::invalid,
+                fmt::format("{}: tag={} found, up to {} bytes wanted", kFolder, folder.tag, kLongestTag));
+  }
+  const auto socket = TRY(list.required("socket"));
+  folder.daemon = TRY_IN(vmm::connect_vhost_user(socket), std::string{kFolder});
+  return folder;
+}
+
+Result<void> check_tags(const std::vector<vmm::SharedFolderConfig>& folders) {
+  std::set<std::string> tags;
+  for (const auto& folder : folders) {
+    if (!tags.insert(folder.tag).second) {
+      return fail(Errc::invalid, fmt::format("{}: tag={} is given twice", kFolder, folder.tag));
+    }
+  }
+  return {};
+}
+
 Result<vmm::VsockConfig> open_one_vsock(const SysRoot& root, IoctlPort& port, const std::string& text) {
   const auto list = TRY(OptionList::parse(kVsock, text, {.valued = {"cid"}, .flags = {}}));
   (void)TRY(list.required("cid"));
@@ -107,6 +142,8 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
   for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
   for (const auto& text : request.pmems) config.pmems.push_back(TRY(open_one_pmem(port, text)));
+  for (const auto& text : request.folders) config.folders.push_back(TRY(open_one_folder(text)));
+  TRY(check_tags(config.folders));
   if (request.vsock) config.vsock = TRY(open_one_vsock(root, port, *request.vsock));
   if (request.balloon && !request.devices.empty()) {
     return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")
@@ -116,6 +153,13 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   config.random = request.rng;
   config.console = request.console == "virtio";
   return config;
+}
+
+Result<vmm::WatchdogAction> watchdog_action(const std::string& text) {
+  const auto list = TRY(OptionList::parse("--watchdog", text, {.valued = {"action"}, .flags = {}}));
+  const auto action = TRY(list.choice("action", {"reset", "poweroff", "none"}));
+  if (action == "poweroff") return vmm::WatchdogAction::power_off;
+  return action == "none" ? vmm::WatchdogAction::none : vmm::WatchdogAction::reset;
 }
 
 }  // namespace pcivm::cli

@@ -30,6 +30,7 @@ FwCfg::Bytes text(std::string_view value) {
 FwCfg::Bytes memory_map(const GuestMemory& memory) {
   FwCfg::Bytes map;
   for (const auto& region : memory.regions()) {
+    if (region.kind != MemoryKind::ram) continue;
     for (const auto& field : {number(region.gpa.value, 8), number(region.length, 8), number(kRam, 4)}) {
       map.insert(map.end(), field.begin(), field.end());
     }

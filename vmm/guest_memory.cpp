@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/guest_memory.hpp"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
+#include <cerrno>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -36,9 +39,17 @@ std::vector<Slice> slices_of(const std::vector<Mapping>& mappings, std::span<con
   return slices;
 }
 
+// Whoever gets it cannot take it away from under us.
+Result<Fd> shareable(std::uint64_t length) {
+  auto file = TRY(make_memfd("guest RAM", length));
+  constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+  if (::fcntl(file.ref().number(), F_ADD_SEALS, kSeals) != 0) return fail_errno(errno, "seal the size");
+  return file;
+}
+
 }  // namespace
 
-Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges) {
+Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, Sharing sharing) {
   GuestMemory memory;
   for (const auto& range : ranges) {
     if (!is_aligned(range.gpa.value, kPageSize) || !is_aligned(range.length, kPageSize)) {
@@ -47,13 +58,21 @@ Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges) {
     }
     // 1 GiB alignment where the size can use it costs only address space.
     const auto alignment = range.length >= kGiB ? kGiB : 2 * kMiB;
-    auto mapping =
-        TRY_IN(Mapping::anonymous(range.length, alignment), fmt::format("guest RAM of {} bytes", range.length));
+    Fd file;
+    if (sharing == Sharing::with_daemons) file = TRY_IN(shareable(range.length), "guest RAM");
+    auto mapping = TRY_IN(file ? Mapping::shared(file.ref(), 0, range.length, Access::read_write, alignment)
+                               : Mapping::anonymous(range.length, alignment),
+                          fmt::format("guest RAM of {} bytes", range.length));
     // Without THP in the kernel the guest runs on small pages all the same.
     (void)mapping.advise(0, range.length, MADV_HUGEPAGE);
     // A core dump must hold neither the guest's secrets nor its size.
     (void)mapping.advise(0, range.length, MADV_DONTDUMP);
-    memory.regions_.push_back({.gpa = range.gpa, .hva = mapping.hva(), .length = range.length});
+    memory.regions_.push_back({.gpa = range.gpa,
+                               .hva = mapping.hva(),
+                               .length = range.length,
+                               .kind = MemoryKind::ram,
+                               .file = file.ref().number()});
+    if (file) memory.files_.push_back(std::move(file));
     memory.mappings_.push_back(std::move(mapping));
   }
   return memory;
@@ -79,6 +98,18 @@ Result<std::span<std::byte>> GuestMemory::window(Gpa gpa, std::uint64_t length) 
     if (fits(offset, length, region.length)) return mappings_[index].bytes().subspan(offset, length);
   }
   return fail(Errc::invalid, fmt::format("guest address {:#x}+{:#x} is outside RAM", gpa.value, length));
+}
+
+Result<void> GuestMemory::discard(std::span<std::byte> pages) const {
+  const auto from = std::bit_cast<std::uint64_t>(pages.data());
+  for (std::size_t index = 0; index < regions_.size(); ++index) {
+    const auto& region = regions_[index];
+    if (from < region.hva.value || !fits(from - region.hva.value, pages.size(), region.length)) continue;
+    if (region.kind != MemoryKind::ram) return {};
+    const auto advice = region.file < 0 ? MADV_DONTNEED : MADV_REMOVE;
+    return mappings_[index].advise(from - region.hva.value, pages.size(), advice);
+  }
+  return fail(Errc::internal, "pages that are not guest memory");
 }
 
 std::uint64_t GuestMemory::size() const {

@@ -29,6 +29,7 @@ struct RamRegion {
   Hva hva;
   std::uint64_t length{};
   MemoryKind kind{MemoryKind::ram};
+  int file{-1};  ///< of RAM that daemons may map: the whole of it, from offset 0
 };
 
 /// Shared by all vCPUs and, through DMA, by devices: the bytes may change at any time. Therefore read() copies once and
@@ -39,8 +40,9 @@ class GuestMemory final {
     Gpa gpa;
     std::uint64_t length{};
   };
+  enum class Sharing : std::uint8_t { none, with_daemons };
   /// Zero memory for each range (page-aligned, ascending, not overlapping), nothing populated yet.
-  [[nodiscard]] static Result<GuestMemory> create(std::span<const Range> ranges);
+  [[nodiscard]] static Result<GuestMemory> create(std::span<const Range> ranges, Sharing sharing = Sharing::none);
 
   /// Adds a file, mapped shared, above all that is there. Before anybody else uses the object.
   [[nodiscard]] Result<void> add_file(const Range& range, FdRef file, bool read_only);
@@ -68,12 +70,16 @@ class GuestMemory final {
   /// Of the RAM.
   [[nodiscard]] std::uint64_t size() const;
 
-  /// Faults every page of RAM in (MADV_POPULATE_WRITE) on up to `threads` threads; keeps contents. Errc::kernel when the host
-  /// is out of memory.
+  /// Gives whole pages of RAM back to the host: they read as zeros, and come again when they are touched. Files keep
+  /// theirs.
+  [[nodiscard]] Result<void> discard(std::span<std::byte> pages) const;
+  /// Faults every page of RAM in (MADV_POPULATE_WRITE) on up to `threads` threads; keeps contents. Errc::kernel when
+  /// the host is out of memory.
   [[nodiscard]] Result<void> populate(unsigned threads) const;
 
  private:
-  std::vector<Mapping> mappings_;
+  std::vector<Fd> files_;
+  std::vector<Mapping> mappings_;  // by region
   std::vector<RamRegion> regions_;
 };
 

@@ -69,7 +69,8 @@ Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline
 Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
-  auto memory = TRY(GuestMemory::create(config.layout.ram));
+  const auto sharing = config.virtio.folders.empty() ? GuestMemory::Sharing::none : GuestMemory::Sharing::with_daemons;
+  auto memory = TRY(GuestMemory::create(config.layout.ram, sharing));
   for (const auto& pmem : config.virtio.pmems) {
     TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");
   }
@@ -135,6 +136,7 @@ Result<void> Machine::build_firmware() {
 Result<void> Machine::build_devices() {
   const auto report = [](const Error& error) { log::warning("{}", error.text()); };
   const auto assigned = config_.vfio.devices.size();
+  const auto ours = config_.virtio.count();
   devices_ = TRY(DeviceSet::create(std::move(config_.vfio), config_.bars,
                                    {.port = port_,
                                     .loop = loop_,
@@ -168,6 +170,22 @@ Result<void> Machine::build_devices() {
                                                      if (input_) input_->ready();
                                                    }},
                                    .report = report}));
+  return config_.watchdog ? build_watchdog(assigned + ours) : Result<void>{};
+}
+
+Result<void> Machine::build_watchdog(std::size_t index) {
+  watchdog_ = TRY(Watchdog::create({.loop = loop_,
+                                    .memory = mmio_,
+                                    .may_decode =
+                                        [windows = windows()](std::uint64_t address, std::uint64_t length) {
+                                          return windows.contain(address, length);
+                                        },
+                                    .expired = [this] { on_watchdog(); },
+                                    .report = [](const Error& error) { log::warning("{}", error.text()); }}));
+  for (const auto& site : config_.bars.sites) {
+    if (site.device == index) watchdog_->place_bar(site.bar, site.address(windows().high));
+  }
+  (void)TRY(bus_.add(*watchdog_));
   return {};
 }
 
@@ -229,7 +247,9 @@ Result<void> Machine::write_acpi() {
 
 SmbiosConfig Machine::smbios_facts() const {
   SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology};
-  for (const auto& region : memory_.regions()) facts.ram.push_back({.gpa = region.gpa, .length = region.length});
+  for (const auto& region : memory_.regions()) {
+    if (region.kind == MemoryKind::ram) facts.ram.push_back({.gpa = region.gpa, .length = region.length});
+  }
   describe_cpu(facts);
   return facts;
 }
@@ -289,6 +309,7 @@ Result<void> Machine::await_settled() {
 Result<void> Machine::prepare_reboot() {
   TRY(devices_->reset_all());
   virtio_->reset_all();
+  if (watchdog_) watchdog_->reset();
   chipset_->reset();
   if (firmware_) firmware_->reset();
   vm_.reset();
@@ -378,6 +399,15 @@ Result<void> Machine::await_power_off() {
   patience_ = TRY(make_timerfd());
   patience_over_ = TRY(loop_.watch(patience_.ref(), Interest::read, [this] { end(Outcome::killed); }));
   return arm_timerfd(patience_.ref(), kRequestPatience, {});
+}
+
+void Machine::on_watchdog() {
+  const auto action = config_.watchdog.value_or(WatchdogAction::none);
+  log::warning("the guest's watchdog ran out{}", action == WatchdogAction::reset       ? ": the guest is reset"
+                                                 : action == WatchdogAction::power_off ? ": the guest is powered off"
+                                                                                       : "");
+  if (action == WatchdogAction::reset) request(Outcome::reset);
+  if (action == WatchdogAction::power_off) request(Outcome::power_off);
 }
 
 void Machine::on_cpu_end(Result<Vcpu::End> end) {

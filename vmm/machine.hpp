@@ -27,6 +27,7 @@
 #include "vmm/timeline.hpp"
 #include "vmm/virtio/virtio_set.hpp"
 #include "vmm/vm_config.hpp"
+#include "vmm/watchdog.hpp"
 
 namespace pcivm::vmm {
 
@@ -66,6 +67,7 @@ class Machine final {
   [[nodiscard]] Result<void> build();
   [[nodiscard]] Result<void> build_console();
   [[nodiscard]] Result<void> build_devices();
+  [[nodiscard]] Result<void> build_watchdog(std::size_t index);
   [[nodiscard]] Result<void> build_firmware();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
@@ -83,6 +85,7 @@ class Machine final {
   void tell_figures();
   void on_wanted(Bdf function);
   [[nodiscard]] Result<void> await_power_off();
+  void on_watchdog();
   void on_cpu_end(Result<Vcpu::End> end);
   void request(Outcome outcome);
   void fail_with(Error error);
@@ -109,6 +112,7 @@ class Machine final {
   std::unique_ptr<Interrupts> interrupts_;
   std::unique_ptr<DeviceSet> devices_;
   std::unique_ptr<VirtioSet> virtio_;
+  std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Firmware> firmware_;  // none in a machine that boots a kernel
   std::unique_ptr<ConsoleInput> input_;
   Watch control_;

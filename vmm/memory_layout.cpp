@@ -74,8 +74,8 @@ Result<Gpa> place_high(std::uint64_t& cursor, std::uint64_t length, std::uint64_
     base = align_up(kHyperTransport.last + 1, alignment);
   }
   if (!fits(base, length, address_limit(address_bits))) {
-    return fail(Errc::invalid, fmt::format("{} {:#x} bytes from {:#x}, but the CPUs have {} physical address bits", what,
-                                           length, base, address_bits));
+    return fail(Errc::invalid, fmt::format("{} {:#x} bytes from {:#x}, but the CPUs have {} physical address bits",
+                                           what, length, base, address_bits));
   }
   cursor = base + length;
   return Gpa{base};

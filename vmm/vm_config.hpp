@@ -29,6 +29,9 @@ enum class OnRequest : std::uint8_t {
   ignore  ///< the host waits until the VM ends
 };
 
+/// When the guest's watchdog runs out.
+enum class WatchdogAction : std::uint8_t { reset, power_off, none };
+
 /// What the supervisor asks for, one byte each on VmConfig::control.
 enum class ControlByte : char { power_button = 'p', kill = 'k', report = 'r' };
 
@@ -60,8 +63,9 @@ struct VmConfig {
   BootPlan boot;
   std::string cmdline;
   vfio::OpenedVfio vfio;  ///< no groups: no container either
-  BarPlan bars;           ///< sites of vfio.devices, then of the virtio devices, by index
+  BarPlan bars;           ///< sites of vfio.devices, then of the virtio devices, then of the watchdog, by index
   VirtioConfig virtio;
+  std::optional<WatchdogAction> watchdog;  ///< none: there is no watchdog; the last device of all
   ConsoleFiles console;
   Fd control;  ///< the VMM's end of a socket to the supervisor
 };

@@ -25,6 +25,8 @@ class FakeIoctls final : public IoctlPort {
   void always(unsigned long request, int outcome) {
     on(request, [outcome](FdRef /*fd*/, void* /*argument*/) { return outcome; });
   }
+  /// What a request that nothing was said of comes to.
+  void otherwise(int outcome) { otherwise_ = outcome; }
 
   int call(FdRef fd, unsigned long request, void* argument) override {
     {
@@ -32,7 +34,7 @@ class FakeIoctls final : public IoctlPort {
       calls_.push_back(request);
     }
     const auto answer = answers_.find(request);
-    return answer == answers_.end() ? -ENOTTY : answer->second(fd, argument);
+    return answer == answers_.end() ? otherwise_ : answer->second(fd, argument);
   }
   [[nodiscard]] std::size_t count(unsigned long request) const {
     const std::scoped_lock lock{mutex_};
@@ -41,6 +43,7 @@ class FakeIoctls final : public IoctlPort {
 
  private:
   std::map<unsigned long, Answer> answers_;  // filled before threads start
+  int otherwise_{-ENOTTY};
   mutable std::mutex mutex_;
   std::vector<unsigned long> calls_;  // guarded by mutex_
 };

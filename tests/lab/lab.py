@@ -21,6 +21,7 @@ def prepare(_) -> int:
     debian = tree.get()
     image.host_base(debian)
     image.peer_layer(debian)
+    image.virtiofsd_layer(debian)
     image.guest(debian)
     return 0
 

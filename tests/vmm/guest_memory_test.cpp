@@ -26,8 +26,7 @@ class FileInMemory : public testing::Test {
     return value;
   }
   Fd file_ = make_memfd("file", kLength).value();
-  GuestMemory memory_ =
-      GuestMemory::create(std::array{GuestMemory::Range{.gpa = Gpa{0}, .length = kLength}}).value();
+  GuestMemory memory_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = Gpa{0}, .length = kLength}}).value();
 };
 
 TEST_F(FileInMemory, IsReachedAtItsAddress) {
@@ -58,7 +57,8 @@ TEST_F(FileInMemory, IsNeverWrittenWhenReadOnly) {
 }
 
 TEST_F(FileInMemory, TellsWhatCannotBeMapped) {
-  EXPECT_THAT(memory_.add_file({.gpa = kFile, .length = kLength}, FdRef{-1}, false), FailsWith(Errc::kernel, HasSubstr("mmap")));
+  EXPECT_THAT(memory_.add_file({.gpa = kFile, .length = kLength}, FdRef{-1}, false),
+              FailsWith(Errc::kernel, HasSubstr("mmap")));
   EXPECT_EQ(memory_.regions().size(), 1U);
 }
 

@@ -3,11 +3,10 @@
 
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_ids.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
+#include <utility>
 
 #include "base/units.hpp"
 #include "vmm/virtio/features.hpp"
@@ -77,14 +76,14 @@ void VirtioBalloon::inflate(const VirtioChain& chain) {
   }
 }
 
-// Guest RAM is private memory: it reads as zeros afterwards, and takes a new page when it is touched.
 void VirtioBalloon::discard(std::span<std::byte> bytes) {
   const auto start = align_up(std::bit_cast<std::uint64_t>(bytes.data()), kPageSize);
   const auto skipped = start - std::bit_cast<std::uint64_t>(bytes.data());
   if (skipped >= bytes.size()) return;
   const auto length = align_down(bytes.size() - skipped, kPageSize);
-  if (length != 0 && ::madvise(bytes.data() + skipped, length, MADV_DONTNEED) != 0) {
-    signals_.report(Error::from_errno(errno, "madvise on pages that the guest does not use"));
+  if (length == 0) return;
+  if (auto given = memory_.discard(bytes.subspan(skipped, length)); !given) {
+    signals_.report(std::move(given).error().within("pages that the guest does not use"));
   }
 }
 

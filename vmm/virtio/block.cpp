@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -24,7 +25,8 @@ constexpr std::uint32_t kMostDiscard = 131072;  // sectors: 64 MiB, for who has 
 // Tokens of the engine: requests count from kFirst.
 constexpr std::uint64_t kDoorbell = 0;
 constexpr std::uint64_t kStop = 1;
-constexpr std::uint64_t kFirst = 2;
+constexpr std::uint64_t kTimer = 2;
+constexpr std::uint64_t kFirst = 3;
 
 virtio_blk_config registers_of(const DiskConfig& config) {
   const auto& geometry = config.disk.geometry;
@@ -59,19 +61,24 @@ VirtioIdentity VirtioBlock::describe(const DiskConfig& config) {
           .one_doorbell = true};
 }
 
-VirtioBlock::VirtioBlock(DiskConfig config, const GuestMemory& memory, VirtioSignals& signals, Fd stop)
+VirtioBlock::VirtioBlock(DiskConfig config, const GuestMemory& memory, VirtioSignals& signals, Fd stop, Fd timer)
     : config_{std::move(config)},
       identity_{describe(config_)},
       registers_{registers_of(config_)},
       signals_{signals},
       queues_{memory, signals, config_.queues},
       stop_{std::move(stop)},
-      answered_(config_.queues) {}
+      timer_{std::move(timer)},
+      answered_(config_.queues),
+      operations_{config_.iops},
+      bytes_{config_.bandwidth} {}
 
 Result<std::unique_ptr<VirtioDevice>> VirtioBlock::create(DiskConfig config, const GuestMemory& memory,
                                                           VirtioSignals& signals, MakeEngine make_engine) {
   auto stop = TRY(make_eventfd());
-  std::unique_ptr<VirtioBlock> device{new VirtioBlock{std::move(config), memory, signals, std::move(stop)}};
+  auto timer = TRY(make_timerfd());
+  std::unique_ptr<VirtioBlock> device{
+      new VirtioBlock{std::move(config), memory, signals, std::move(stop), std::move(timer)}};
   device->thread_ = std::jthread{[raw = device.get(), make_engine] { raw->work(make_engine); }};
   return device;
 }
@@ -96,6 +103,7 @@ void VirtioBlock::work(MakeEngine make_engine) {
 Result<void> VirtioBlock::serve(IoEngine& engine) {
   TRY(engine.watch(signals_.doorbell(0), kDoorbell));
   TRY(engine.watch(stop_.ref(), kStop));
+  if (limited()) TRY(engine.watch(timer_.ref(), kTimer));
   std::vector<IoEngine::Completion> done;
   while (!stopping_) {
     done.clear();
@@ -104,13 +112,38 @@ Result<void> VirtioBlock::serve(IoEngine& engine) {
     bool rang = false;
     for (const auto& [token, result] : done) {
       stopping_ = stopping_ || token == kStop;
-      rang = rang || token == kDoorbell;
+      rang = rang || token == kDoorbell || token == kTimer;
+      waiting_ = waiting_ && token != kTimer;
       if (token >= kFirst) on_completion(engine, token - kFirst, result);
     }
-    for (unsigned queue = 0; rang && queue < config_.queues; ++queue) accept(engine, queue);
+    if (rang) accept_all(engine);
     publish(engine);
   }
   return {};
+}
+
+// With a limit the queues take turns at who comes first.
+void VirtioBlock::accept_all(IoEngine& engine) {
+  const auto first = limited() ? next_++ % config_.queues : 0;
+  for (unsigned step = 0; step < config_.queues; ++step) accept(engine, (first + step) % config_.queues);
+}
+
+bool VirtioBlock::must_wait() {
+  if (!limited() || waiting_) return waiting_;
+  const auto now = std::chrono::steady_clock::now();
+  const auto wait = std::max(operations_.wait(now), bytes_.wait(now));
+  if (wait == wait.zero()) return false;
+  auto armed = arm_timerfd(timer_.ref(), wait, {});
+  if (!armed) signals_.report(armed.error());
+  waiting_ = armed.has_value();
+  return waiting_;
+}
+
+void VirtioBlock::charge(const BlockRequest& request) {
+  if (!limited()) return;
+  const auto now = std::chrono::steady_clock::now();
+  operations_.pass(1, now);
+  bytes_.pass(request.bytes(), now);
 }
 
 void VirtioBlock::accept(IoEngine& engine, unsigned queue) {
@@ -120,6 +153,7 @@ void VirtioBlock::accept(IoEngine& engine, unsigned queue) {
                            .most_discard = kMostDiscard};
   // A guest that adds without end to what is answered at once does not keep the thread from the rest of its work.
   for (unsigned count = 0; count < 2U * kQueueSize; ++count) {
+    if (must_wait()) return;
     const auto index = free_request();
     auto& request = *requests_[index];
     if (!queues_.take(queue, request.chain) && !(queues_.rest(queue) && queues_.take(queue, request.chain))) {
@@ -133,6 +167,7 @@ void VirtioBlock::accept(IoEngine& engine, unsigned queue) {
       return;
     }
     queues_.hold(queue);
+    charge(request);
     submit(engine, index);
   }
   signal_eventfd(signals_.doorbell(queue));

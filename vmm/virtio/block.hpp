@@ -19,11 +19,13 @@
 #include "vmm/virtio/device.hpp"
 #include "vmm/virtio/io_engine.hpp"
 #include "vmm/virtio/queues.hpp"
+#include "vmm/virtio/rate_limit.hpp"
 #include "vmm/virtio/signals.hpp"
 #include "vmm/virtio/virtio_config.hpp"
 
 namespace pcivm::vmm {
 
+/// A disk with a limit takes no more requests for a while when it had its share; a timer brings it back.
 /// A file that shrinks, fills up or fails gives the guest I/O errors; the VM goes on.
 class VirtioBlock final : public VirtioDevice {
  public:
@@ -50,10 +52,14 @@ class VirtioBlock final : public VirtioDevice {
   void reset() override {}
 
  private:
-  VirtioBlock(DiskConfig config, const GuestMemory& memory, VirtioSignals& signals, Fd stop);
+  VirtioBlock(DiskConfig config, const GuestMemory& memory, VirtioSignals& signals, Fd stop, Fd timer);
   void work(MakeEngine make_engine);
   [[nodiscard]] Result<void> serve(IoEngine& engine);
+  void accept_all(IoEngine& engine);
   void accept(IoEngine& engine, unsigned queue);
+  [[nodiscard]] bool limited() const { return operations_.limited() || bytes_.limited(); }
+  [[nodiscard]] bool must_wait();
+  void charge(const BlockRequest& request);
   void submit(IoEngine& engine, std::size_t index);
   void on_completion(IoEngine& engine, std::size_t index, std::int32_t result);
   void finish(std::size_t index);
@@ -67,12 +73,17 @@ class VirtioBlock final : public VirtioDevice {
   VirtioSignals& signals_;
   VirtioQueues queues_;
   Fd stop_;
+  Fd timer_;  // when the next request may come
   // The I/O thread's, under the lock of queues_.
   std::vector<std::unique_ptr<BlockRequest>> requests_;  // by token; kept, because allocating them costs
   std::vector<std::size_t> free_;
   std::vector<bool> answered_;  // by queue: something was given back
-  bool stopping_{};             // the I/O thread's own
-  std::jthread thread_;         // ends before the rest goes
+  RateLimit operations_;
+  RateLimit bytes_;
+  bool waiting_{};       // for the timer
+  unsigned next_{};      // the queue whose turn it is
+  bool stopping_{};      // the I/O thread's own
+  std::jthread thread_;  // ends before the rest goes
 };
 
 }  // namespace pcivm::vmm

@@ -33,6 +33,8 @@ class BlockRequest final {
   /// Reads and checks the header. Errc::invalid: this is no request at all. What is one but cannot be done has a status
   /// at once.
   [[nodiscard]] Result<void> parse(const BlockLimits& limits);
+  /// What it will read and write, after parse().
+  [[nodiscard]] std::uint64_t bytes() const { return status_ || !moves_data() ? 0 : left_; }
   [[nodiscard]] bool has_status() const { return status_.has_value(); }
 
   /// Asks the engine for the next step; without a status only.
@@ -44,6 +46,7 @@ class BlockRequest final {
 
  private:
   enum class Kind : std::uint8_t { read, write, sync, allocate, zeroes };
+  [[nodiscard]] bool moves_data() const { return kind_ != Kind::sync && (kind_ != Kind::allocate || must_be_zero_); }
   void end(std::uint8_t status) { status_ = status; }
   void parse_transfer(const BlockLimits& limits, std::uint64_t sector);
   void parse_discard(const BlockLimits& limits, ChainReader reader, bool zeroes);

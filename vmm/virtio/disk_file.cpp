@@ -108,8 +108,7 @@ Result<DiskFile> open_disk(IoctlPort& port, const std::string& path, const DiskA
   const auto unit = std::max<std::uint64_t>(access.unit, geometry->block_size);
   const auto bytes = block ? geometry->sectors * kSector : static_cast<std::uint64_t>(facts.st_size);
   if (bytes == 0 || bytes % unit != 0) {
-    return fail(Error::make(Errc::invalid, fmt::format("'{}' has {} bytes, a multiple of {} wanted", path, bytes,
-                                                       unit))
+    return fail(Error::make(Errc::invalid, fmt::format("'{}' has {} bytes, a multiple of {} wanted", path, bytes, unit))
                     .advise(fmt::format("truncate -s %{} '{}'", unit, path)));
   }
   return DiskFile{.file = std::move(*file), .geometry = *geometry};

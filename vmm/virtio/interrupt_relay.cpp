@@ -10,11 +10,10 @@ Result<std::unique_ptr<InterruptRelay>> InterruptRelay::create(EventLoop& loop, 
   std::unique_ptr<InterruptRelay> relay{new InterruptRelay{signals}};
   for (unsigned queue = 0; queue < queues; ++queue) {
     relay->events_.push_back(TRY(make_eventfd()));
-    relay->forwards_.push_back(
-        TRY(loop.watch(relay->events_.back().ref(), Interest::read, [raw = relay.get(), queue] {
-          (void)drain_eventfd(raw->events_[queue].ref());
-          raw->signals_.interrupt(queue);
-        })));
+    relay->forwards_.push_back(TRY(loop.watch(relay->events_.back().ref(), Interest::read, [raw = relay.get(), queue] {
+      (void)drain_eventfd(raw->events_[queue].ref());
+      raw->signals_.interrupt(queue);
+    })));
   }
   return relay;
 }

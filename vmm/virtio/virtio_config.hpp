@@ -21,7 +21,9 @@ struct DiskConfig {
   bool read_only{};
   bool packed{};  ///< packed rings are offered
   unsigned queues{1};
-  std::string serial{};  ///< up to 20 bytes
+  std::string serial{};       ///< up to 20 bytes
+  std::uint64_t iops{};       ///< requests a second; 0: no limit
+  std::uint64_t bandwidth{};  ///< bytes a second that are read and written; 0: no limit
 };
 
 struct NetConfig {
@@ -39,6 +41,12 @@ struct PmemConfig {
   Gpa base{};  ///< where the layout puts it
 };
 
+/// A folder that a daemon serves; RAM is then shareable.
+struct SharedFolderConfig {
+  Fd daemon;  ///< connected
+  std::string tag;
+};
+
 struct VsockConfig {
   Fd vhost;             ///< /dev/vhost-vsock, which has the address already
   std::uint32_t cid{};  ///< the guest's address
@@ -49,13 +57,15 @@ struct VirtioConfig {
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
   std::vector<PmemConfig> pmems{};
+  std::vector<SharedFolderConfig> folders{};
   std::optional<VsockConfig> vsock{};
   bool random{};
   bool balloon{};  ///< never beside assigned devices
   bool console{};  ///< in place of the serial port
 
   [[nodiscard]] std::size_t count() const {
-    return disks.size() + nets.size() + pmems.size() + (vsock ? 1U : 0U) + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
+    return disks.size() + nets.size() + pmems.size() + folders.size() + (vsock ? 1U : 0U) + (random ? 1U : 0U) +
+           (balloon ? 1U : 0U) + (console ? 1U : 0U);
   }
 };
 

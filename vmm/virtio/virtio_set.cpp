@@ -9,6 +9,7 @@
 #include "vmm/virtio/net.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/random_source.hpp"
+#include "vmm/virtio/shared_folder.hpp"
 #include "vmm/virtio/vsock.hpp"
 
 namespace pcivm::vmm {
@@ -42,6 +43,11 @@ Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::siz
   for (auto& pmem : config.pmems) {
     TRY(add(VirtioPmem::describe(), bars, first++, [this, &pmem](VirtioSignals& signals) {
       return VirtioPmem::create(std::move(pmem), wiring_.memory, signals);
+    }));
+  }
+  for (auto& folder : config.folders) {
+    TRY(add(VirtioSharedFolder::describe(), bars, first++, [this, &folder](VirtioSignals& signals) {
+      return VirtioSharedFolder::create(std::move(folder), wiring_.loop, wiring_.memory, signals);
     }));
   }
   if (config.vsock) {

@@ -30,15 +30,18 @@ Result<VsockConfig> open_vsock(const SysRoot& root, IoctlPort& port, std::uint32
   if (!device) {
     auto error = std::move(device).error();
     if (error.sys_errno() == ENODEV) error = std::move(error).as(Errc::not_found);
-    if (error.kind() == Errc::not_found) error = std::move(error).coded("vsock.not_found").advise("modprobe vhost_vsock");
+    if (error.kind() == Errc::not_found)
+      error = std::move(error).coded("vsock.not_found").advise("modprobe vhost_vsock");
     return fail(std::move(error));
   }
   auto taken = set_vsock_cid(port, device->ref(), cid);
   if (!taken) {
     auto error = std::move(taken).error().within(fmt::format("cid {}", cid));
     if (error.sys_errno() != EADDRINUSE) return fail(std::move(error));
-    return fail(std::move(error).as(Errc::busy).coded("vsock.in_use").advise(
-        "another VM has this address: see pcivm vm list, or choose another cid"));
+    return fail(std::move(error)
+                    .as(Errc::busy)
+                    .coded("vsock.in_use")
+                    .advise("another VM has this address: see pcivm vm list, or choose another cid"));
   }
   return VsockConfig{.vhost = std::move(*device), .cid = cid};
 }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest's own driver carries traffic both ways over a tap: by the host's kernel (vhost) and by pcivm, with each kind
-# of ring, with one pair of queues and two, by MSI-X and by INTx. What cannot be an interface is refused.
-# topologies: vtd
+# of ring, with one pair of queues and two, by MSI-X and by INTx. A tap that vanishes takes nothing with it. What cannot
+# be an interface is refused.
+# topologies: vtd amdvi
 # needs: pcivm
 # deadline: 600
 . /lab/cases/lib.sh
@@ -13,7 +14,7 @@ dd if=/dev/urandom of=sent bs=1M count=8 status=none
 sent=$(sha256sum <sent | cut -d ' ' -f 1)
 
 tap() { # NAME [multi_queue]
-    defer ip link delete "$1"
+    defer eval "ip link delete '$1' 2>/dev/null"
     ip tuntap add dev "$1" mode tap ${2:+"$2"}
     ip address add 10.98.0.1/24 dev "$1"
     ip link set "$1" up
@@ -56,6 +57,19 @@ ip address del 10.98.0.1/24 dev lab0
 traffic "two queues" "tap=lab1,vhost=off,queues=2" "" --cpus 2
 expect_eq "queues" "$(result queues)" 2
 traffic "two queues in the kernel" "tap=lab1,vhost=on,queues=2" "" --cpus 2
+
+# It is told once where frames pass pcivm, which sees it.
+for vhost in off on; do
+    ip address flush dev lab1
+    tap "gone-$vhost"
+    guest_start net-gone --net "tap=gone-$vhost,vhost=$vhost"
+    guest_says before=1
+    ip link delete "gone-$vhost"
+    guest_wait
+    expect_eq "exit code, tap gone, vhost=$vhost" "$code" 0
+    expect_eq "answers from nobody" "$(result after)" 0
+    expect_eq "messages, vhost=$vhost" "$(grep -c 'the tap, which is gone' <<<"$stderr")" "$([[ $vhost == off ]] && echo 1 || echo 0)"
+done
 
 refused() { # CODE TEXT OPTIONS
     expect_exit "$1" pcivm vm run net --kernel /lab/l2/vmlinux --net "$3"

@@ -73,5 +73,7 @@ truncate -s 3M odd
 refused 2 "multiple of 2097152 wanted" "path=$PWD/odd"
 refused 3 "No such file|no such file" path=/nowhere
 refused 2 "'path=' is missing" readonly
+expect_exit 2 pcivm vm run pmem --firmware bios --pmem "path=$image"
+expect_match "message" "$stderr" "--pmem found, but --firmware knows of no memory beside RAM"
 truncate -s 128M "$PWD/mounted/large"
 refused 7 "reserve 134217728 bytes.*ENOSPC" "path=$PWD/mounted/large"

@@ -4,7 +4,7 @@
     # What it proves, in one line.
     # topologies: vtd amdvi
     # deadline: 60              seconds, 30 when absent
-    # needs: pcivm peer firmware  optional
+    # needs: pcivm peer firmware virtiofsd   optional
     # console: REGEX            optional: console lines that would count as trouble, but belong to this case
     # soak: yes                 optional: a long repetition, which only `lab.py test --soak` runs
 """
@@ -19,7 +19,7 @@ from .image import LAB
 
 FOLDER = LAB / "cases"
 KEYS = ("topologies", "deadline", "needs", "console", "soak")
-NEEDS = {"pcivm", "peer", "firmware"}
+NEEDS = {"pcivm", "peer", "firmware", "virtiofsd"}
 LIBRARIES = {"lib.sh", "random.sh", "boot.sh"}  # sourced by cases
 
 

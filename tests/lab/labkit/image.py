@@ -3,6 +3,7 @@
 
 base     Debian programs and kernel modules, the guest's kernel; cached
 peer     Debian's QEMU, to run beside pcivm in comparisons; cached
+fs       Debian's virtiofsd, for cases that need it; cached
 overlay  what changes from run to run: scripts of this folder, pcivm with its libraries, the guest's initramfs
 
 A host with a full systemd (disk.py) has one layer instead of the first two, which finds its disk.
@@ -32,7 +33,7 @@ HOST_MODULES = """
 
 GUEST_MODULES = """
     igbvf igb e1000 e1000e nvme virtio_pci virtio_mmio virtio_net virtio_blk virtio_console virtio_rng virtio_balloon
-    vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem
+    vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem i6300esb
     ext4 crc32c_generic button evdev msr
 """.split()
 
@@ -58,6 +59,11 @@ def host_base(debian: Path) -> Path:
 def peer_layer(debian: Path) -> Path:
     parts = [debian.name, *map(inspect.getsource, (_peer, _program))]
     return _layer("peer", cache.digest(*parts), "the QEMU layer of the lab host", lambda: _peer(debian))
+
+
+def virtiofsd_layer(debian: Path) -> Path:
+    parts = [debian.name, *map(inspect.getsource, (_virtiofsd, _program, tree.unpacked))]
+    return _layer("fs", cache.digest(*parts), "the virtiofsd layer of the lab host", lambda: _virtiofsd(debian))
 
 
 def disk_layer(debian: Path) -> Path:
@@ -110,6 +116,14 @@ def _peer(debian: Path) -> Archive:
                           "seabios": "bios-256k.bin bios-microvm.bin vgabios-stdvga.bin"}.items():
         for name in names.split():
             archive.file(f"usr/share/{folder}/{name}", debian / "usr/share" / folder / name)
+    return archive
+
+
+def _virtiofsd(debian: Path) -> Archive:
+    archive = Archive()
+    archive.file("usr/bin/virtiofsd", tree.unpacked(debian, "virtiofsd") / "usr/libexec/virtiofsd")
+    for library in tree.needed_libraries(debian, tree.unpacked(debian, "virtiofsd") / "usr/libexec/virtiofsd"):
+        archive.file(f"{LIBDIR}/{library.name}", library)
     return archive
 
 

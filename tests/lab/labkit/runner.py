@@ -51,7 +51,8 @@ def run(plan: dict[str, list[Case]], content: Content, jobs: int, patience: floa
 def _topology(name: str, cases: list[Case], content: Content, jobs: int, patience: float, tally: Tally) -> None:
     needs = {need for case in cases for need in case.needs}
     session = _Session(name, dataclasses.replace(content, peer=content.peer or "peer" in needs,
-                                                 firmware=content.firmware or "firmware" in needs))
+                                                 firmware=content.firmware or "firmware" in needs,
+                                                 virtiofsd="virtiofsd" in needs))
     with cache.slot(max(jobs, 2)):
         try:
             for case in cases:

@@ -65,6 +65,19 @@ def needed_libraries(tree: Path, program: Path) -> list[Path]:
     return [Path(words[2]) for line in listing.stdout.splitlines() if (words := line.split())[1:2] == ["=>"]]
 
 
+def unpacked(tree: Path, package: str) -> Path:
+    """A package of the release, unpacked below /unpacked of the tree: for what few cases need."""
+    folder = tree / "unpacked" / package
+    if not folder.exists():
+        suite.inside(tree, "sh", "-c", f"mkdir -p /unpacked/new && cd /unpacked/new && "
+                     f"apt-get -q -o APT::Sandbox::User=root download {package}/{SUITE}")
+        (file,) = (tree / "unpacked/new").glob("*.deb")
+        cache.run(["dpkg-deb", "-x", str(file), str(tree / "unpacked/new/tree")])
+        file.unlink()
+        (tree / "unpacked/new/tree").rename(folder)
+    return folder
+
+
 def _make(tree: Path) -> None:
     suite.bootstrap(tree, SUITE, ["ca-certificates", *TOOLS], [BACKPORTS])
     suite.inside(tree, "apt-get", "-o", "Acquire::Retries=5", "-qq", "-y", "install", "--no-install-recommends", "-t", BACKPORTS,

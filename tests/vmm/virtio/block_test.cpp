@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <ctime>
 #include <numeric>
 
 #include "tests/support/result_matchers.hpp"
@@ -205,6 +207,42 @@ TEST_P(Block, RequestThatIsNoneNeedsReset) {
     ASSERT_THAT(device_->start_queue(0, driver_->setup(), 0), test::IsOk());
     EXPECT_EQ(request(VIRTIO_BLK_T_IN, 0, {{kData, 512, true}}), unsigned{VIRTIO_BLK_S_OK}) << "after a reset";
   }
+}
+
+TEST_P(Block, HasItsShareAndNoMore) {
+  make({.iops = 100});
+  const auto start = std::chrono::steady_clock::now();
+  const auto cpu = std::clock();
+  for (unsigned count = 0; count < 31; ++count) {
+    ASSERT_EQ(request(VIRTIO_BLK_T_IN, 2, {{kData, 512, true}}), unsigned{VIRTIO_BLK_S_OK});
+  }
+  // A tenth of a second was in store.
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds{190});
+  EXPECT_LT(static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC, 0.15) << "it waits, and does not look";
+}
+
+TEST_P(Block, BytesAreLimitedToo) {
+  make({.bandwidth = 64 * kKiB});
+  const auto start = std::chrono::steady_clock::now();
+  for (unsigned count = 0; count < 10; ++count) {
+    ASSERT_EQ(request(VIRTIO_BLK_T_IN, 0, {{kData, 4096, true}}), unsigned{VIRTIO_BLK_S_OK});
+    ASSERT_EQ(request(VIRTIO_BLK_T_FLUSH, 0, {}), unsigned{VIRTIO_BLK_S_OK});
+  }
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds{430});
+}
+
+TEST_P(Block, ALimitedDiskStopsAtOnce) {
+  make({.iops = 1});
+  for (unsigned count = 0; count < 2; ++count) {
+    header(VIRTIO_BLK_T_IN, 0);
+    driver_->offer({{kHeader, 16, false}, {kData, 512, true}, {kStatus, 1, true}});
+  }
+  kick();
+  ASSERT_TRUE(answered());
+  const auto start = std::chrono::steady_clock::now();
+  device_->stop_queue(0);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds{500});
+  EXPECT_EQ(driver_->collect().size(), 1U) << "the other one was not taken";
 }
 
 TEST_P(Block, StopWaitsForWhatIsUnderWay) {

@@ -17,7 +17,7 @@ using pcivm::test::TransportRig;
 
 TEST(VirtioHostileGuest, CannotBreakWhatMustHold) {
   unsigned answered = 0;
-  for (unsigned seed = 0; seed < 600; ++seed) {
+  for (unsigned seed = 0; seed < 900; ++seed) {
     std::mt19937 random{seed};
     std::vector<std::uint8_t> input(100 + random() % 1500);
     for (auto& byte : input) byte = static_cast<std::uint8_t>(random());

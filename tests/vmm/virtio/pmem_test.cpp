@@ -34,11 +34,9 @@ class Pmem : public testing::TestWithParam<bool> {
     if (GetParam() && !make_uring_engine()) GTEST_SKIP() << "this kernel gives no io_uring";
   }
   void make(Fd file, bool read_only = false) {
-    device_ = VirtioPmem::create({.file = std::move(file),
-                                  .length = 2 * kMiB,
-                                  .read_only = read_only,
-                                  .base = Gpa{0x140000000}},
-                                 memory_, *signals_, GetParam() ? &IoEngine::create : &plain)
+    device_ = VirtioPmem::create(
+                  {.file = std::move(file), .length = 2 * kMiB, .read_only = read_only, .base = Gpa{0x140000000}},
+                  memory_, *signals_, GetParam() ? &IoEngine::create : &plain)
                   .value();
     signals_->set_queue_vector(0, 0);
     signals_->use_msix(true);

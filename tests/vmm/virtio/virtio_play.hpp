@@ -3,12 +3,21 @@
 // afterwards is checked. Driven by libFuzzer (tests/fuzz/virtio_fuzz.cpp) and by random input in the unit tests.
 #pragma once
 
+#define VIRTIO_RING_NO_LEGACY  // no C++
+#include <linux/vhost.h>
+
 #include <cstdint>
+#include <mutex>
 #include <span>
 #include <string_view>
 
+#include "base/socket.hpp"
+#include "tests/vmm/virtio/fake_daemon.hpp"
 #include "tests/vmm/virtio/transport_rig.hpp"
+#include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/queues.hpp"
+#include "vmm/virtio/shared_folder.hpp"
+#include "vmm/virtio/vsock.hpp"
 
 namespace pcivm::test {
 
@@ -55,11 +64,11 @@ class EchoDevice final : public vmm::VirtioDevice {
   vmm::VirtioQueues queues_;
 };
 
+/// The last byte says which device it is.
 class VirtioPlay final {
  public:
   explicit VirtioPlay(std::span<const std::uint8_t> input) : input_{input} {
-    auto made = std::make_unique<EchoDevice>(memory_, *signals_);
-    device_ = made.get();
+    auto made = make(input.empty() ? 0 : input.back() % 8U);
     transport_ = std::make_unique<vmm::VirtioPciTransport>(std::move(signals_), std::move(made), rig_.wiring);
     transport_->place_bar(0, TransportRig::kBar);
     transport_->connect(rig_.line);
@@ -80,6 +89,54 @@ class VirtioPlay final {
   [[nodiscard]] unsigned answered() const { return answered_; }
 
  private:
+  std::unique_ptr<vmm::VirtioSignals> make_signals(const vmm::VirtioIdentity& identity) {
+    queues_ = static_cast<unsigned>(identity.queues.size());
+    return vmm::VirtioSignals::create(identity.name, queues_, identity.one_doorbell,
+                                      [this](const Error& error) {
+                                        const std::scoped_lock lock{mutex_};
+                                        rig_.reports.push_back(error.text());
+                                      })
+        .value();
+  }
+  std::unique_ptr<vmm::VirtioDevice> make(unsigned kind) {
+    if (kind == 5) {
+      signals_ = make_signals(vmm::VirtioPmem::describe());
+      return vmm::VirtioPmem::create({.file = make_memfd("pmem", 2 * kMiB).value(), .length = 2 * kMiB}, memory_,
+                                     *signals_, [](std::string&) { return vmm::make_plain_engine(); })
+          .value();
+    }
+    if (kind == 6) {
+      signals_ = make_signals(vmm::VirtioVsock::describe());
+      rig_.kernel.otherwise(0);
+      rig_.kernel.on<std::uint64_t>(VHOST_GET_FEATURES, [](std::uint64_t& features) {
+        features = ~0ULL;
+        return 0;
+      });
+      return vmm::VirtioVsock::create({.vhost = make_eventfd().value(), .cid = 3}, rig_.kernel, *loop_, memory_,
+                                      *signals_)
+          .value();
+    }
+    if (kind == 7) {
+      signals_ = make_signals(vmm::VirtioSharedFolder::describe());
+      auto [ours, theirs] = make_socket_pair().value();
+      daemon_ = std::make_unique<FakeDaemon>(std::move(theirs));
+      return vmm::VirtioSharedFolder::create({.daemon = std::move(ours), .tag = "play"}, *loop_, memory_, *signals_)
+          .value();
+    }
+    signals_ = make_signals(EchoDevice::describe());
+    auto echo = std::make_unique<EchoDevice>(memory_, *signals_);
+    echo_ = echo.get();
+    return echo;
+  }
+  // A device that works by itself gets its turn of the loop.
+  void work() {
+    if (echo_ != nullptr) {
+      answered_ += echo_->work(next() % 2U) ? 1U : 0U;
+      return;
+    }
+    loop_->post([this] { loop_->stop(); });
+    (void)loop_->run();
+  }
   std::uint8_t next() {
     if (input_.empty()) return 0;
     const auto byte = input_.front();
@@ -141,8 +198,9 @@ class VirtioPlay final {
       common(VIRTIO_PCI_COMMON_GF, 4, (features | packed) >> 32 * half & 0xffffffff);
     }
     common(VIRTIO_PCI_COMMON_STATUS, 1, 0xb);
-    for (unsigned queue = 0; queue < 2; ++queue) {
+    for (unsigned queue = 0; queue < queues_; ++queue) {
       common(VIRTIO_PCI_COMMON_Q_SELECT, 2, queue);
+      common(VIRTIO_PCI_COMMON_Q_SIZE, 2, 8);
       common(VIRTIO_PCI_COMMON_Q_DESCLO, 8, 0x10000);
       common(VIRTIO_PCI_COMMON_Q_AVAILLO, 8, 0x10800);
       common(VIRTIO_PCI_COMMON_Q_USEDLO, 8, 0x10900);
@@ -173,24 +231,26 @@ class VirtioPlay final {
       case 6: return descriptor();
       case 7: return make_available();
       case 8: (void)memory_.write(Gpa{0x10000 + value() % 0xa00}, next()); return;
-      default: answered_ += device_->work(next() % 2U) ? 1U : 0U; return;
+      default: work(); return;
     }
   }
   std::string_view check() {
-    if (rig_.irqfds.size() > 3) return "more irqfds than vectors";
-    if (rig_.doorbells.size() > 2) return "more doorbells than queues";
+    if (rig_.irqfds.size() > queues_ + 1) return "more irqfds than vectors";
+    if (rig_.doorbells.size() > queues_) return "more doorbells than queues";
+    const std::scoped_lock lock{mutex_};
     if (rig_.reports.size() > 20) return "reports without end";
     return {};
   }
 
   std::span<const std::uint8_t> input_;
-  vmm::GuestMemory memory_ = ring_memory();
+  vmm::GuestMemory memory_ = shareable_memory();
   TransportRig rig_;
-  std::unique_ptr<vmm::VirtioSignals> signals_ =
-      vmm::VirtioSignals::create("echo", 2, false, [this](const Error& error) {
-        rig_.reports.push_back(error.text());
-      }).value();
-  EchoDevice* device_{};
+  std::mutex mutex_;  // of the reports
+  std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
+  std::unique_ptr<FakeDaemon> daemon_;
+  std::unique_ptr<vmm::VirtioSignals> signals_;
+  unsigned queues_{};
+  EchoDevice* echo_{};
   unsigned answered_{};
   std::unique_ptr<vmm::VirtioPciTransport> transport_;  // goes first
 };

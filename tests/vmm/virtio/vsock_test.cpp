@@ -48,15 +48,15 @@ class Vsock : public testing::Test {
       ++changes_;
       return 0;
     });
-    signals_ =
-        VirtioSignals::create("vsock", 3, false, [this](const Error& error) { reports_.push_back(error.text()); })
-            .value();
+    signals_ = VirtioSignals::create("vsock", 3, false, [this](const Error& error) {
+                 reports_.push_back(error.text());
+               }).value();
     signals_->connect(line_);
   }
   void make() {
-    device_ = VirtioVsock::create({.vhost = make_eventfd().value(), .cid = 0x12345}, kernel_, *loop_, memory_,
-                                  *signals_)
-                  .value();
+    device_ =
+        VirtioVsock::create({.vhost = make_eventfd().value(), .cid = 0x12345}, kernel_, *loop_, memory_, *signals_)
+            .value();
   }
   void turn() {
     loop_->post([this] { loop_->post([this] { loop_->stop(); }); });
