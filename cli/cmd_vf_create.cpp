@@ -76,7 +76,7 @@ Result<std::vector<VfFacts>> make(Context& context, const vfio::Host& host, cons
   context.doing(fmt::format("making {} VFs of {}", request.targets.size(), pf));
   const auto created = TRY(sriov::create(host, lock, request));
   context.note(fmt::format("{} has {} VFs{}", pf, created.vfs.size(), created.changed ? "" : " already"));
-  return vf_facts(context, host, request.port, request.physical);
+  return vf_facts(context, host, request.port, request.physical, created.changed);
 }
 
 Result<int> create_vfs(Context& context, const CreateArguments& args) {

@@ -10,6 +10,7 @@
 #include "cli/host_change.hpp"
 #include "cli/selector.hpp"
 #include "iommu/inventory.hpp"
+#include "vfio/binding_plan.hpp"
 
 namespace pcivm::cli {
 
@@ -67,7 +68,8 @@ Json nvme_json(const VfFacts& facts) {
 
 /// The VFs of `physicals` as devices: what a table shows of them, or all for a document. Who uses what is read once for
 /// the whole host: it takes as long for one function.
-Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vector<Bdf>& physicals) {
+/// Nobody uses VFs that were just made, `fresh`, unless a host driver has them.
+Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vector<Bdf>& physicals, bool fresh) {
   std::vector<DeviceFacts> found;
   if (context.structured()) {
     found = TRY(all_device_facts(context.root()));
@@ -78,7 +80,11 @@ Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vecto
       addresses.insert(addresses.end(), vfs.begin(), vfs.end());
     }
     const auto functions = iommu::find_all(context.root(), addresses);
-    auto users = TRY(iommu::users_of_all(context.root(), functions));
+    const bool unused = fresh && std::ranges::all_of(functions, [](const iommu::Function& vf) {
+      return vf.driver.empty() || vfio::is_vfio_driver(vf.driver);
+    });
+    std::vector<std::vector<iommu::InUse>> users(functions.size());
+    if (!unused) users = TRY(iommu::users_of_all(context.root(), functions));
     for (std::size_t i = 0; i < functions.size(); ++i) {
       auto& facts = found.emplace_back();
       static_cast<iommu::Function&>(facts.function) = functions[i];
@@ -98,11 +104,11 @@ Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vecto
 Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical) {
   const auto host = host_of(context);
   const auto port = vf_port(context);
-  return vf_facts(context, host, port.get(), physical);
+  return vf_facts(context, host, port.get(), physical, false);
 }
 
 Result<std::vector<VfFacts>> vf_facts(Context& context, const vfio::Host& host, sriov::VfPort* port,
-                                      std::optional<Bdf> physical) {
+                                      std::optional<Bdf> physical, bool fresh) {
   std::vector<Bdf> physicals;
   if (physical) {
     TRY(sriov::read_physical(host, *physical));
@@ -110,7 +116,7 @@ Result<std::vector<VfFacts>> vf_facts(Context& context, const vfio::Host& host, 
   } else {
     physicals = TRY(sriov::physical_functions(context.root()));
   }
-  auto devices = TRY(devices_of(context, physicals));
+  auto devices = TRY(devices_of(context, physicals, fresh));
   std::vector<VfFacts> all;
   for (const auto pf : physicals) {
     auto vfs = TRY(sriov::list(host, pf, port));

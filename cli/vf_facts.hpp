@@ -27,9 +27,9 @@ struct VfFacts {
 /// The VFs of one PF, or of all; sorted by PF and index. Unless a document is asked for, `device` has only what the
 /// table shows: identity and users.
 [[nodiscard]] Result<std::vector<VfFacts>> vf_facts(Context& context, std::optional<Bdf> physical);
-/// The same in the course of a change, with what that has open. `port` may be null.
+/// The same in the course of a change, with what that has open. `port` may be null; `fresh`: they were just made.
 [[nodiscard]] Result<std::vector<VfFacts>> vf_facts(Context& context, const vfio::Host& host, sriov::VfPort* port,
-                                                    std::optional<Bdf> physical);
+                                                    std::optional<Bdf> physical, bool fresh);
 
 /// As a device (docs/schema), with `attributes`, null in there = the driver does not report it; `profile`, and the same
 /// with types in `nvme` for a drive.

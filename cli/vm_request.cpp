@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <iterator>
 #include <utility>
@@ -12,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/parse.hpp"
+#include "base/text.hpp"
 #include "cli/selector.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_firmware.hpp"
@@ -72,9 +74,8 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
-  return {.memory = checked.memory,
-          .address_bits = checked.address_bits,
-          .firmware = checked.config.firmware.has_value()};
+  return {
+      .memory = checked.memory, .address_bits = checked.address_bits, .firmware = checked.config.firmware.has_value()};
 }
 
 Result<void> plan(VmChecked& checked, const vmm::LayoutRequest& request) {
@@ -118,6 +119,22 @@ std::vector<vmm::DeviceBars> bars_of(const vfio::OpenedVfio& vfio) {
   return all;
 }
 
+// The same at every start, another on each host: RFC 9562, version 8.
+std::array<std::uint8_t, 16> uuid_of(const SysRoot& root, std::string_view name) {
+  std::array<std::uint8_t, 16> uuid{};
+  const auto host = hash_of(text_of(root, "/etc/machine-id"));
+  const auto first = hash_of(name, host);
+  const auto second = hash_of(name, first);
+  for (unsigned index = 0; index < 8; ++index) {
+    uuid[index] = static_cast<std::uint8_t>(first >> 8 * index);
+    uuid[index + 8] = static_cast<std::uint8_t>(second >> 8 * index);
+  }
+  // SMBIOS has the first three fields in little endian: the version is in the high half of the eighth byte.
+  uuid[7] = static_cast<std::uint8_t>((uuid[7] & 0x0fU) | 0x80U);
+  uuid[8] = static_cast<std::uint8_t>((uuid[8] & 0x3fU) | 0x80U);
+  return uuid;
+}
+
 }  // namespace
 
 Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
@@ -126,6 +143,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   TRY(check_vm_name(request.name));
   TRY(check_boot_options(request));
   config.name = request.name;
+  config.uuid = uuid_of(root, request.name);
   checked.memory = TRY(check_memory(request.memory));
   if (request.cpus < 1 || request.cpus > kMostCpus) {
     return fail(Errc::invalid, fmt::format("--cpus {} found, 1 to {} wanted", request.cpus, kMostCpus));
@@ -146,6 +164,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   TRY_IN(plan(checked, layout_request(checked)), booted(request));
   if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory));
   checked.lock = TRY(NameLock::take(root, request.name));
+  if (config.firmware) TRY(open_variables(root, request, *config.firmware));
   if (!request.timeline.empty()) {
     checked.timeline = TRY(open_path(request.timeline, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644));
   }

@@ -30,6 +30,7 @@ struct VmRequest {
   std::uint32_t cpus{2};
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
+  std::string cloud_init{};
   std::vector<std::string> nets{};
   bool rng{};
   bool balloon{};

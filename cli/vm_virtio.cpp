@@ -10,6 +10,7 @@
 
 #include "base/parse.hpp"
 #include "cli/option_list.hpp"
+#include "cli/vm_seed.hpp"
 #include "vmm/virtio/tap.hpp"
 
 namespace pcivm::cli {
@@ -86,6 +87,7 @@ Result<vmm::NetConfig> open_one_net(const SysRoot& root, IoctlPort& port, const 
 Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
   vmm::VirtioConfig config;
   for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
+  if (!request.cloud_init.empty()) config.disks.push_back(TRY(make_seed(request.name, request.cloud_init)));
   for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
   if (request.balloon && !request.devices.empty()) {
     return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")

@@ -12,7 +12,7 @@ namespace pcivm::vmm {
 
 namespace {
 
-constexpr std::uint32_t kRam = 1;                       // type of an e820 entry
+constexpr std::uint32_t kRam = 1;                      // type of an e820 entry
 constexpr std::uint64_t kDefaultWindow64 = 16 * kGiB;  // OVMF leaves 32 GiB above RAM for BARs unless told more
 
 FwCfg::Bytes number(std::uint64_t value, std::size_t width) {
@@ -117,6 +117,9 @@ Result<void> Firmware::fill() {
   TRY(fw_cfg_.add_file(kAcpiTablesFile, std::move(acpi.tables), [this] { return acpi_files().tables; }));
   TRY(fw_cfg_.add_file(kAcpiRsdpFile, std::move(acpi.rsdp), [this] { return acpi_files().rsdp; }));
   TRY(fw_cfg_.add_file(kAcpiLoaderFile, std::move(acpi.loader), [this] { return acpi_files().loader; }));
+  const auto& entry = wiring_.smbios.entry;
+  TRY(fw_cfg_.add_file("etc/smbios/smbios-anchor", {entry.begin(), entry.end()}));
+  TRY(fw_cfg_.add_file("etc/smbios/smbios-tables", wiring_.smbios.structures));
   // An OpenFirmware path, as OVMF and SeaBIOS translate it.
   if (wiring_.boot_slot) {
     const auto path = fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0\n", *wiring_.boot_slot);
@@ -130,8 +133,7 @@ Result<void> Firmware::fill() {
   return {};
 }
 
-Result<void> Firmware::add(IoBus& bus, std::uint64_t base, std::uint64_t length, IoHandler& handler,
-                           std::string name) {
+Result<void> Firmware::add(IoBus& bus, std::uint64_t base, std::uint64_t length, IoHandler& handler, std::string name) {
   TRY(bus.add(base, length, handler, std::move(name)));
   added_.emplace_back(&bus, base);
   return {};

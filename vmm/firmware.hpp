@@ -25,6 +25,7 @@
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/q35.hpp"
+#include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
 
@@ -42,6 +43,7 @@ class Firmware final {
     bool serial{};                        ///< a BIOS uses COM1 as its screen and keyboard
     std::optional<unsigned> boot_slot{};  ///< of the virtio disk to boot first
     std::uint64_t window64{};             ///< what the devices' BARs need above 4 GiB
+    SmbiosTables smbios{};                ///< to be placed by the firmware
     std::function<void()> reset;          ///< the guest asks for one; on vCPU threads
     std::function<void(Error)> report;    ///< carry on
   };

@@ -15,6 +15,7 @@
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
+#include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
 
@@ -81,8 +82,8 @@ Machine::~Machine() { stop_cpus(); }
 
 Result<void> Machine::build() {
   TRY(build_console());
-  chipset_ = TRY(Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(),
-                                 {.firmware = config_.firmware.has_value()}));
+  chipset_ = TRY(
+      Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(), {.firmware = config_.firmware.has_value()}));
   if (config_.firmware) {
     TRY(build_firmware());
   } else {
@@ -120,6 +121,7 @@ Result<void> Machine::build_firmware() {
                                     .serial = config_.console.serial,
                                     .boot_slot = boot_slot,
                                     .window64 = config_.layout.window64.length,
+                                    .smbios = build_smbios(smbios(), Gpa{0}),
                                     .reset = [this] { request(Outcome::reset); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   return {};
@@ -216,6 +218,12 @@ Result<void> Machine::write_acpi() {
   return {};
 }
 
+SmbiosConfig Machine::smbios() const {
+  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus, .ram = config_.layout.ram};
+  describe_cpu(facts);
+  return facts;
+}
+
 Result<CpuState> Machine::load_kernel() {
   const BootFacts facts{.cmdline = config_.cmdline, .rsdp = rsdp_, .map = config_.layout.map};
   auto state = TRY(load_linux(memory_, config_.boot, {config_.kernel.ref(), config_.initrd.ref()}, facts));
@@ -232,14 +240,17 @@ Result<CpuState> Machine::load_firmware() {
 // The kernel is read on a thread of its own while KVM makes the CPUs; devices are opened and memory is mapped while the
 // guest already boots.
 Result<void> Machine::boot() {
-  if (!firmware_) TRY(write_acpi());
+  if (!firmware_) {
+    TRY(write_acpi());
+    TRY(write_smbios(memory_, smbios()));
+  }
   std::optional<Result<CpuState>> loaded;
   std::jthread loader{[&] { loaded = firmware_ ? load_firmware() : load_kernel(); }};
   TRY(add_ram());
   TRY(devices_->connect(*vm_));
   if (boots_ == 0) devices_->open_all();
-  cpus_ = TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus,
-                             firmware_ ? CpuSet::Origin::reset : CpuSet::Origin::booted));
+  cpus_ =
+      TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus, firmware_ ? CpuSet::Origin::reset : CpuSet::Origin::booted));
   loader.join();
   const auto state = TRY(std::move(*loaded));
   ++boots_;

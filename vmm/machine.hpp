@@ -23,6 +23,7 @@
 #include "vmm/legacy/output_ring.hpp"
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
+#include "vmm/smbios.hpp"
 #include "vmm/timeline.hpp"
 #include "vmm/virtio/virtio_set.hpp"
 #include "vmm/vm_config.hpp"
@@ -68,6 +69,7 @@ class Machine final {
   [[nodiscard]] Result<void> build_firmware();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
+  [[nodiscard]] SmbiosConfig smbios() const;
   [[nodiscard]] Result<CpuState> load_kernel();
   [[nodiscard]] Result<CpuState> load_firmware();
   [[nodiscard]] platform::PciWindows windows() const;

@@ -19,7 +19,9 @@ struct Window {
 
 // Guest physical addresses, ascending.
 inline constexpr Gpa kAcpiTables{0xe0000};           ///< RSDP first; inside the range that firmware would use
-inline constexpr std::uint64_t kAcpiRoom = 0x20000;  ///< up to 1 MiB
+inline constexpr std::uint64_t kAcpiRoom = 0x10000;
+inline constexpr Gpa kSmbios{0xf0000};  ///< the entry point first; where kernels without EFI look for it
+inline constexpr std::uint64_t kSmbiosRoom = 0x10000;  ///< up to 1 MiB
 inline constexpr Gpa kLowRamEnd{0xc0000000};         ///< RAM above this much continues at kHighRam
 inline constexpr Window kPciWindow32{.base = {0xc0000000}, .length = 0x20000000};
 inline constexpr Gpa kEcam{0xe0000000};

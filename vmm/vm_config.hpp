@@ -3,6 +3,7 @@
 // here needs neither /dev nor /sys.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -45,6 +46,7 @@ struct ConsoleFiles {
 
 struct VmConfig {
   std::string name;
+  std::array<std::uint8_t, 16> uuid{};  ///< of the system, in the guest's SMBIOS tables
   unsigned cpus{1};
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::stop};

@@ -163,6 +163,7 @@ class Machine final {
                         .serial = true,
                         .boot_slot = 1,
                         .window64 = 64 * kGiB,
+                        .smbios = {},
                         .reset = [this] { ++asked_; },
                         .report = [this](const Error&) { ++asked_; }})
           .value();

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from labkit import bench, cache, case, host, image, packages, runner, suite, topology, tree
+from labkit import bench, cache, case, goals, host, image, packages, runner, suite, topology, tree
 
 LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,6 +105,10 @@ def run_demo(arguments) -> int:
     return 0
 
 
+def run_goals(arguments) -> int:
+    return goals.run(arguments, content(arguments))
+
+
 def run_bench(arguments) -> int:
     return bench.run(arguments, content(arguments))
 
@@ -156,6 +160,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     host_options(added)
     added = command("shell", run_shell, "boot a host and give an interactive shell in it")
     added.add_argument("topology", nargs="?", default="vtd")
+    host_options(added)
+    added = command("goals", run_goals, "pcivm, QEMU's q35 and its microvm: a table of what performance is measured by")
+    goals.add_options(added)
     host_options(added)
     added = command("bench", run_bench, "pcivm against QEMU: start, exits, resets, calls")
     bench.add_options(added)

@@ -38,8 +38,10 @@ class Loader final {
       switch (number(0, 4)) {
         case 1: {
           const auto file = name(4);
-          loaded_[file] = {
-              .bytes = sources_.at(file), .address = places.at(file), .alignment = number(60, 4), .zone = number(64, 1)};
+          loaded_[file] = {.bytes = sources_.at(file),
+                           .address = places.at(file),
+                           .alignment = number(60, 4),
+                           .zone = number(64, 1)};
           break;
         }
         case 0: break;  // padding

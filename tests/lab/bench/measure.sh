@@ -2,7 +2,9 @@
 # Runs in the emulated host, one after the other, the guests that /lab/bench/plan lists, and prints what the kernel saw.
 #
 # A line of the plan:  LABEL VMM KERNEL DEVICE MODE
-#   VMM qemu, qemu-qboot or pcivm; KERNEL a file of /lab/l2; DEVICE none or vf; MODE time (nothing traced that costs) or count
+#   VMM qemu, qemu-qboot, qemu-microvm or pcivm; KERNEL a file of /lab/l2
+#   DEVICE none, vf, disk, net (by vhost), net-user (without), all (vf, disk and net)
+#   MODE time (nothing traced that costs), count, memory (of the VMM, when the guest rests), disk or net (under load)
 # /lab/bench/settings has memory (MiB), cpus, deadline (seconds) and more (kernel parameters of the guest) as variables.
 #
 # Output, one fact per line, "KIND TEXT"; labkit/bench.py reads it:
@@ -11,13 +13,15 @@
 #   trace LINE           the trace: markers start, init, end on CLOCK_MONOTONIC, resets (pcie_flr), MSI-X growth
 #   exits|ioctls|maps LINE    histograms as they were at init (mode count); unmaps, maps-end LINE: at the end
 #   timeline TEXT        what pcivm itself wrote, as one line
+#   memory KEY=KB        mode memory
+#   load NAME KEY=VALUE  modes disk and net: what the guest says of a load, and what grew meanwhile
 #   said LINE            of a failed run: the end of the console and of stderr
 #   done CODE | failed WHY
 . /lab/cases/lib.sh
 . /lab/bench/settings
 tracing=/sys/kernel/tracing
-# After its marker the guest does nothing for so long, in which the counters are read.
-cmdline="$(guest_cmdline poweroff hold=0.5) $more"
+# For each mode, what the guest runs. After its marker it does nothing for half a second, in which counters are read.
+declare -A scripts=([time]="poweroff hold=0.5" [count]="poweroff hold=0.5" [memory]=load-rest [disk]=load-disk [net]=load-net)
 
 prepare_vf() {
     local igb
@@ -35,6 +39,24 @@ prepare_tracing() {
     echo 'p:lab/pcie_flr pcie_flr' >$tracing/kprobe_events
     echo 'r:lab/msix_dyn pci_msix_can_alloc_dyn ret=$retval:u8' >>$tracing/kprobe_events
     echo 1 >$tracing/events/lab/enable
+    # For the first time that a vCPU is entered: the call before it, of which no more is told after it.
+    echo 'cmd == 0xae80' >$tracing/events/syscalls/sys_enter_ioctl/filter
+}
+
+# What the guests with a disk, a network and a load need.
+prepare_io() {
+    modprobe -a tun vhost_net
+    ip tuntap add dev lab0 mode tap
+    ip address add 10.98.0.1/24 dev lab0
+    ip link set lab0 up
+    mkdir -p files/guest
+    cp /lab/bin/load files/guest/load
+    cp /lab/l2/initrd initrd
+    (cd files && find . | cpio -o -H newc 2>/dev/null) >>initrd
+    # On a tmpfs, so that no device of the emulated host is measured.
+    dd if=/dev/urandom of=/run/disk bs=1M count=64 status=none
+    load serve 5001 >/dev/null &
+    defer kill $!
 }
 
 # Event and histogram of what is counted; KVM_RUN (0xae80) is no call that sets anything up.
@@ -44,6 +66,36 @@ counters=(
     'maps iommu/map hist:keys=size'
     'unmaps iommu/unmap hist:keys=size'
 )
+load_counters=(
+    'exits kvm/kvm_userspace_exit hist:keys=reason'
+    'calls raw_syscalls/sys_enter hist:keys=id'
+)
+
+# vmm_processes: the VMM and what it started.
+vmm_processes() {
+    echo "$process"
+    pgrep -P "$process"
+}
+
+# Everything but what is as large as guest RAM; a page that two processes share counts once.
+print_memory() {
+    local pid
+    for pid in $(vmm_processes); do cat "/proc/$pid/smaps"; done | awk -v ram=$((memory * 900)) '
+        /^Size:/ { counts = $2 < ram } /^Pss:/ && counts { pss += $2 } /^Rss:/ && counts { rss += $2 }
+        END { print "memory pss=" pss; print "memory rss=" rss }'
+    awk '/^SecPageTables/ { print "memory sec_page_tables=" $2 }' /proc/meminfo
+}
+
+# load_figures: calls of all processes, exits, and hundredths of a second of the VMM's and vhost's threads.
+load_figures() {
+    local entry name event trigger pid
+    for entry in "${load_counters[@]}"; do
+        read -r name event trigger <<<"$entry"
+        echo "$name=$(sed -n 's/^ *Hits: //p' "$tracing/events/$event/hist")"
+    done
+    for pid in $(vmm_processes); do cut -d ' ' -f 14,15 "/proc/$pid/stat"; done |
+        awk '{ n += $1 + $2 } END { print "ticks=" n }'
+}
 
 # arm ADD: each counter from zero on (ADD empty), or removed (ADD is "!").
 arm() {
@@ -70,22 +122,36 @@ print_kept() {
     done
 }
 
+# command_of VMM KERNEL DEVICE MODE: argv. QEMU's disks get an I/O thread and io_uring, the quickest that it has.
 command_of() {
-    local vmm=$1 kernel=$2 device=$3
-    case $vmm in
-    qemu | qemu-qboot)
-        argv=(qemu-system-x86_64 -M q35,accel=kvm,kernel-irqchip=split -cpu host -m "${memory}M" -smp "$cpus"
-            -nodefaults -no-user-config -display none -serial stdio -no-reboot
-            -kernel "/lab/l2/$kernel" -initrd /lab/l2/initrd -append "$cmdline")
-        [[ $vmm == qemu-qboot ]] && argv+=(-bios qboot.rom)
-        [[ $device == vf ]] && argv+=(-device "vfio-pci,host=$vf")
-        ;;
-    pcivm)
+    local vmm=$1 kernel=$2 device=$3 machine=q35,kernel-irqchip=split bus=pci vhost=on cmdline
+    # shellcheck disable=SC2086  # words
+    cmdline="$(guest_cmdline ${scripts[$4]}) $more"
+    [[ $device == net-user ]] && vhost=off
+    if [[ $vmm == pcivm ]]; then
         argv=(pcivm vm run bench --memory "${memory}M" --cpus "$cpus" --timeline timeline
-            --kernel "/lab/l2/$kernel" --initrd /lab/l2/initrd --cmdline "$cmdline")
-        [[ $device == vf ]] && argv+=(--device "$vf")
-        ;;
-    esac
+            --kernel "/lab/l2/$kernel" --initrd "$PWD/initrd" --cmdline "$cmdline")
+        [[ $device == @(vf|all) ]] && argv+=(--device "$vf")
+        [[ $device == @(disk|all) ]] && argv+=(--disk path=/run/disk,format=raw,direct)
+        [[ $device == @(net*|all) ]] && argv+=(--net "tap=lab0,vhost=$vhost")
+        return
+    fi
+    # As its documentation starts one for speed. An assigned function needs its PCI Express bridge.
+    if [[ $vmm == qemu-microvm ]]; then
+        machine=microvm,x-option-roms=off,pit=off,pic=off,isa-serial=on,rtc=on bus=device
+        [[ $device == @(vf|all) ]] && machine+=,pcie=on bus=pci
+    fi
+    argv=(qemu-system-x86_64 -M "$machine,accel=kvm" -cpu host -m "${memory}M" -smp "$cpus"
+        -nodefaults -no-user-config -display none -serial stdio -no-reboot
+        -kernel "/lab/l2/$kernel" -initrd "$PWD/initrd" -append "$cmdline")
+    [[ $vmm == qemu ]] || argv+=(-bios qboot.rom)
+    [[ $device == @(vf|all) ]] && argv+=(-device "vfio-pci,host=$vf")
+    [[ $device == @(disk|all) ]] && argv+=(-object iothread,id=io0
+        -drive file=/run/disk,format=raw,if=none,id=d0,cache=none,aio=io_uring
+        -device "virtio-blk-$bus,drive=d0,iothread=io0")
+    [[ $device == @(net*|all) ]] && argv+=(-netdev "tap,id=n0,ifname=lab0,script=no,downscript=no,vhost=$vhost"
+        -device "virtio-net-$bus,netdev=n0")
+    return 0
 }
 
 # follow MODE: reads the console to its end, notes when init speaks. Fails when that does not happen.
@@ -104,6 +170,27 @@ follow() {
     return $seen
 }
 
+# loads: the same, for a guest that is under load or rests.
+loads() {
+    local line name='' seen=1
+    while IFS= read -r -t "$deadline" line; do
+        line=${line%$'\r'}
+        printf '%s\n' "$line" >>console
+        case $line in
+        *LAB-INIT*) seen=0 ;;
+        *LAB-RESULT\ begin=*) name=${line##*=} && load_figures >before ;;
+        *LAB-RESULT\ end=*)
+            load_figures | paste -d ' ' before - | sed 's/=/ /g' | awk -v n="$name" '{ print "load " n " " $1 "=" $4 - $2 }' >>said
+            name=''
+            ;;
+        *LAB-RESULT\ rest=*) print_memory >>said ;;
+        *LAB-RESULT\ error=*) seen=1 ;;
+        *LAB-RESULT*) echo "load $name ${line##*LAB-RESULT }" >>said ;;
+        esac
+    done
+    return $seen
+}
+
 ends_within() {
     local attempt
     for ((attempt = 0; attempt < $1 * 10; attempt++)); do
@@ -114,16 +201,19 @@ ends_within() {
 }
 
 measure() {
-    local label=$1 mode=$5 process code why=''
-    rm -f kept.* console timeline
-    : >console
-    command_of "$2" "$3" "$4"
+    local label=$1 mode=$5 process code why='' reader=follow counters=("${counters[@]}")
+    [[ $mode == @(disk|net|memory) ]] && reader=loads counters=("${load_counters[@]}")
+    rm -f kept.* console timeline said
+    : >console >said
+    command_of "$2" "$3" "$4" "$mode"
     echo >$tracing/trace
-    [[ $mode == count ]] && arm ''
+    echo 1 >$tracing/events/syscalls/sys_enter_ioctl/enable
+    echo 'disable_event:syscalls:sys_enter_ioctl:1' >$tracing/events/kvm/kvm_entry/trigger
+    [[ $mode == time ]] || arm ''
     # The exec replaces the shell that wrote the marker.
     (echo start >$tracing/trace_marker && exec "${argv[@]}") </dev/null >pipe 2>stderr &
     process=$!
-    follow "$mode" <pipe || why="no init before its end or within $deadline s"
+    $reader "$mode" <pipe || why="no init before its end or within $deadline s"
     ends_within 20 $process || why="${why:-does not end}"
     kill -KILL $process 2>/dev/null
     wait $process
@@ -132,12 +222,14 @@ measure() {
     if [[ $mode == count ]]; then
         keep unmaps unmaps
         keep maps maps-end
-        arm '!'
     fi
+    [[ $mode == time ]] || arm '!'
+    echo '!disable_event:syscalls:sys_enter_ioctl:1' >$tracing/events/kvm/kvm_entry/trigger
 
     echo "run $label $mode"
     grep -v '^#' $tracing/trace | sed 's/^/trace /'
     print_kept
+    cat said
     [[ -e timeline ]] && echo "timeline $(tr -s '\n' ' ' <timeline)"
     if [[ -n $why ]]; then
         tail -n 15 console stderr | tr -d '\r' | sed 's/^/said /'
@@ -149,6 +241,7 @@ measure() {
 
 prepare_vf
 prepare_tracing
+prepare_io
 echo "fact kernel=$(uname -r)"
 echo "fact qemu=$(qemu-system-x86_64 --version | head -n 1)"
 echo "fact vf=$vf"

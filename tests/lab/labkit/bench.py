@@ -30,6 +30,7 @@ START_OF_HOST = 60.0  # seconds that a script in the host may take beside its gu
 SETUPS = {
     "qemu-pvh": ("qemu", "vmlinux"),
     "qemu-qboot": ("qemu-qboot", "vmlinux"),
+    "qemu-microvm": ("qemu-microvm", "vmlinux"),
     "qemu-bzimage": ("qemu", "bzImage"),
     "pcivm-pvh": ("pcivm", "vmlinux"),
     "pcivm-bzimage": ("pcivm", "bzImage"),
@@ -65,6 +66,7 @@ class Sample:
     fault: str = ""
     said: list[str] = field(default_factory=list)
     seconds: float | None = None  # start of the VMM to the marker of the guest's init
+    entry: float | None = None  # to the first KVM_RUN
     resets: list[float] = field(default_factory=list)  # FLRs, in seconds after the start
     dynamic: bool | None = None  # the kernel can add MSI-X vectors to enabled ones (VFIO's NORESIZE is clear)
     exits: dict[str, int] = field(default_factory=dict)
@@ -74,6 +76,8 @@ class Sample:
     maps_end: int = 0
     unmaps: int = 0  # to the end
     timeline: object = None  # what pcivm wrote of itself
+    memory: dict[str, int] = field(default_factory=dict)  # KiB of the VMM, when the guest rests
+    loads: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def resets_until_init(self) -> int:
         return sum(at <= (self.seconds or 0) for at in self.resets)
@@ -106,13 +110,19 @@ class Reader:
             self._on_sample(self._label, self._sample)
         elif kind == "said":
             self._sample.said.append(rest)
+        elif kind == "memory":
+            key, _, value = rest.partition("=")
+            self._sample.memory[key] = int(value)
+        elif kind == "load":
+            name, key, value = rest.replace("=", " ").split()
+            self._sample.loads.setdefault(name, {})[key] = float(value)
         elif kind == "timeline":
             self._sample.timeline = _json_or_text(rest)
         else:
             self._count(kind, rest)
 
     def _trace(self, text: str) -> None:
-        found = re.search(r" (\d+\.\d+): (\w+): (.*)", text)
+        found = re.search(r" (\d+\.\d+): (\w+)[:(] ?(.*)", text)
         if not found:
             return
         at, event, detail = float(found[1]), found[2], found[3]
@@ -120,6 +130,8 @@ class Reader:
             self._start = at
         elif event == "tracing_mark_write" and detail == "init":
             self._sample.seconds = at - self._start
+        elif event == "sys_ioctl":
+            self._sample.entry = self._sample.entry or at - self._start
         elif event == "pcie_flr":
             self._sample.resets.append(at - self._start)
         elif event == "msix_dyn":
@@ -162,7 +174,7 @@ def run(options: argparse.Namespace, content: Content) -> int:
         raise cache.LabError("no pcivm to compare: build build/pcivm, or name a binary with --pcivm")
     content = dataclasses.replace(content, peer=True)
 
-    reader = Reader(_progress)
+    reader = Reader(progress)
     _free_run(options, content, reader)
     report = _keep(options, reader)  # the counts at least, should what follows be cut
     if options.icount:
@@ -205,7 +217,7 @@ def _warm_up(options: argparse.Namespace) -> list[str]:
     return [f"warm-up {vmm} {kernel} {options.device[-1]} time" for vmm, kernel in first.items()]
 
 
-def _settings(options: argparse.Namespace, more: str, deadline: float) -> bytes:
+def settings(options: argparse.Namespace, more: str, deadline: float) -> bytes:
     return f"memory={options.memory} cpus={options.cpus} deadline={deadline:.0f}\nmore='{more}'\n".encode()
 
 
@@ -215,7 +227,7 @@ def _free_run(options: argparse.Namespace, content: Content, reader: Reader) -> 
     plan = _warm_up(options) + timed + _plan(options, "count", options.counts)
     cache.say(f"{len(plan)} guests, one after the other")
     deadline = 180.0
-    _measure(topology.load(TOPOLOGY), content, plan, _settings(options, "", deadline),
+    measure(topology.load(TOPOLOGY), content, plan, settings(options, "", deadline),
              START_OF_HOST + deadline * len(plan), reader)
     del reader.samples["warm-up"]
 
@@ -234,13 +246,13 @@ def _icount_run(options: argparse.Namespace, content: Content, number: int, line
     plain = topology.load(TOPOLOGY)
     host = dataclasses.replace(plain, name=f"{plain.name}-icount-{number}", processor=ICOUNT_PROCESSOR,
                                cmdline=f"{plain.cmdline} {ICOUNT_HOST}")
-    settings = _settings(options, ICOUNT_GUEST, 20.0)
+    chosen = settings(options, ICOUNT_GUEST, 20.0)
     label = line.split()[0]
     why = ""
     for _ in range(ATTEMPTS):
         attempt = Reader(lambda *_: None)
         try:
-            _measure(host, content, [line], settings, 900.0, attempt)
+            measure(host, content, [line], chosen, 900.0, attempt)
         except Stuck as stuck:
             why = str(stuck)
             cache.say(f"{label}: {why}; once more")
@@ -253,12 +265,12 @@ def _icount_run(options: argparse.Namespace, content: Content, number: int, line
     else:
         sample = Sample("time", fault=f"{ATTEMPTS} attempts, the last: {why}")
     reader.samples[label].append(sample)
-    _progress(label, sample)
+    progress(label, sample)
 
 
-def _measure(host: topology.Topology, content: Content, plan: list[str], settings: bytes, deadline: float,
-             reader: Reader) -> None:
-    scripts = {**content.scripts, "lab/bench/plan": "\n".join(plan + [""]).encode(), "lab/bench/settings": settings}
+def measure(host: topology.Topology, content: Content, plan: list[str], chosen: bytes, deadline: float,
+            reader: Reader) -> None:
+    scripts = {**content.scripts, "lab/bench/plan": "\n".join(plan + [""]).encode(), "lab/bench/settings": chosen}
     with cache.slot(2), Host(host, dataclasses.replace(content, scripts=scripts)) as running:
         outcome = running.run("/lab/bench/measure.sh", deadline, reader.line)
     if outcome.code != 0 or "error" in reader.facts:
@@ -266,7 +278,7 @@ def _measure(host: topology.Topology, content: Content, plan: list[str], setting
         raise cache.LabError(f"measure.sh: exit code {outcome.code} {reader.facts.get('error', '')}\n{tail}")
 
 
-def _progress(label: str, sample: Sample) -> None:
+def progress(label: str, sample: Sample) -> None:
     took = f"{sample.seconds:.2f} s" if sample.seconds else ""
     cache.say(f"{label} {sample.mode}: {sample.fault or took}")
     if sample.fault:
@@ -302,17 +314,17 @@ def _side(name: str, samples: list[Sample]) -> dict:
     counted = [sample for sample in good if sample.mode == "count" and sample.seconds is not None]
     rows: dict[str, float] = {}
     if counted:
-        rows["exits to user space until init"] = _median(sum(each.exits.values()) for each in counted)
+        rows["exits to user space until init"] = median(sum(each.exits.values()) for each in counted)
         rows.update(_by_kind("  ", [each.exits for each in counted]))
-        rows["FLRs"] = _median(len(each.resets) for each in counted)
-        rows["  until init"] = _median(each.resets_until_init() for each in counted)
+        rows["FLRs"] = median(len(each.resets) for each in counted)
+        rows["  until init"] = median(each.resets_until_init() for each in counted)
         rows["  after"] = rows["FLRs"] - rows["  until init"]
-        rows["VFIO calls until init"] = _median(sum(each.vfio.values()) for each in counted)
+        rows["VFIO calls until init"] = median(sum(each.vfio.values()) for each in counted)
         rows.update(_by_kind("  ", [each.vfio for each in counted]))
-        rows["KVM calls until init, but KVM_RUN"] = _median(each.kvm for each in counted)
-        rows["IOMMU mappings made until init"] = _median(each.maps for each in counted)
-        rows["IOMMU mappings made to the end"] = _median(each.maps_end for each in counted)
-        rows["IOMMU mappings removed to the end"] = _median(each.unmaps for each in counted)
+        rows["KVM calls until init, but KVM_RUN"] = median(each.kvm for each in counted)
+        rows["IOMMU mappings made until init"] = median(each.maps for each in counted)
+        rows["IOMMU mappings made to the end"] = median(each.maps_end for each in counted)
+        rows["IOMMU mappings removed to the end"] = median(each.unmaps for each in counted)
     return {
         "setup": name,
         "seconds": [round(sample.seconds, 3) for sample in timed],
@@ -325,10 +337,10 @@ def _side(name: str, samples: list[Sample]) -> dict:
 
 def _by_kind(indent: str, tables: list[dict[str, int]]) -> dict[str, int]:
     names = sorted({name for table in tables for name in table}, key=lambda name: -sum(t.get(name, 0) for t in tables))
-    return {indent + name: _median(table.get(name, 0) for table in tables) for name in names}
+    return {indent + name: median(table.get(name, 0) for table in tables) for name in names}
 
 
-def _median(values) -> int:
+def median(values) -> int:
     return int(statistics.median_low(list(values)))
 
 

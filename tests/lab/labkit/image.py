@@ -31,9 +31,9 @@ HOST_MODULES = """
 """.split()
 
 GUEST_MODULES = """
-    igbvf igb e1000 e1000e nvme virtio_pci virtio_net virtio_blk virtio_console virtio_rng virtio_balloon
+    igbvf igb e1000 e1000e nvme virtio_pci virtio_mmio virtio_net virtio_blk virtio_console virtio_rng virtio_balloon
     vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem
-    ext4 crc32c_generic button evdev msr
+    ext4 crc32c_generic button evdev msr vfat nls_cp437 nls_ascii nls_utf8
 """.split()
 
 # To reach the disk of a host that has one.
@@ -42,7 +42,7 @@ DISK_MODULES = "virtio_pci virtio_blk ext4 crc32c_generic".split()
 PROGRAMS = """
     bash jq ip bridge tc kmod lspci setpci ps pgrep pkill top strace sed grep taskset flock lsblk findmnt losetup
     mount umount mkswap swapon swapoff unshare nsenter prlimit setsid setpriv script timeout lscpu lsns
-    mkfs.ext4 blkid dmsetup perl
+    mkfs.ext4 blkid dmsetup perl dmidecode acpidump acpixtract iasl
 """.split()
 
 KMOD_NAMES = "depmod insmod lsmod modinfo modprobe rmmod".split()

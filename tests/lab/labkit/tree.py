@@ -18,7 +18,7 @@ LIBDIR = "usr/lib/x86_64-linux-gnu"
 QEMU = "usr/bin/qemu-system-x86_64"
 
 # User space of the emulated host and its guests.
-TOOLS = ["bash", "busybox-static", "dmsetup", "e2fsprogs", "iproute2", "jq", "kmod", "pciutils", "procps", "strace", "util-linux"]
+TOOLS = ["acpica-tools", "bash", "busybox-static", "dmidecode", "dmsetup", "e2fsprogs", "iproute2", "jq", "kmod", "pciutils", "procps", "strace", "util-linux"]
 FROM_BACKPORTS = ["qemu-system-x86"]
 KERNEL = "linux-image-amd64"
 
