@@ -45,10 +45,13 @@ Error missing(Error error, const Known& known) {
 }
 
 Result<Fd> open_regular(const std::string& path, int flags) {
-  auto file = TRY(open_path(path, flags | O_NONBLOCK | O_NOCTTY));
+  auto file = open_path(path, flags | O_NONBLOCK | O_NOCTTY);
   struct stat facts{};
-  if (::fstat(file.ref().number(), &facts) != 0) return fail_errno(errno, fmt::format("stat '{}'", path));
-  if (!S_ISREG(facts.st_mode)) return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
+  const bool opened = file && ::fstat(file->ref().number(), &facts) == 0;
+  const bool folder = !file && file.error().sys_errno() == EISDIR;
+  if (folder || (opened && !S_ISREG(facts.st_mode))) {
+    return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
+  }
   return file;
 }
 
