@@ -50,6 +50,10 @@ Result<Mapping> Mapping::shared(FdRef fd, std::uint64_t offset, std::uint64_t le
   return place(fd.number(), offset, length, protection, MAP_SHARED, alignment);
 }
 
+Result<Mapping> Mapping::copy_on_write(FdRef fd, std::uint64_t length, std::uint64_t alignment) {
+  return place(fd.number(), 0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, alignment);
+}
+
 Result<Mapping> Mapping::anonymous(std::uint64_t length, std::uint64_t alignment) {
   return place(-1, 0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, alignment);
 }

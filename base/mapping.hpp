@@ -22,6 +22,9 @@ class Mapping final {
   /// that address and offset agree modulo it, which lets the kernel use huge page-table entries.
   [[nodiscard]] static Result<Mapping> shared(FdRef fd, std::uint64_t offset, std::uint64_t length, Access access,
                                               std::uint64_t alignment = kPageSize);
+  /// What is written to it stays in this process; `fd` may be open for reading only.
+  [[nodiscard]] static Result<Mapping> copy_on_write(FdRef fd, std::uint64_t length,
+                                                     std::uint64_t alignment = kPageSize);
   /// Private zero memory, not reserved, aligned as asked.
   [[nodiscard]] static Result<Mapping> anonymous(std::uint64_t length, std::uint64_t alignment = kPageSize);
 

@@ -74,7 +74,14 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command.add_option("--firmware-log", request.firmware_log, "write what the firmware says on its debug port")
       ->type_name("FILE");
   command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
-  command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 8")->type_name("N")->capture_default_str();
+  command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 255")->type_name("N")->capture_default_str();
+  command
+      .add_option("--topology", request.topology, "how they hang together: sockets=N,cores=N,threads=N; cores of one socket")
+      ->type_name("OPTIONS");
+  command.add_option("--cpu", request.cpu, "their features: those of the host, less some: host,-avx512f,-rtm")
+      ->type_name("host[,-FEATURE...]")
+      ->capture_default_str();
+  command.add_option("--pin", request.pin, "the host's CPU for each of them: 2-3,6-7")->type_name("LIST");
   command.add_option("--device", request.devices, fmt::format("a PCI function to own: {}", kDeviceHelp))
       ->type_name("DEVICE")
       ->allow_extra_args(false);
@@ -95,6 +102,13 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "ring=split|packed")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
+  command
+      .add_option("--pmem", request.pmems,
+                  "a file in the guest's memory, /dev/pmem0 there: path=FILE, then readonly; a multiple of 2M")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command.add_option("--vsock", request.vsock, "sockets between host and guest (AF_VSOCK): cid=N, the guest's address")
+      ->type_name("OPTIONS");
   command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
   command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
   command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")

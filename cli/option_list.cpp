@@ -65,12 +65,12 @@ Result<std::string> OptionList::required(std::string_view key) const {
   return fail(Errc::invalid, fmt::format("{}: '{}=' is missing", option_, key));
 }
 
-Result<unsigned> OptionList::number(std::string_view key, unsigned most, unsigned otherwise) const {
+Result<unsigned> OptionList::number(std::string_view key, unsigned most, unsigned otherwise, unsigned least) const {
   const auto text = value(key);
   if (!text) return otherwise;
   const auto number = TRY_IN(parse_decimal<unsigned>(*text, most), fmt::format("{}: {}", option_, key));
-  if (number == 0) return fail(Errc::invalid, fmt::format("{}: {}=0 found, 1 to {} wanted", option_, key, most));
-  return number;
+  if (number >= least) return number;
+  return fail(Errc::invalid, fmt::format("{}: {}={} found, {} to {} wanted", option_, key, number, least, most));
 }
 
 Result<std::string> OptionList::choice(std::string_view key, const std::vector<std::string_view>& choices) const {

@@ -28,8 +28,9 @@ class OptionList final {
   [[nodiscard]] std::optional<std::string> value(std::string_view key) const;
   /// Errc::invalid when absent.
   [[nodiscard]] Result<std::string> required(std::string_view key) const;
-  /// A number from 1 to `most`; `otherwise` when absent.
-  [[nodiscard]] Result<unsigned> number(std::string_view key, unsigned most, unsigned otherwise) const;
+  /// A number from `least` to `most`; `otherwise` when absent.
+  [[nodiscard]] Result<unsigned> number(std::string_view key, unsigned most, unsigned otherwise,
+                                        unsigned least = 1) const;
   /// One of `choices`; the first when absent.
   [[nodiscard]] Result<std::string> choice(std::string_view key, const std::vector<std::string_view>& choices) const;
 

@@ -15,6 +15,7 @@
 #include "base/parse.hpp"
 #include "base/text.hpp"
 #include "cli/selector.hpp"
+#include "cli/vm_cpus.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_firmware.hpp"
 #include "cli/vm_virtio.hpp"
@@ -27,7 +28,6 @@ namespace pcivm::cli {
 
 namespace {
 
-constexpr std::uint32_t kMostCpus = 8;
 
 Result<std::uint64_t> check_memory(const std::string& text) {
   const auto size = TRY_IN(parse_size(text), "--memory");
@@ -74,13 +74,18 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
-  return {
+  vmm::LayoutRequest request{
       .memory = checked.memory, .address_bits = checked.address_bits, .firmware = checked.config.firmware.has_value()};
+  for (const auto& pmem : checked.config.virtio.pmems) request.files.push_back(pmem.length);
+  return request;
 }
 
 Result<void> plan(VmChecked& checked, const vmm::LayoutRequest& request) {
   auto& config = checked.config;
   config.layout = TRY(vmm::lay_out_memory(request));
+  for (std::size_t index = 0; index < config.layout.files.size(); ++index) {
+    config.virtio.pmems[index].base = config.layout.files[index].gpa;
+  }
   if (config.firmware) return {};
   config.boot = TRY(vmm::plan_boot(checked.image, checked.initrd_length, config.cmdline.size(), config.layout.ram));
   return {};
@@ -145,10 +150,6 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.name = request.name;
   config.uuid = uuid_of(root, request.name);
   checked.memory = TRY(check_memory(request.memory));
-  if (request.cpus < 1 || request.cpus > kMostCpus) {
-    return fail(Errc::invalid, fmt::format("--cpus {} found, 1 to {} wanted", request.cpus, kMostCpus));
-  }
-  config.cpus = request.cpus;
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
@@ -159,6 +160,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
+  config.cpus = TRY(check_cpus(kvm, request));
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), booted(request));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,15 @@ struct VmRequest {
   std::string firmware_log{};
   std::string memory{"1G"};
   std::uint32_t cpus{2};
+  std::string topology{};
+  std::string cpu{"host"};
+  std::string pin{};
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
   std::string cloud_init{};
   std::vector<std::string> nets{};
+  std::vector<std::string> pmems{};
+  std::optional<std::string> vsock{};
   bool rng{};
   bool balloon{};
   std::string console{"serial"};

@@ -16,6 +16,7 @@
 
 #include "base/event_loop.hpp"
 #include "base/log.hpp"
+#include "base/program_pages.hpp"
 #include "base/replace_file.hpp"
 #include "base/socket.hpp"
 #include "base/systemd.hpp"
@@ -127,7 +128,7 @@ class Service final {
     vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
     for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
     vm_.timeline.stamp(vmm::Phase::prepared);
-    facts_.cpus = vm_.config.cpus;
+    facts_.cpus = vm_.config.cpus.topology.count();
     stops_ = vm_.config.on_request == vmm::OnRequest::stop;
     if (!vm_.config.console.serial && !vm_.config.virtio.console) return {};
     auto [ours, guests] = TRY(make_socket_pair(SOCK_NONBLOCK));
@@ -197,6 +198,7 @@ class Service final {
     if (api_) api_->heard(line);
     if (!api_ || before || !api_->running()) return;
     systemd::notify("READY=1\nSTATUS=the guest runs");
+    drop_program_pages();
     if (ready_) ready_();
   }
 

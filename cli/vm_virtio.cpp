@@ -11,7 +11,9 @@
 #include "base/parse.hpp"
 #include "cli/option_list.hpp"
 #include "cli/vm_seed.hpp"
+#include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/tap.hpp"
+#include "vmm/virtio/vsock.hpp"
 
 namespace pcivm::cli {
 
@@ -20,6 +22,10 @@ namespace {
 constexpr unsigned kMostQueues = 16;
 constexpr std::string_view kDisk = "--disk";
 constexpr std::string_view kNet = "--net";
+constexpr std::string_view kPmem = "--pmem";
+constexpr std::string_view kVsock = "--vsock";
+constexpr unsigned kFirstCid = 3;  // below: the hypervisor, this machine itself, the host (vsock(7))
+constexpr unsigned kLastCid = 0xfffffffe;
 
 Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) {
   const auto list = TRY(OptionList::parse(
@@ -82,6 +88,19 @@ Result<vmm::NetConfig> open_one_net(const SysRoot& root, IoctlPort& port, const 
   return net;
 }
 
+Result<vmm::PmemConfig> open_one_pmem(IoctlPort& port, const std::string& text) {
+  const auto list = TRY(OptionList::parse(kPmem, text, {.valued = {"path"}, .flags = {"readonly"}}));
+  const auto path = TRY(list.required("path"));
+  return TRY_IN(vmm::open_pmem(port, path, list.flag("readonly")), std::string{kPmem});
+}
+
+Result<vmm::VsockConfig> open_one_vsock(const SysRoot& root, IoctlPort& port, const std::string& text) {
+  const auto list = TRY(OptionList::parse(kVsock, text, {.valued = {"cid"}, .flags = {}}));
+  (void)TRY(list.required("cid"));
+  const auto cid = TRY(list.number("cid", kLastCid, kFirstCid, kFirstCid));
+  return TRY_IN(vmm::open_vsock(root, port, cid), std::string{kVsock});
+}
+
 }  // namespace
 
 Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
@@ -89,6 +108,8 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
   if (!request.cloud_init.empty()) config.disks.push_back(TRY(make_seed(request.name, request.cloud_init)));
   for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
+  for (const auto& text : request.pmems) config.pmems.push_back(TRY(open_one_pmem(port, text)));
+  if (request.vsock) config.vsock = TRY(open_one_vsock(root, port, *request.vsock));
   if (request.balloon && !request.devices.empty()) {
     return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")
                     .coded("vm.balloon_with_device"));

@@ -5,13 +5,23 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
+#include "vmm/cpu_features.hpp"
+#include "vmm/cpu_topology.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/vcpu.hpp"
 
 namespace pcivm::vmm {
+
+/// What the operator asked for.
+struct CpuWish {
+  CpuTopology topology{};
+  std::vector<const CpuFeature*> without{};
+  std::vector<unsigned> pins{};  ///< the host's CPU for each; empty: the host chooses
+};
 
 /// Loop thread, except kick_boot_cpu(). A guest reboot makes a new set on a new VM, so that no register survives.
 class CpuSet final {
@@ -23,7 +33,7 @@ class CpuSet final {
   };
   /// `port`, `kvm` and `vm` outlive the set.
   [[nodiscard]] static Result<std::unique_ptr<CpuSet>> create(IoctlPort& port, const Kvm& kvm, const Vm& vm,
-                                                              unsigned count, Origin origin = Origin::booted);
+                                                              const CpuWish& wish, Origin origin = Origin::booted);
   CpuSet(const CpuSet&) = delete;
   CpuSet& operator=(const CpuSet&) = delete;
   /// As stop().
@@ -42,7 +52,8 @@ class CpuSet final {
   [[nodiscard]] ExitCounts counts() const;
 
  private:
-  CpuSet() = default;
+  explicit CpuSet(std::vector<unsigned> pins) : pins_{std::move(pins)} {}
+  std::vector<unsigned> pins_;
   std::vector<std::unique_ptr<Vcpu>> cpus_;
   std::vector<std::jthread> threads_;  // after cpus_: joined first
 };

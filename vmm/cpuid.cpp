@@ -49,18 +49,15 @@ kvm_cpuid_entry2 make_entry(std::uint32_t leaf, std::uint32_t index, std::uint32
   return entry;
 }
 
-// Bits of an APIC id that number the CPUs of the package.
-std::uint32_t id_bits(unsigned cpus) { return static_cast<std::uint32_t>(std::bit_width(std::bit_ceil(cpus)) - 1); }
-
-// Leaves 0xb and 0x1f: level 0 threads (one, no bits), level 1 cores, level 2 ends the list.
-void set_topology(CpuidTable& table, std::uint32_t leaf, unsigned cpus) {
+// Leaves 0xb and 0x1f: level 0 threads, level 1 cores, level 2 ends the list.
+void set_topology(CpuidTable& table, std::uint32_t leaf, const CpuTopology& cpus) {
   if (find(table, leaf) == nullptr) return;
   drop(table, leaf);
   for (std::uint32_t level = 0; level < 3; ++level) {
     auto entry = make_entry(leaf, level, KVM_CPUID_FLAG_SIGNIFCANT_INDEX);
     if (level < 2) {
-      entry.eax = level == 0 ? 0 : id_bits(cpus);
-      entry.ebx = level == 0 ? 1 : cpus;
+      entry.eax = level == 0 ? cpus.thread_bits() : cpus.socket_bits();
+      entry.ebx = level == 0 ? cpus.threads : cpus.per_socket();
     }
     entry.ecx = level | (level < 2 ? (level + 1) << 8U : 0U);
     table.push_back(entry);
@@ -68,14 +65,15 @@ void set_topology(CpuidTable& table, std::uint32_t leaf, unsigned cpus) {
 }
 
 // How many CPUs share a cache, and the cores of the package, are the host's in the leaves that KVM returns.
-void set_cache_sharing(CpuidTable& table, unsigned cpus) {
+void set_cache_sharing(CpuidTable& table, const CpuTopology& cpus) {
+  constexpr std::uint32_t kMostCores = 64;  // the field has six bits
   for (auto& entry : table) {
     if (entry.function != kCaches && entry.function != kAmdCaches) continue;
     if ((entry.eax & 0x1fU) == 0) continue;
     const auto level = entry.eax >> 5U & 7U;
-    const std::uint32_t sharing = level >= 3 ? cpus - 1 : 0;
+    const std::uint32_t sharing = (level >= 3 ? cpus.per_socket() : cpus.threads) - 1;
     entry.eax = (entry.eax & 0x3fffU) | sharing << 14U;
-    if (entry.function == kCaches) entry.eax |= (std::bit_ceil(cpus) - 1U) << 26U;
+    if (entry.function == kCaches) entry.eax |= (std::min(std::bit_ceil(cpus.cores), kMostCores) - 1U) << 26U;
   }
 }
 
@@ -83,14 +81,16 @@ void set_features(CpuidTable& table, const CpuidFacts& facts) {
   if (auto* entry = find(table, kFeatures)) {
     entry->ecx &= ~(kVmxBit | kTscDeadlineBit);
     entry->ecx |= kHypervisorBit | (facts.tsc_deadline_timer ? kTscDeadlineBit : 0U);
-    entry->ebx = (entry->ebx & 0xffffU) | facts.cpus << 16U;
-    entry->edx = (entry->edx & ~kHyperThreadingBit) | (facts.cpus > 1 ? kHyperThreadingBit : 0U);
+    entry->ebx = (entry->ebx & 0xffffU) | facts.cpus.per_socket() << 16U;
+    entry->edx = (entry->edx & ~kHyperThreadingBit) | (facts.cpus.per_socket() > 1 ? kHyperThreadingBit : 0U);
   }
   if (auto* entry = find(table, kAmdFeatures)) {
     entry->ecx &= ~(kSvmBit | kLegacyMultiCoreBit);
-    if (facts.cpus > 1 && find(table, kAmdTopology) != nullptr) entry->ecx |= kLegacyMultiCoreBit;
+    if (facts.cpus.per_socket() > 1 && find(table, kAmdTopology) != nullptr) entry->ecx |= kLegacyMultiCoreBit;
   }
-  if (auto* entry = find(table, kAmdSizes)) entry->ecx = (facts.cpus - 1U) | id_bits(facts.cpus) << 12U;
+  if (auto* entry = find(table, kAmdSizes)) {
+    entry->ecx = (facts.cpus.per_socket() - 1U) | facts.cpus.socket_bits() << 12U;
+  }
   drop(table, kAmdSvm);
 }
 
@@ -133,15 +133,16 @@ unsigned address_bits(const CpuidTable& table) {
   return at == table.end() ? 36U : at->eax & 0xffU;
 }
 
-CpuidTable cpuid_of_vcpu(const CpuidTable& table, std::uint32_t index) {
+CpuidTable cpuid_of_vcpu(const CpuidTable& table, const CpuTopology& cpus, unsigned index) {
+  const auto id = cpus.apic_id(index);
   auto own = table;
   for (auto& entry : own) {
-    if (entry.function == kFeatures) entry.ebx = (entry.ebx & 0x00ffffffU) | index << 24U;
-    if (entry.function == kTopology || entry.function == kTopologyV2) entry.edx = index;
+    if (entry.function == kFeatures) entry.ebx = (entry.ebx & 0x00ffffffU) | id << 24U;
+    if (entry.function == kTopology || entry.function == kTopologyV2) entry.edx = id;
     if (entry.function == kAmdTopology) {
-      entry.eax = index;
-      entry.ebx = index;  // core id; one thread a core
-      entry.ecx = 0;      // one node
+      entry.eax = id;
+      entry.ebx = (cpus.threads - 1) << 8U | index / cpus.threads % cpus.cores;
+      entry.ecx = index / cpus.per_socket();  // the node: one for each socket
     }
   }
   return own;

@@ -99,6 +99,7 @@ void DeviceSet::map_memory() {
     TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
     std::vector<vfio::DmaRun> runs;
     for (const auto& region : wiring_.memory.regions()) {
+      if (region.kind != MemoryKind::ram) continue;
       runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length});
     }
     const auto merged = vfio::merge(runs);

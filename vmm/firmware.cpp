@@ -27,10 +27,10 @@ FwCfg::Bytes text(std::string_view value) {
 }
 
 // Entries of 20 bytes: base, length, type (ACPI 6.5, table 15.3). RAM only: firmware knows the rest of a Q35 itself.
-FwCfg::Bytes memory_map(const GuestMemory& memory) {
+FwCfg::Bytes memory_map(const MemoryLayout& layout) {
   FwCfg::Bytes map;
-  for (const auto& region : memory.regions()) {
-    for (const auto& field : {number(region.gpa.value, 8), number(region.length, 8), number(kRam, 4)}) {
+  for (const auto& range : layout.ram) {
+    for (const auto& field : {number(range.gpa.value, 8), number(range.length, 8), number(kRam, 4)}) {
       map.insert(map.end(), field.begin(), field.end());
     }
   }
@@ -110,9 +110,12 @@ Result<void> Firmware::build() {
 }
 
 Result<void> Firmware::fill() {
-  fw_cfg_.add(FwCfg::kCpuCount, number(wiring_.cpus, 2));
-  fw_cfg_.add(FwCfg::kMostCpus, number(wiring_.cpus, 2));
-  TRY(fw_cfg_.add_file("etc/e820", memory_map(wiring_.memory)));
+  const auto& layout = wiring_.layout;
+  const auto& cpus = wiring_.cpus;
+  fw_cfg_.add(FwCfg::kCpuCount, number(cpus.count(), 2));
+  fw_cfg_.add(FwCfg::kMostCpus, number(cpus.apic_id(cpus.count() - 1) + 1U, 2));  // ids may have gaps
+  TRY(fw_cfg_.add_file("etc/e820", memory_map(layout)));
+  if (!layout.files.empty()) TRY(fw_cfg_.add_file("etc/reserved-memory-end", number(layout.end().value, 8)));
   auto acpi = TRY(build_acpi_files(acpi_config()));
   TRY(fw_cfg_.add_file(kAcpiTablesFile, std::move(acpi.tables), [this] { return acpi_files().tables; }));
   TRY(fw_cfg_.add_file(kAcpiRsdpFile, std::move(acpi.rsdp), [this] { return acpi_files().rsdp; }));
@@ -127,8 +130,8 @@ Result<void> Firmware::fill() {
   }
   TRY(fw_cfg_.add_file("etc/show-boot-menu", number(0, 2)));
   if (wiring_.serial) TRY(fw_cfg_.add_file("etc/sercon-port", number(platform::port::kCom1, 2)));
-  if (wiring_.window64 > kDefaultWindow64) {
-    TRY(fw_cfg_.add_file("opt/ovmf/X-PciMmio64Mb", text(fmt::format("{}", 2 * wiring_.window64 / kMiB))));
+  if (const auto window = layout.window64.length; window > kDefaultWindow64) {
+    TRY(fw_cfg_.add_file("opt/ovmf/X-PciMmio64Mb", text(fmt::format("{}", 2 * window / kMiB))));
   }
   return {};
 }
@@ -141,7 +144,7 @@ Result<void> Firmware::add(IoBus& bus, std::uint64_t base, std::uint64_t length,
 
 AcpiConfig Firmware::acpi_config() {
   AcpiConfig acpi;
-  for (unsigned cpu = 0; cpu < wiring_.cpus; ++cpu) acpi.apic_ids.push_back(cpu);
+  for (unsigned cpu = 0; cpu < wiring_.cpus.count(); ++cpu) acpi.apic_ids.push_back(wiring_.cpus.apic_id(cpu));
   acpi.ecam = host_bridge_.ecam();
   acpi.pci_window32 = window_beside(acpi.ecam);
   if (acpi.ecam && acpi.ecam->value >= platform::kFirmwareEnd.value) acpi.ecam.reset();

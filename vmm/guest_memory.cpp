@@ -24,9 +24,11 @@ struct Slice {
   std::uint64_t length;
 };
 
-std::vector<Slice> slices_of(const std::vector<Mapping>& mappings) {
+std::vector<Slice> slices_of(const std::vector<Mapping>& mappings, std::span<const RamRegion> regions) {
   std::vector<Slice> slices;
-  for (const auto& mapping : mappings) {
+  for (std::size_t index = 0; index < mappings.size(); ++index) {
+    const auto& mapping = mappings[index];
+    if (regions[index].kind != MemoryKind::ram) continue;
     for (std::uint64_t offset = 0; offset < mapping.length(); offset += kSlice) {
       slices.push_back({&mapping, offset, std::min(kSlice, mapping.length() - offset)});
     }
@@ -57,6 +59,18 @@ Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges) {
   return memory;
 }
 
+// A driver may write into a read-only file only by other devices of ours, which then write to pages of this process.
+Result<void> GuestMemory::add_file(const Range& range, FdRef file, bool read_only) {
+  auto mapping = TRY(read_only ? Mapping::copy_on_write(file, range.length, 2 * kMiB)
+                               : Mapping::shared(file, 0, range.length, Access::read_write, 2 * kMiB));
+  regions_.push_back({.gpa = range.gpa,
+                      .hva = mapping.hva(),
+                      .length = range.length,
+                      .kind = read_only ? MemoryKind::read_only_file : MemoryKind::file});
+  mappings_.push_back(std::move(mapping));
+  return {};
+}
+
 Result<std::span<std::byte>> GuestMemory::window(Gpa gpa, std::uint64_t length) const {
   for (std::size_t index = 0; index < regions_.size(); ++index) {
     const auto& region = regions_[index];
@@ -69,12 +83,12 @@ Result<std::span<std::byte>> GuestMemory::window(Gpa gpa, std::uint64_t length) 
 
 std::uint64_t GuestMemory::size() const {
   std::uint64_t sum = 0;
-  for (const auto& region : regions_) sum += region.length;
+  for (const auto& region : regions_) sum += region.kind == MemoryKind::ram ? region.length : 0;
   return sum;
 }
 
 Result<void> GuestMemory::populate(unsigned threads) const {
-  const auto slices = slices_of(mappings_);
+  const auto slices = slices_of(mappings_, regions_);
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::optional<Error> failure;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Guest RAM: where it lies, bounds-checked access to it, and populating it.
+// Guest memory, RAM and files: where it lies, bounds-checked access to it, and populating it.
 #pragma once
 
 #include <cstddef>
@@ -15,12 +15,20 @@
 
 namespace pcivm::vmm {
 
-/// One contiguous piece of guest RAM. HVA and GPA agree modulo 2 MiB, so that both page tables and the IOMMU can use
+/// What is behind a piece of guest memory. Files are never mapped for the DMA of assigned devices (ADR 0002).
+enum class MemoryKind : std::uint8_t {
+  ram,
+  file,
+  read_only_file,  ///< the guest cannot write to it; what is written here never reaches the file
+};
+
+/// One contiguous piece of guest memory. HVA and GPA agree modulo 2 MiB, so that both page tables and the IOMMU can use
 /// huge entries.
 struct RamRegion {
   Gpa gpa;
   Hva hva;
   std::uint64_t length{};
+  MemoryKind kind{MemoryKind::ram};
 };
 
 /// Shared by all vCPUs and, through DMA, by devices: the bytes may change at any time. Therefore read() copies once and
@@ -33,6 +41,9 @@ class GuestMemory final {
   };
   /// Zero memory for each range (page-aligned, ascending, not overlapping), nothing populated yet.
   [[nodiscard]] static Result<GuestMemory> create(std::span<const Range> ranges);
+
+  /// Adds a file, mapped shared, above all that is there. Before anybody else uses the object.
+  [[nodiscard]] Result<void> add_file(const Range& range, FdRef file, bool read_only);
 
   template <class T>
     requires std::is_trivially_copyable_v<T>
@@ -52,11 +63,12 @@ class GuestMemory final {
   /// Bulk payload inside one region (kernel image, disk block); never parse in place.
   [[nodiscard]] Result<std::span<std::byte>> window(Gpa gpa, std::uint64_t length) const;
 
-  /// For KVM slots and DMA maps, ascending.
+  /// For KVM slots, DMA maps and vhost, ascending.
   [[nodiscard]] std::span<const RamRegion> regions() const { return regions_; }
+  /// Of the RAM.
   [[nodiscard]] std::uint64_t size() const;
 
-  /// Faults every page in (MADV_POPULATE_WRITE) on up to `threads` threads; keeps contents. Errc::kernel when the host
+  /// Faults every page of RAM in (MADV_POPULATE_WRITE) on up to `threads` threads; keeps contents. Errc::kernel when the host
   /// is out of memory.
   [[nodiscard]] Result<void> populate(unsigned threads) const;
 

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "base/program_pages.hpp"
 #include "vfio/uapi.hpp"
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
@@ -25,6 +26,7 @@ constexpr std::chrono::milliseconds kFlushTime{1000};
 // For the guest to power off when the host wants a device back: the host's writer waits meanwhile, and with a removal
 // every other change of PCI functions does.
 constexpr std::chrono::seconds kRequestPatience{10};
+constexpr std::chrono::seconds kSettled{15};
 }  // namespace
 
 // What a vCPU asks of the chipset.
@@ -69,6 +71,9 @@ Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loo
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
   auto memory = TRY(GuestMemory::create(config.layout.ram));
+  for (const auto& pmem : config.virtio.pmems) {
+    TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");
+  }
   auto kvm = TRY(Kvm::adopt(port, std::move(config.kvm)));
   auto vm = TRY(Vm::create(port, kvm));
   timeline.stamp(Phase::vm_created);
@@ -101,10 +106,9 @@ Result<void> Machine::build() {
 
 platform::PciWindows Machine::windows() const {
   if (!firmware_) return {.high = config_.layout.window64};
-  const auto& last = config_.layout.ram.back();
-  const auto ram_end = std::max(last.gpa.value + last.length, platform::kHighRam.value);
+  const auto end = config_.layout.end().value;
   return {.low = platform::kFirmwareWindow32,
-          .high = {.base = Gpa{ram_end}, .length = (1ULL << config_.address_bits) - ram_end}};
+          .high = {.base = Gpa{end}, .length = (1ULL << config_.address_bits) - end}};
 }
 
 // Before the devices: its part of the chipset has places on the bus that others must not take.
@@ -117,10 +121,10 @@ Result<void> Machine::build_firmware() {
                                     .mmio = mmio_,
                                     .slots = slots_,
                                     .bus = bus_,
-                                    .cpus = config_.cpus,
+                                    .layout = config_.layout,
+                                    .cpus = config_.cpus.topology,
                                     .serial = config_.console.serial,
                                     .boot_slot = boot_slot,
-                                    .window64 = config_.layout.window64.length,
                                     .smbios = build_smbios(smbios(), Gpa{0}),
                                     .reset = [this] { request(Outcome::reset); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
@@ -203,13 +207,18 @@ ChipsetCallbacks Machine::chipset_callbacks() {
 }
 
 Result<void> Machine::add_ram() {
-  for (const auto& region : memory_.regions()) (void)TRY(slots_.add(region.gpa, region.hva, region.length));
+  for (const auto& region : memory_.regions()) {
+    const bool read_only = region.kind == MemoryKind::read_only_file;
+    (void)TRY(slots_.add(region.gpa, region.hva, region.length,
+                         read_only ? MemorySlots::Kind::read_only : MemorySlots::Kind::ram));
+  }
   return {};
 }
 
 Result<void> Machine::write_acpi() {
   AcpiConfig acpi;
-  for (unsigned cpu = 0; cpu < config_.cpus; ++cpu) acpi.apic_ids.push_back(cpu);
+  const auto& cpus = config_.cpus.topology;
+  for (unsigned index = 0; index < cpus.count(); ++index) acpi.apic_ids.push_back(cpus.apic_id(index));
   if (config_.layout.window64.length != 0) acpi.pci_window64 = config_.layout.window64;
   const auto tables = TRY(build_acpi_tables(acpi));
   const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
@@ -219,7 +228,8 @@ Result<void> Machine::write_acpi() {
 }
 
 SmbiosConfig Machine::smbios() const {
-  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus, .ram = config_.layout.ram};
+  SmbiosConfig facts{
+      .name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology, .ram = config_.layout.ram};
   describe_cpu(facts);
   return facts;
 }
@@ -258,7 +268,21 @@ Result<void> Machine::boot() {
   TRY(cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
                    [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); }));
   if (boots_ == 1) devices_->map_ram();
-  if (boots_ == 1) tell(kRunning);
+  if (boots_ == 1) {
+    tell(kRunning);
+    TRY(await_settled());
+  }
+  return {};
+}
+
+// By then most guests have booted: what the start alone needed of the program need not stay in memory.
+Result<void> Machine::await_settled() {
+  settled_ = TRY(make_timerfd());
+  TRY(arm_timerfd(settled_.ref(), kSettled, {}));
+  settled_watch_ = TRY(loop_.watch(settled_.ref(), Interest::read, [this] {
+    (void)drain_eventfd(settled_.ref());
+    drop_program_pages();
+  }));
   return {};
 }
 

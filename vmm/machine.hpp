@@ -74,6 +74,7 @@ class Machine final {
   [[nodiscard]] Result<CpuState> load_firmware();
   [[nodiscard]] platform::PciWindows windows() const;
   [[nodiscard]] Result<void> boot();
+  [[nodiscard]] Result<void> await_settled();
   [[nodiscard]] Result<void> prepare_reboot();
   [[nodiscard]] std::size_t deliver(std::span<const std::byte> input);
   [[nodiscard]] ChipsetCallbacks chipset_callbacks();
@@ -114,6 +115,8 @@ class Machine final {
   std::vector<Bdf> wanted_;  // back by the host
   Fd patience_;              // of the host with the guest
   Watch patience_over_;
+  Fd settled_;
+  Watch settled_watch_;
   std::unique_ptr<CpuSet> cpus_;  // their threads use all of the above
   ExitCounts exits_;
   std::uint64_t boots_{};

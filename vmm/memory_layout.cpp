@@ -64,23 +64,29 @@ std::vector<MapEntry> memory_map(std::span<const GuestMemory::Range> ram) {
   return map;
 }
 
-Result<platform::Window> place_window(const LayoutRequest& request, std::uint64_t ram_end, std::uint64_t limit) {
-  if (request.window64_length == 0) return platform::Window{};
-  const auto alignment = std::max(kGiB, request.window64_alignment);
-  platform::Window window{.base = Gpa{align_up(std::max(ram_end, platform::kHighRam.value), alignment)},
-                          .length = align_up(request.window64_length, kGiB)};
-  if (window.base.value <= kHyperTransport.last && window.end().value > kHyperTransport.first) {
-    window.base.value = align_up(kHyperTransport.last + 1, alignment);
+std::uint64_t address_limit(unsigned address_bits) { return 1ULL << std::clamp(address_bits, 36U, 52U); }
+
+// Above all that is there; `cursor` is moved to its end.
+Result<Gpa> place_high(std::uint64_t& cursor, std::uint64_t length, std::uint64_t alignment, unsigned address_bits,
+                       std::string_view what) {
+  auto base = align_up(std::max(cursor, platform::kHighRam.value), alignment);
+  if (base <= kHyperTransport.last && length > kHyperTransport.first - std::min(base, kHyperTransport.first)) {
+    base = align_up(kHyperTransport.last + 1, alignment);
   }
-  if (!fits(window.base.value, window.length, limit)) {
-    return fail(Errc::invalid, fmt::format("the BARs of the devices need {:#x} bytes from {:#x}, but the CPUs have {} "
-                                           "physical address bits",
-                                           window.length, window.base.value, request.address_bits));
+  if (!fits(base, length, address_limit(address_bits))) {
+    return fail(Errc::invalid, fmt::format("{} {:#x} bytes from {:#x}, but the CPUs have {} physical address bits", what,
+                                           length, base, address_bits));
   }
-  return window;
+  cursor = base + length;
+  return Gpa{base};
 }
 
 }  // namespace
+
+Gpa MemoryLayout::end() const {
+  const auto& last = files.empty() ? ram.back() : files.back();
+  return std::max(last.gpa + last.length, platform::kHighRam);
+}
 
 Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
   if (request.memory < kLeastMemory || !is_aligned(request.memory, kHuge)) {
@@ -92,7 +98,7 @@ Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
   std::ranges::sort(holes, {}, &ReservedRange::first);
 
   MemoryLayout layout;
-  const auto limit = 1ULL << std::clamp(request.address_bits, 36U, 52U);
+  const auto limit = address_limit(request.address_bits);
   auto left = request.memory;
   const auto low_end = request.firmware ? platform::kFirmwareLowRamEnd : platform::kLowRamEnd;
   take(layout.ram, left, free_parts({0, low_end.value}, holes));
@@ -112,7 +118,16 @@ Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
     return fail(Errc::refused, "the IOMMU reserves I/O addresses in the first 32 MiB, where the guest needs RAM");
   }
   const auto& last = layout.ram.back();
-  layout.window64 = TRY(place_window(request, last.gpa.value + last.length, limit));
+  auto cursor = last.gpa.value + last.length;
+  for (const auto length : request.files) {
+    const auto base = TRY(place_high(cursor, length, kGiB, request.address_bits, "a file in guest memory needs"));
+    layout.files.push_back({.gpa = base, .length = length});
+  }
+  if (request.window64_length != 0) {
+    layout.window64.length = align_up(request.window64_length, kGiB);
+    layout.window64.base = TRY(place_high(cursor, layout.window64.length, std::max(kGiB, request.window64_alignment),
+                                          request.address_bits, "the BARs of the devices need"));
+  }
   layout.map = memory_map(layout.ram);
   return layout;
 }

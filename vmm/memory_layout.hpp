@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Where RAM and the 64-bit PCI window lie in guest physical memory. A pure function, decided before anything is
+// Where RAM, files and the 64-bit PCI window lie in guest physical memory. A pure function, decided before anything is
 // created.
 #pragma once
 
@@ -24,6 +24,7 @@ struct ReservedRange {
 struct LayoutRequest {
   std::uint64_t memory{};                 ///< bytes of RAM, a multiple of 2 MiB
   std::vector<ReservedRange> reserved{};  ///< any order, may overlap
+  std::vector<std::uint64_t> files{};     ///< bytes of each file that is guest memory
   std::uint64_t window64_length{};        ///< sum of the BARs that go above RAM, 0 = none
   std::uint64_t window64_alignment{};     ///< size of the largest of them
   unsigned address_bits{36};              ///< of the guest's CPUs (CPUID 0x80000008)
@@ -41,9 +42,12 @@ struct MapEntry {
 };
 
 struct MemoryLayout {
-  std::vector<GuestMemory::Range> ram;  ///< ascending; starts at 0
-  platform::Window window64;            ///< at least 1 GiB when any was asked for, else empty
-  std::vector<MapEntry> map;            ///< for the kernel: RAM, and what is reserved in the 32-bit hole
+  std::vector<GuestMemory::Range> ram;    ///< ascending; starts at 0
+  std::vector<GuestMemory::Range> files;  ///< above RAM, as requested; in no memory map
+  platform::Window window64;              ///< at least 1 GiB when any was asked for, else empty
+  std::vector<MapEntry> map;              ///< for the kernel: RAM, and what is reserved in the 32-bit hole
+  /// Of RAM and files, at least 4 GiB.
+  [[nodiscard]] Gpa end() const;
 };
 
 inline constexpr std::uint64_t kLeastMemory = 32 * kMiB;

@@ -94,19 +94,21 @@ void add_chassis(Bytes& table) {
   std::move(chassis).append_to(table);
 }
 
-void add_processor(Bytes& table, const SmbiosConfig& config) {
-  const auto cores = static_cast<std::uint16_t>(config.cpus);
-  const auto few = static_cast<std::uint8_t>(std::min(config.cpus, 0xffU));
-  Structure processor{4, Handle::processor};
-  processor.text("CPU 0").bytes({3, 0xfe}).text(config.cpu_vendor);  // central; family in the second field
+// One socket.
+void add_processor(Bytes& table, const SmbiosConfig& config, unsigned socket) {
+  const auto cores = config.cpus.cores;
+  const auto threads = config.cpus.per_socket();
+  const auto few = [](unsigned count) { return std::min(count, 0xffU); };
+  Structure processor{4, static_cast<std::uint16_t>(static_cast<unsigned>(Handle::processor) + socket)};
+  processor.text(fmt::format("CPU {}", socket)).bytes({3, 0xfe}).text(config.cpu_vendor);  // central; family in the second field
   processor.number(config.cpu_id[0]).number(config.cpu_id[1]).text(config.cpu_brand);
   processor.bytes({0}).number(std::uint16_t{}).number(std::uint16_t{}).number(std::uint16_t{});  // clocks: unknown
   processor.bytes({0x41, 1});  // there, enabled; upgrade: other
   processor.number(kNoHandle).number(kNoHandle).number(kNoHandle);
-  processor.text({}).text({}).text({}).bytes({few, few, few});
-  processor.number(static_cast<std::uint16_t>(config.cpus > 1 ? 0x0c : 0x04));  // 64-bit; several cores
+  processor.text({}).text({}).text({}).bytes({few(cores), few(cores), few(threads)});
+  processor.number(static_cast<std::uint16_t>((cores > 1 ? 0x08U : 0U) | (threads > cores ? 0x10U : 0U) | 0x04U));  // 64-bit; several cores, threads
   processor.number(std::uint16_t{1});                                          // family: other
-  processor.number(cores).number(cores).number(cores);
+  for (const auto count : {cores, cores, threads}) processor.number(static_cast<std::uint16_t>(count));
   std::move(processor).append_to(table);
 }
 
@@ -192,7 +194,7 @@ SmbiosTables build_smbios(const SmbiosConfig& config, Gpa structures) {
   add_firmware(table);
   add_system(table, config);
   add_chassis(table);
-  add_processor(table, config);
+  for (unsigned socket = 0; socket < config.cpus.sockets; ++socket) add_processor(table, config, socket);
   add_memory(table, config);
   add_boot_state(table);
   Structure{127, 0x7f00}.append_to(table);

@@ -11,6 +11,7 @@
 
 #include "base/result.hpp"
 #include "base/units.hpp"
+#include "vmm/cpu_topology.hpp"
 #include "vmm/guest_memory.hpp"
 
 namespace pcivm::vmm {
@@ -18,7 +19,7 @@ namespace pcivm::vmm {
 struct SmbiosConfig {
   std::string name;  ///< of the VM: the system's serial number
   std::array<std::uint8_t, 16> uuid{};
-  unsigned cpus{1};
+  CpuTopology cpus{};
   std::string cpu_vendor{};  ///< "AuthenticAMD"
   std::string cpu_brand{};
   std::array<std::uint32_t, 2> cpu_id{};  ///< EAX and EDX of CPUID leaf 1

@@ -13,6 +13,7 @@
 #include "vfio/opened.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/boot_linux.hpp"
+#include "vmm/cpu_set.hpp"
 #include "vmm/firmware_config.hpp"
 #include "vmm/memory_layout.hpp"
 #include "vmm/virtio/virtio_config.hpp"
@@ -47,7 +48,7 @@ struct ConsoleFiles {
 struct VmConfig {
   std::string name;
   std::array<std::uint8_t, 16> uuid{};  ///< of the system, in the guest's SMBIOS tables
-  unsigned cpus{1};
+  CpuWish cpus{};
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::stop};
   MemoryLayout layout;

@@ -8,6 +8,7 @@
 #include "tests/support/kernel_files.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "tests/support/temp_root.hpp"
+#include "cli/vm_cpus.hpp"
 #include "vmm/kvm_uapi.hpp"
 
 namespace pcivm::cli {
@@ -28,7 +29,7 @@ class CheckVm : public testing::Test {
     request_.name = "guest";
     request_.kernel = tree_.path("/bzImage").string();
     port_.always(KVM_GET_API_VERSION, 12);
-    port_.always(KVM_CHECK_EXTENSION, 1);
+    port_.always(KVM_CHECK_EXTENSION, 1024);
     port_.always(KVM_GET_VCPU_MMAP_SIZE, 12288);
     port_.on<vmm::kvm::CpuidHead>(vmm::kvm::get_supported_cpuid.number, [](vmm::kvm::CpuidHead& head) {
       head.nent = 0;
@@ -46,7 +47,7 @@ TEST_F(CheckVm, AcceptsAPlainRequest) {
   const auto checked = check();
   ASSERT_THAT(checked, IsOk());
   EXPECT_EQ(checked->memory, kGiB);
-  EXPECT_EQ(checked->config.cpus, 2U);
+  EXPECT_EQ(checked->config.cpus.topology.count(), 2U);
   EXPECT_FALSE(static_cast<bool>(checked->timeline));
 }
 
@@ -67,9 +68,55 @@ TEST_F(CheckVm, RefusesSizesThatMakeNoMachine) {
     EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--memory"))) << memory;
   }
   request_.memory = "64M";
-  for (const std::uint32_t cpus : {0U, 9U}) {
+  for (const std::uint32_t cpus : {0U, 256U}) {
     request_.cpus = cpus;
     EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--cpus")));
+  }
+}
+
+TEST_F(CheckVm, ATopologyIsThatOfTheCount) {
+  request_.cpus = 8;
+  request_.topology = "sockets=2,threads=2";
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_EQ(checked->config.cpus.topology, (vmm::CpuTopology{.sockets = 2, .cores = 2, .threads = 2}));
+  request_.topology = "sockets=3";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("3 sockets x 2 cores x 1 threads are 6 CPUs, --cpus 8 wanted")));
+  request_.topology = "dies=2";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("dies")));
+  request_.cpus = 255;
+  request_.topology = "sockets=5,cores=51";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("APIC id 306")));
+}
+
+TEST_F(CheckVm, FeaturesAreTakenByName) {
+  request_.cpu = "host,-avx512f,-rtm";
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  ASSERT_EQ(checked->config.cpus.without.size(), 2U);
+  EXPECT_EQ(checked->config.cpus.without[1]->name, "rtm");
+  for (const auto* cpu : {"", "max", "host,avx", "host,-", "host,,-avx", "host,-avx999"}) {
+    request_.cpu = cpu;
+    EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--cpu"))) << cpu;
+  }
+}
+
+TEST_F(CheckVm, PinsAreOneForEachCpuAndOfThisHost) {
+  request_.cpus = 1;
+  request_.pin = "0";
+  ASSERT_THAT(check(), IsOk());
+  request_.pin = "0-1";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("2 CPUs of the host found, 1 wanted")));
+  request_.pin = "8000";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("may not run on CPU 8000")));
+}
+
+TEST(CpuList, IsReadStrictly) {
+  const auto cpus = parse_cpu_list("4-6,0");
+  ASSERT_THAT(cpus, IsOk());
+  EXPECT_EQ(*cpus, (std::vector<unsigned>{4, 5, 6, 0}));
+  for (const auto* text : {"", ",", "1,", ",1", "2-1", "a", "1-", "-1", "1,1", "0-99999999", "1 "}) {
+    EXPECT_THAT(parse_cpu_list(text), FailsWith(Errc::invalid)) << text;
   }
 }
 
@@ -110,7 +157,7 @@ TEST_F(CheckVm, RunsANameOnce) {
 }
 
 TEST_F(CheckVm, ChangesNothingWhenItRefuses) {
-  request_.cpus = 9;
+  request_.cpus = 256;
   EXPECT_THAT(check(), FailsWith(Errc::invalid));
   EXPECT_FALSE(root_.exists("/run"));
 }

@@ -151,6 +151,7 @@ class Machine final {
   static Fd file(std::uint64_t size) { return make_memfd("fuzz", size).value(); }
   GuestMemory ram_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {0}, .length = kRam}}).value();
   MemorySlots slots_{kvm_, FdRef{-1}};
+  MemoryLayout layout_ = lay_out_memory({.memory = 64 * kMiB, .window64_length = 64 * kGiB, .firmware = true}).value();
   PciBus bus_;
   std::unique_ptr<Firmware> firmware_ =
       Firmware::create({.image = file(kImage), .variables = file(kVariables), .log = file(0)},
@@ -159,10 +160,10 @@ class Machine final {
                         .mmio = memory_,
                         .slots = slots_,
                         .bus = bus_,
-                        .cpus = 2,
+                        .layout = layout_,
+                        .cpus = {.cores = 2},
                         .serial = true,
                         .boot_slot = 1,
-                        .window64 = 64 * kGiB,
                         .smbios = {},
                         .reset = [this] { ++asked_; },
                         .report = [this](const Error&) { ++asked_; }})

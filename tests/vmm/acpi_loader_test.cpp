@@ -137,6 +137,13 @@ TEST(AcpiLoader, HasFilesOfOneSizeWhateverTheWindows) {
   EXPECT_NE(first.tables, second.tables);
 }
 
+TEST(AcpiLoader, HasRoomForAllCpus) {
+  AcpiConfig many = config();
+  many.apic_ids.resize(255);
+  std::iota(many.apic_ids.begin(), many.apic_ids.end(), 300U);
+  EXPECT_THAT(build_acpi_files(many), IsOk());
+}
+
 TEST(AcpiLoader, RefusesWhatMakesNoTables) {
   EXPECT_THAT(build_acpi_files({}), FailsWith(Errc::invalid, testing::HasSubstr("0 vCPUs")));
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "vmm/cpu_features.hpp"
+
 namespace pcivm::vmm {
 namespace {
 
@@ -45,20 +47,20 @@ bool has(const CpuidTable& table, std::uint32_t leaf) {
 }
 
 TEST(Cpuid, HidesNestedVirtualization) {
-  const auto table = cpuid_of_vm(host(), {.cpus = 1});
+  const auto table = cpuid_of_vm(host(), {.cpus = {.cores = 1}});
   EXPECT_EQ(at(table, 1).ecx & 1U << 5U, 0U);
   EXPECT_EQ(at(table, 0x80000001).ecx & 1U << 2U, 0U);
   EXPECT_FALSE(has(table, 0x8000000a));
 }
 
 TEST(Cpuid, SaysThatThereIsAHypervisorWithADeadlineTimer) {
-  EXPECT_NE(at(cpuid_of_vm(host(), {.cpus = 1}), 1).ecx & 1U << 31U, 0U);
-  EXPECT_EQ(at(cpuid_of_vm(host(), {.cpus = 1}), 1).ecx & 1U << 24U, 0U);
-  EXPECT_NE(at(cpuid_of_vm(host(), {.cpus = 1, .tsc_khz = 0, .tsc_deadline_timer = true}), 1).ecx & 1U << 24U, 0U);
+  EXPECT_NE(at(cpuid_of_vm(host(), {.cpus = {.cores = 1}}), 1).ecx & 1U << 31U, 0U);
+  EXPECT_EQ(at(cpuid_of_vm(host(), {.cpus = {.cores = 1}}), 1).ecx & 1U << 24U, 0U);
+  EXPECT_NE(at(cpuid_of_vm(host(), {.cpus = {.cores = 1}, .tsc_khz = 0, .tsc_deadline_timer = true}), 1).ecx & 1U << 24U, 0U);
 }
 
 TEST(Cpuid, CountsTheCpusOfTheVmNotOfTheHost) {
-  const auto table = cpuid_of_vm(host(), {.cpus = 6});
+  const auto table = cpuid_of_vm(host(), {.cpus = {.cores = 6}});
   EXPECT_EQ(at(table, 1).ebx >> 16U & 0xffU, 6U);
   EXPECT_EQ(at(table, 0xb, 1).ebx, 6U);
   EXPECT_EQ(at(table, 0xb, 1).eax, 3U);
@@ -67,22 +69,55 @@ TEST(Cpuid, CountsTheCpusOfTheVmNotOfTheHost) {
 }
 
 TEST(Cpuid, SharesOnlyTheLastLevelCache) {
-  const auto table = cpuid_of_vm(host(), {.cpus = 4});
+  const auto table = cpuid_of_vm(host(), {.cpus = {.cores = 4}});
   EXPECT_EQ(at(table, 4, 0).eax >> 14U & 0xfffU, 0U);
   EXPECT_EQ(at(table, 4, 3).eax >> 14U & 0xfffU, 3U);
   EXPECT_EQ(at(table, 4, 3).eax >> 26U, 3U);
 }
 
 TEST(Cpuid, GivesEachCpuItsApicId) {
-  const auto own = cpuid_of_vcpu(cpuid_of_vm(host(), {.cpus = 4}), 3);
+  const auto own = cpuid_of_vcpu(cpuid_of_vm(host(), {.cpus = {.cores = 4}}), {.cores = 4}, 3);
   EXPECT_EQ(at(own, 1).ebx >> 24U, 3U);
   EXPECT_EQ(at(own, 0xb, 0).edx, 3U);
   EXPECT_EQ(at(own, 0xb, 1).edx, 3U);
   EXPECT_EQ(at(own, 0x8000001e).eax, 3U);
 }
 
+TEST(Cpuid, TellsOfSocketsCoresAndThreads) {
+  constexpr CpuTopology kCpus{.sockets = 2, .cores = 3, .threads = 2};
+  const auto table = cpuid_of_vm(host(), {.cpus = kCpus});
+  EXPECT_EQ(at(table, 0xb, 0).eax, 1U);
+  EXPECT_EQ(at(table, 0xb, 0).ebx, 2U);
+  EXPECT_EQ(at(table, 0xb, 1).eax, 3U);
+  EXPECT_EQ(at(table, 0xb, 1).ebx, 6U);
+  EXPECT_EQ(at(table, 4, 0).eax >> 14U & 0xfffU, 1U);
+  EXPECT_EQ(at(table, 4, 3).eax >> 14U & 0xfffU, 5U);
+  // The second thread of the third core of the second socket.
+  const auto own = cpuid_of_vcpu(table, kCpus, 11);
+  EXPECT_EQ(at(own, 0xb, 0).edx, 0b1'10'1U);
+  EXPECT_EQ(at(own, 0x8000001e).ebx, 0x102U);
+  EXPECT_EQ(at(own, 0x8000001e).ecx, 1U);
+}
+
+TEST(Cpuid, TheCountOfCoresDoesNotSpillOutOfItsField) {
+  const auto table = cpuid_of_vm(host(), {.cpus = {.cores = 255}});
+  EXPECT_EQ(at(table, 4, 3).eax >> 26U, 63U);
+  EXPECT_EQ(at(table, 1).ebx >> 16U & 0xffU, 255U);
+}
+
+TEST(CpuFeatures, RemovingOneRemovesWhatNeedsIt) {
+  CpuidTable table{entry(1, 0, 0, 0, ~0U, ~0U), entry(7, 0, 0, ~0U, ~0U, ~0U)};
+  remove_feature(table, *find_cpu_feature("avx"));
+  EXPECT_EQ(at(table, 1).ecx & 1U << 28U, 0U);
+  EXPECT_EQ(at(table, 1).ecx & 1U << 12U, 0U) << "fma";
+  EXPECT_EQ(at(table, 7).ebx & 1U << 16U, 0U) << "avx512f";
+  EXPECT_EQ(at(table, 7).ebx & 1U << 30U, 0U) << "avx512bw";
+  EXPECT_NE(at(table, 1).ecx & 1U << 25U, 0U) << "aes stays";
+  EXPECT_EQ(find_cpu_feature("avx51"), nullptr);
+}
+
 TEST(Cpuid, TellsTheTscFrequencyExactly) {
-  const auto table = cpuid_of_vm(host(), {.cpus = 1, .tsc_khz = 2'345'678});
+  const auto table = cpuid_of_vm(host(), {.cpus = {.cores = 1}, .tsc_khz = 2'345'678});
   const auto crystal = at(table, 0x15);
   EXPECT_EQ(std::uint64_t{crystal.ecx} * crystal.ebx / crystal.eax, 2'345'678'000U);
   EXPECT_EQ(at(table, 0x40000010).eax, 2'345'678U);
@@ -90,7 +125,7 @@ TEST(Cpuid, TellsTheTscFrequencyExactly) {
 }
 
 TEST(Cpuid, LeavesFrequenciesAloneWhenTheyAreUnknown) {
-  const auto table = cpuid_of_vm(host(), {.cpus = 1});
+  const auto table = cpuid_of_vm(host(), {.cpus = {.cores = 1}});
   EXPECT_EQ(at(table, 0x15).ebx, 3U);
   EXPECT_FALSE(has(table, 0x40000010));
 }

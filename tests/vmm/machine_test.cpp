@@ -68,7 +68,7 @@ TEST_F(TinyMachine, EndsWhenTheGuestPowersOff) {
 }
 
 TEST_F(TinyMachine, BootsSeveralCpus) {
-  config_.cpus = 4;
+  config_.cpus.topology = {.cores = 4};
   kernel({POWER_OFF, SPIN});
   EXPECT_THAT(run(), IsOkAnd(VmEnd::power_off));
 }

@@ -55,6 +55,27 @@ TEST(MemoryLayout, HasNoWindowWhenNobodyWantsOne) {
   EXPECT_EQ(lay_out_memory({.memory = kGiB}).value().window64.length, 0U);
 }
 
+TEST(MemoryLayout, PutsFilesBetweenRamAndWindow) {
+  const auto layout = lay_out_memory({.memory = 5 * kGiB,
+                                      .files = {2 * kMiB, 3 * kGiB},
+                                      .window64_length = kGiB,
+                                      .window64_alignment = kGiB,
+                                      .address_bits = 40})
+                          .value();
+  ASSERT_EQ(layout.files.size(), 2U);
+  EXPECT_EQ(layout.files[0].gpa.value, 6 * kGiB);
+  EXPECT_EQ(layout.files[1].gpa.value, 7 * kGiB);
+  EXPECT_EQ(layout.window64.base.value, 10 * kGiB);
+  for (const auto& entry : layout.map) EXPECT_LE(entry.base.value + entry.length, 6 * kGiB) << "not told as RAM";
+  EXPECT_EQ(lay_out_memory({.memory = kGiB, .files = {kGiB}}).value().files[0].gpa.value, 4 * kGiB);
+}
+
+TEST(MemoryLayout, PutsNoFileIntoTheHyperTransportRange) {
+  const auto layout = lay_out_memory({.memory = 1000 * kGiB, .files = {20 * kGiB, kGiB}, .address_bits = 48}).value();
+  EXPECT_EQ(layout.files[0].gpa.value, 1024 * kGiB);
+  EXPECT_EQ(layout.files[1].gpa.value, 1044 * kGiB);
+}
+
 TEST(MemoryLayout, MapsNothingTwice) {
   const auto map = lay_out_memory({.memory = 6 * kGiB, .address_bits = 40}).value().map;
   for (std::size_t index = 1; index < map.size(); ++index) {
@@ -69,6 +90,7 @@ TEST(MemoryLayout, RefusesWhatDoesNotFit) {
   EXPECT_THAT(lay_out_memory({.memory = kGiB + 4096}), FailsWith(Errc::invalid));
   EXPECT_THAT(lay_out_memory({.memory = kGiB, .window64_length = 64 * kGiB, .window64_alignment = 64 * kGiB}),
               FailsWith(Errc::invalid, HasSubstr("BARs")));
+  EXPECT_THAT(lay_out_memory({.memory = kGiB, .files = {64 * kGiB}}), FailsWith(Errc::invalid, HasSubstr("a file")));
 }
 
 TEST(MemoryLayout, RefusesAReservationWhereTheKernelMustLie) {

@@ -34,7 +34,7 @@ const std::vector<GuestMemory::Range> kHuge{{.gpa = {0}, .length = 3 * kGiB},
 SmbiosConfig config(std::span<const GuestMemory::Range> ram) {
   return {.name = "web",
           .uuid = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0x8d, 0xef, 0x80, 1, 2, 3, 4, 5, 6, 7},
-          .cpus = 4,
+          .cpus = {.cores = 4},
           .cpu_vendor = "AuthenticAMD",
           .cpu_brand = "A processor",
           .cpu_id = {0x00a20f10, 0x178bfbff},
@@ -125,9 +125,9 @@ TEST_F(Dmidecode, FindsProcessorAndMemory) {
 
 TEST_F(Dmidecode, FindsTheEndOfALargeMemoryAndManyProcessors) {
   auto facts = config(kHuge);
-  facts.cpus = 300;
+  facts.cpus = {.sockets = 2, .cores = 150, .threads = 2};
   const auto text = read(facts);
-  EXPECT_THAT(text, HasSubstr("Core Count: 300"));
+  EXPECT_THAT(text, HasSubstr("Thread Count: 300"));
   EXPECT_THAT(text, HasSubstr("Maximum Capacity: 6147 GB"));
   EXPECT_THAT(text, HasSubstr("Ending Address: 0x00000600FFFFFFFF"));
 }

@@ -105,11 +105,12 @@ Result<DiskFile> open_disk(IoctlPort& port, const std::string& path, const DiskA
   auto geometry = block ? measure_device(port, file->ref(), access.direct)
                         : measure_file(file->ref(), static_cast<std::uint64_t>(facts.st_size), access.direct);
   if (!geometry) return fail(std::move(geometry).error().within(fmt::format("'{}'", path)));
+  const auto unit = std::max<std::uint64_t>(access.unit, geometry->block_size);
   const auto bytes = block ? geometry->sectors * kSector : static_cast<std::uint64_t>(facts.st_size);
-  if (bytes == 0 || bytes % geometry->block_size != 0) {
+  if (bytes == 0 || bytes % unit != 0) {
     return fail(Error::make(Errc::invalid, fmt::format("'{}' has {} bytes, a multiple of {} wanted", path, bytes,
-                                                       geometry->block_size))
-                    .advise(fmt::format("truncate -s %{} '{}'", geometry->block_size, path)));
+                                                       unit))
+                    .advise(fmt::format("truncate -s %{} '{}'", unit, path)));
   }
   return DiskFile{.file = std::move(*file), .geometry = *geometry};
 }

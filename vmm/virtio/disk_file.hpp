@@ -28,6 +28,7 @@ struct DiskFile {
 struct DiskAccess {
   bool read_only{};
   bool direct{};
+  std::uint64_t unit{};  ///< its size must be a multiple of, when that is more than the disk wants
 };
 
 /// Errc::invalid: neither a file nor a block device, or of an odd size; busy: another VM, or a mount, has it.

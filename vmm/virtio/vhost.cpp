@@ -96,14 +96,14 @@ Result<void> Vhost::set_tap(unsigned index, FdRef tap) {
 
 Result<void> Vhost::clear_tap(unsigned index) { return set_tap(index, FdRef{-1}); }
 
-Result<void> Vhost::set_guest_cid(std::uint64_t cid) {
-  TRY(kSetCid(*port_, device_.ref(), cid));
-  return {};
-}
-
 Result<void> Vhost::run_vsock(bool on) {
   int value = on ? 1 : 0;
   TRY(kRunVsock(*port_, device_.ref(), value));
+  return {};
+}
+
+Result<void> set_vsock_cid(IoctlPort& port, FdRef device, std::uint64_t cid) {
+  TRY(kSetCid(port, device, cid));
   return {};
 }
 

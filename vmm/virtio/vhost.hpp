@@ -27,8 +27,7 @@ class Vhost final {
   /// vhost-net: which tap a queue belongs to, from when on it runs; without one it stops, and is waited for.
   [[nodiscard]] Result<void> set_tap(unsigned index, FdRef tap);
   [[nodiscard]] Result<void> clear_tap(unsigned index);
-  /// vhost-vsock: the guest's address, and whether the queues run.
-  [[nodiscard]] Result<void> set_guest_cid(std::uint64_t cid);
+  /// vhost-vsock: whether both queues run.
   [[nodiscard]] Result<void> run_vsock(bool on);
 
  private:
@@ -39,5 +38,8 @@ class Vhost final {
   const GuestMemory* memory_;
   std::uint64_t features_;
 };
+
+/// vhost-vsock: the guest's address, before anybody owns the device. EADDRINUSE: another has it.
+[[nodiscard]] Result<void> set_vsock_cid(IoctlPort& port, FdRef device, std::uint64_t cid);
 
 }  // namespace pcivm::vmm

@@ -4,11 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/fd.hpp"
 #include "base/parse.hpp"
+#include "base/units.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/virtio/disk_file.hpp"
 
@@ -29,16 +31,31 @@ struct NetConfig {
   bool packed{};  ///< packed rings are offered; not with vhost
 };
 
+/// A file that the guest has in its memory.
+struct PmemConfig {
+  Fd file;
+  std::uint64_t length{};
+  bool read_only{};
+  Gpa base{};  ///< where the layout puts it
+};
+
+struct VsockConfig {
+  Fd vhost;             ///< /dev/vhost-vsock, which has the address already
+  std::uint32_t cid{};  ///< the guest's address
+};
+
 /// On the bus in the order of declaration.
 struct VirtioConfig {
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
+  std::vector<PmemConfig> pmems{};
+  std::optional<VsockConfig> vsock{};
   bool random{};
   bool balloon{};  ///< never beside assigned devices
   bool console{};  ///< in place of the serial port
 
   [[nodiscard]] std::size_t count() const {
-    return disks.size() + nets.size() + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
+    return disks.size() + nets.size() + pmems.size() + (vsock ? 1U : 0U) + (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
   }
 };
 

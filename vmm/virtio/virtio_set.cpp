@@ -7,7 +7,9 @@
 #include "vmm/virtio/balloon.hpp"
 #include "vmm/virtio/block.hpp"
 #include "vmm/virtio/net.hpp"
+#include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/random_source.hpp"
+#include "vmm/virtio/vsock.hpp"
 
 namespace pcivm::vmm {
 
@@ -35,6 +37,16 @@ Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::siz
     TRY(add(identity, bars, first++, [this, &net](VirtioSignals& signals) {
       return VirtioNet::create(
           std::move(net), {.port = wiring_.port, .loop = wiring_.loop, .memory = wiring_.memory, .signals = signals});
+    }));
+  }
+  for (auto& pmem : config.pmems) {
+    TRY(add(VirtioPmem::describe(), bars, first++, [this, &pmem](VirtioSignals& signals) {
+      return VirtioPmem::create(std::move(pmem), wiring_.memory, signals);
+    }));
+  }
+  if (config.vsock) {
+    TRY(add(VirtioVsock::describe(), bars, first++, [this, &config](VirtioSignals& signals) {
+      return VirtioVsock::create(std::move(*config.vsock), wiring_.port, wiring_.loop, wiring_.memory, signals);
     }));
   }
   if (config.random) {

@@ -4,7 +4,7 @@
 # A line of the plan:  LABEL VMM KERNEL DEVICE MODE
 #   VMM qemu, qemu-qboot, qemu-microvm or pcivm; KERNEL a file of /lab/l2
 #   DEVICE none, vf, disk, net (by vhost), net-user (without), all (vf, disk and net)
-#   MODE time (nothing traced that costs), count, memory (of the VMM, when the guest rests), disk or net (under load)
+#   MODE start (to the first KVM_RUN, of a kernel of a few KiB), time (nothing traced that costs), count, memory (of the VMM, when the guest rests), disk or net (under load)
 # /lab/bench/settings has memory (MiB), cpus, deadline (seconds) and more (kernel parameters of the guest) as variables.
 #
 # Output, one fact per line, "KIND TEXT"; labkit/bench.py reads it:
@@ -21,7 +21,7 @@
 . /lab/bench/settings
 tracing=/sys/kernel/tracing
 # For each mode, what the guest runs. After its marker it does nothing for half a second, in which counters are read.
-declare -A scripts=([time]="poweroff hold=0.5" [count]="poweroff hold=0.5" [memory]=load-rest [disk]=load-disk [net]=load-net)
+declare -A scripts=([start]=none [time]="poweroff hold=0.5" [count]="poweroff hold=0.5" [memory]=load-rest [disk]=load-disk [net]=load-net)
 
 prepare_vf() {
     local igb
@@ -128,9 +128,12 @@ command_of() {
     # shellcheck disable=SC2086  # words
     cmdline="$(guest_cmdline ${scripts[$4]}) $more"
     [[ $device == net-user ]] && vhost=off
+    local boot=("/lab/l2/$kernel" "$PWD/initrd")
+    [[ $4 == start ]] && boot=(/lab/bin/machine_kernel /dev/null)
     if [[ $vmm == pcivm ]]; then
         argv=(pcivm vm run bench --memory "${memory}M" --cpus "$cpus" --timeline timeline
-            --kernel "/lab/l2/$kernel" --initrd "$PWD/initrd" --cmdline "$cmdline")
+            --kernel "${boot[0]}" --cmdline "$cmdline")
+        [[ $4 == start ]] || argv+=(--initrd "${boot[1]}")
         [[ $device == @(vf|all) ]] && argv+=(--device "$vf")
         [[ $device == @(disk|all) ]] && argv+=(--disk path=/run/disk,format=raw,direct)
         [[ $device == @(net*|all) ]] && argv+=(--net "tap=lab0,vhost=$vhost")
@@ -143,7 +146,7 @@ command_of() {
     fi
     argv=(qemu-system-x86_64 -M "$machine,accel=kvm" -cpu host -m "${memory}M" -smp "$cpus"
         -nodefaults -no-user-config -display none -serial stdio -no-reboot
-        -kernel "/lab/l2/$kernel" -initrd "$PWD/initrd" -append "$cmdline")
+        -kernel "${boot[0]}" -initrd "${boot[1]}" -append "$cmdline")
     [[ $vmm == qemu ]] || argv+=(-bios qboot.rom)
     [[ $device == @(vf|all) ]] && argv+=(-device "vfio-pci,host=$vf")
     [[ $device == @(disk|all) ]] && argv+=(-object iothread,id=io0
@@ -168,6 +171,19 @@ follow() {
         keep maps maps
     done
     return $seen
+}
+
+# starts: until a vCPU has been entered.
+starts() {
+    local attempt
+    for ((attempt = 0; attempt < deadline * 10; attempt++)); do
+        if grep -q sys_ioctl $tracing/trace; then
+            kill -KILL "$process"
+            return 0
+        fi
+        sleep 0.1
+    done
+    return 1
 }
 
 # loads: the same, for a guest that is under load or rests.
@@ -202,6 +218,7 @@ ends_within() {
 
 measure() {
     local label=$1 mode=$5 process code why='' reader=follow counters=("${counters[@]}")
+    [[ $mode == start ]] && reader=starts counters=()
     [[ $mode == @(disk|net|memory) ]] && reader=loads counters=("${load_counters[@]}")
     rm -f kept.* console timeline said
     : >console >said
@@ -231,6 +248,7 @@ measure() {
     print_kept
     cat said
     [[ -e timeline ]] && echo "timeline $(tr -s '\n' ' ' <timeline)"
+    [[ $mode == start && $code == 137 ]] && code=0
     if [[ -n $why ]]; then
         tail -n 15 console stderr | tr -d '\r' | sed 's/^/said /'
         echo "failed $why (exit code $code)"

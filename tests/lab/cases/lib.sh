@@ -144,21 +144,40 @@ pf_up() {
 guest_fast="quiet mitigations=off init_on_alloc=0 lsm=capability audit=0 cryptomgr.notests
     initcall_blacklist=crypto_kdf108_init,init_encrypted"
 
-# guest_cmdline SCRIPT [KEY=VALUE...]: the kernel parameters that make the guest run guest/SCRIPT.sh.
+# guest_cmdline SCRIPT [KEY=VALUE...]: with what $parameters adds, the kernel parameters that make the guest run guest/SCRIPT.sh.
+parameters=
 guest_cmdline() {
     local script=$1 word
     shift
     # shellcheck disable=SC2086  # one space between words, whatever stands between them above
-    printf '%s ' console=ttyS0 $guest_fast
+    printf '%s ' console=ttyS0 $guest_fast $parameters
     printf 'lab.run=%s' "$script"
     for word in "$@"; do printf ' lab.%s' "$word"; done
+}
+
+# guest_initrd FILE...: from now on guests have these files of the host, with the libraries that they load.
+initrd=/lab/l2/initrd
+guest_initrd() {
+    local file loader=/usr/lib64/ld-linux-x86-64.so.2
+    {
+        printf '%s\n' "$loader" "$@"
+        for file in "$@"; do "$loader" --list "$file" 2>/dev/null; done | awk '$2 == "=>" { print $3 }'
+    } | while read -r file; do
+        file=$(readlink -f "${file%/*}")/${file##*/}
+        while [[ -n $file ]]; do
+            echo "${file#/}"
+            file=${file%/*}
+        done
+    done | sort -u >initrd.files
+    initrd=$PWD/initrd
+    { cat /lab/l2/initrd && (cd / && cpio -o -H newc) <initrd.files 2>/dev/null; } >initrd
 }
 
 # guest_run SCRIPT [pcivm vm run OPTION...]: runs a guest to its end under pcivm; its console is in $stdout.
 guest_run() {
     local script=$1
     shift
-    run pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M \
+    run pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M \
         --cmdline "$(guest_cmdline "$script")" "$@"
 }
 
@@ -168,7 +187,7 @@ guest_start() {
     local script=$1
     shift
     command="pcivm vm run guest-$script --cmdline '$(guest_cmdline "$script")' $*"
-    pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M \
+    pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M \
         --cmdline "$(guest_cmdline "$script")" "$@" >guest.console 2>guest.stderr &
     guest=$!
     defer guest_kill "$guest" "guest-$script"

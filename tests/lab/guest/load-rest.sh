@@ -6,5 +6,6 @@ interface=${interface##*/}
 ip link set "$interface" up
 ip address add 10.98.0.2/24 dev "$interface"
 ping -q -c 3 10.98.0.1 >/dev/null || echo "LAB-RESULT error=ping"
+sleep 15
 echo "LAB-RESULT rest=1"
 sleep 4
