@@ -5,7 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstdint>
+#include <span>
 
 namespace pcivm {
 
@@ -15,12 +17,11 @@ namespace {
 // back as the file has it.
 int drop_segments(dl_phdr_info* object, std::size_t /*size*/, void* /*unused*/) {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  for (int index = 0; index < object->dlpi_phnum; ++index) {
-    const auto& segment = object->dlpi_phdr[index];
+  for (const auto& segment : std::span{object->dlpi_phdr, object->dlpi_phnum}) {
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
     const auto start = (object->dlpi_addr + segment.p_vaddr) & ~(page - 1);
     const auto end = (object->dlpi_addr + segment.p_vaddr + segment.p_filesz + page - 1) & ~(page - 1);
-    (void)::madvise(reinterpret_cast<void*>(start), end - start, MADV_DONTNEED);
+    (void)::madvise(std::bit_cast<void*>(start), end - start, MADV_DONTNEED);
   }
   return 0;
 }

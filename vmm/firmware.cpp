@@ -68,6 +68,11 @@ Result<void> check_firmware_size(std::string_view what, std::uint64_t image, std
                           what, image, variables, platform::kFirmwareMost / kMiB));
 }
 
+Gpa end_of_memory(const MemoryLayout& layout) {
+  const auto& last = layout.files.empty() ? layout.ram.back() : layout.files.back();
+  return std::max(last.gpa + last.length, platform::kHighRam);
+}
+
 Firmware::Firmware(FirmwareConfig config, Wiring wiring)
     : config_{std::move(config)},
       wiring_{std::move(wiring)},
@@ -115,14 +120,15 @@ Result<void> Firmware::fill() {
   fw_cfg_.add(FwCfg::kCpuCount, number(cpus.count(), 2));
   fw_cfg_.add(FwCfg::kMostCpus, number(cpus.apic_id(cpus.count() - 1) + 1U, 2));  // ids may have gaps
   TRY(fw_cfg_.add_file("etc/e820", memory_map(layout)));
-  if (!layout.files.empty()) TRY(fw_cfg_.add_file("etc/reserved-memory-end", number(layout.end().value, 8)));
+  if (!layout.files.empty()) TRY(fw_cfg_.add_file("etc/reserved-memory-end", number(end_of_memory(layout).value, 8)));
   auto acpi = TRY(build_acpi_files(acpi_config()));
   TRY(fw_cfg_.add_file(kAcpiTablesFile, std::move(acpi.tables), [this] { return acpi_files().tables; }));
   TRY(fw_cfg_.add_file(kAcpiRsdpFile, std::move(acpi.rsdp), [this] { return acpi_files().rsdp; }));
   TRY(fw_cfg_.add_file(kAcpiLoaderFile, std::move(acpi.loader), [this] { return acpi_files().loader; }));
-  const auto& entry = wiring_.smbios.entry;
-  TRY(fw_cfg_.add_file("etc/smbios/smbios-anchor", {entry.begin(), entry.end()}));
-  TRY(fw_cfg_.add_file("etc/smbios/smbios-tables", wiring_.smbios.structures));
+  // A firmware puts the structures where it likes, and corrects the address and the sum of the entry point.
+  auto smbios = build_smbios(wiring_.smbios, Gpa{});
+  TRY(fw_cfg_.add_file("etc/smbios/smbios-tables", std::move(smbios.structures)));
+  TRY(fw_cfg_.add_file("etc/smbios/smbios-anchor", {smbios.entry.begin(), smbios.entry.end()}));
   // An OpenFirmware path, as OVMF and SeaBIOS translate it.
   if (wiring_.boot_slot) {
     const auto path = fmt::format("/pci@i0cf8/scsi@{:x}/disk@0,0\n", *wiring_.boot_slot);

@@ -31,6 +31,9 @@
 
 namespace pcivm::vmm {
 
+/// Where RAM and files end, at least 4 GiB: above it the firmware may place BARs.
+[[nodiscard]] Gpa end_of_memory(const MemoryLayout& layout);
+
 /// Built on the loop thread before the vCPUs run; outlives them.
 class Firmware final {
  public:
@@ -43,9 +46,9 @@ class Firmware final {
     PciBus& bus;
     const MemoryLayout& layout;
     CpuTopology cpus{};
+    SmbiosConfig smbios{};                ///< of what the firmware is given as tables
     bool serial{};                        ///< a BIOS uses COM1 as its screen and keyboard
     std::optional<unsigned> boot_slot{};  ///< of the virtio disk to boot first
-    SmbiosTables smbios{};                ///< to be placed by the firmware
     std::function<void()> reset;          ///< the guest asks for one; on vCPU threads
     std::function<void(Error)> report;    ///< carry on
   };

@@ -16,7 +16,6 @@
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
-#include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
 
@@ -106,7 +105,7 @@ Result<void> Machine::build() {
 
 platform::PciWindows Machine::windows() const {
   if (!firmware_) return {.high = config_.layout.window64};
-  const auto end = config_.layout.end().value;
+  const auto end = end_of_memory(config_.layout).value;
   return {.low = platform::kFirmwareWindow32,
           .high = {.base = Gpa{end}, .length = (1ULL << config_.address_bits) - end}};
 }
@@ -123,9 +122,9 @@ Result<void> Machine::build_firmware() {
                                     .bus = bus_,
                                     .layout = config_.layout,
                                     .cpus = config_.cpus.topology,
+                                    .smbios = smbios_facts(),
                                     .serial = config_.console.serial,
                                     .boot_slot = boot_slot,
-                                    .smbios = build_smbios(smbios(), Gpa{0}),
                                     .reset = [this] { request(Outcome::reset); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   return {};
@@ -227,7 +226,7 @@ Result<void> Machine::write_acpi() {
   return {};
 }
 
-SmbiosConfig Machine::smbios() const {
+SmbiosConfig Machine::smbios_facts() const {
   SmbiosConfig facts{
       .name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology, .ram = config_.layout.ram};
   describe_cpu(facts);
@@ -252,7 +251,7 @@ Result<CpuState> Machine::load_firmware() {
 Result<void> Machine::boot() {
   if (!firmware_) {
     TRY(write_acpi());
-    TRY(write_smbios(memory_, smbios()));
+    TRY(write_smbios(memory_, smbios_facts()));
   }
   std::optional<Result<CpuState>> loaded;
   std::jthread loader{[&] { loaded = firmware_ ? load_firmware() : load_kernel(); }};

@@ -69,7 +69,7 @@ class Machine final {
   [[nodiscard]] Result<void> build_firmware();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
-  [[nodiscard]] SmbiosConfig smbios() const;
+  [[nodiscard]] SmbiosConfig smbios_facts() const;
   [[nodiscard]] Result<CpuState> load_kernel();
   [[nodiscard]] Result<CpuState> load_firmware();
   [[nodiscard]] platform::PciWindows windows() const;

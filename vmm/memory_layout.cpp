@@ -83,11 +83,6 @@ Result<Gpa> place_high(std::uint64_t& cursor, std::uint64_t length, std::uint64_
 
 }  // namespace
 
-Gpa MemoryLayout::end() const {
-  const auto& last = files.empty() ? ram.back() : files.back();
-  return std::max(last.gpa + last.length, platform::kHighRam);
-}
-
 Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
   if (request.memory < kLeastMemory || !is_aligned(request.memory, kHuge)) {
     return fail(Errc::invalid, fmt::format("guest memory of {} bytes found, a multiple of 2 MiB from {} MiB wanted",

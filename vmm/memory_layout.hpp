@@ -46,8 +46,6 @@ struct MemoryLayout {
   std::vector<GuestMemory::Range> files;  ///< above RAM, as requested; in no memory map
   platform::Window window64;              ///< at least 1 GiB when any was asked for, else empty
   std::vector<MapEntry> map;              ///< for the kernel: RAM, and what is reserved in the 32-bit hole
-  /// Of RAM and files, at least 4 GiB.
-  [[nodiscard]] Gpa end() const;
 };
 
 inline constexpr std::uint64_t kLeastMemory = 32 * kMiB;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
 #include <limits>
 #include <string_view>
 
@@ -38,8 +39,9 @@ class Structure final {
 
   template <class T>
   Structure& number(T value) {
-    const auto* bytes = reinterpret_cast<const std::byte*>(&value);
-    fields_.insert(fields_.end(), bytes, bytes + sizeof value);
+    std::array<std::byte, sizeof value> bytes{};
+    std::memcpy(bytes.data(), &value, sizeof value);
+    fields_.insert(fields_.end(), bytes.begin(), bytes.end());
     return *this;
   }
   Structure& bytes(std::initializer_list<unsigned> values) {
@@ -58,8 +60,7 @@ class Structure final {
     table.insert(table.end(), fields_.begin(), fields_.end());
     if (strings_.empty()) strings_ += '\0';
     strings_ += '\0';
-    const auto* text = reinterpret_cast<const std::byte*>(strings_.data());
-    table.insert(table.end(), text, text + strings_.size());
+    std::ranges::copy(std::as_bytes(std::span{strings_}), std::back_inserter(table));
   }
 
  private:
@@ -179,7 +180,9 @@ void describe_cpu(SmbiosConfig& config) {
   unsigned ecx = 0;
   unsigned edx = 0;
   const auto add = [](std::string& text, std::initializer_list<unsigned> registers) {
-    for (const auto value : registers) text.append(reinterpret_cast<const char*>(&value), sizeof value);
+    for (const auto value : registers) {
+      for (unsigned shift = 0; shift < 32; shift += 8) text += static_cast<char>(value >> shift);
+    }
   };
   if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) != 0) add(config.cpu_vendor, {ebx, edx, ecx});
   if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0) config.cpu_id = {eax, edx};

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -17,13 +16,13 @@
 namespace pcivm::vmm {
 
 struct SmbiosConfig {
-  std::string name;  ///< of the VM: the system's serial number
+  std::string name{};  ///< of the VM: the system's serial number
   std::array<std::uint8_t, 16> uuid{};
   CpuTopology cpus{};
   std::string cpu_vendor{};  ///< "AuthenticAMD"
   std::string cpu_brand{};
   std::array<std::uint32_t, 2> cpu_id{};  ///< EAX and EDX of CPUID leaf 1
-  std::span<const GuestMemory::Range> ram;
+  std::vector<GuestMemory::Range> ram{};
 };
 
 /// What the tables repeat of CPUID, which is the host's in this.

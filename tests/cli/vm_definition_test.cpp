@@ -78,7 +78,7 @@ std::string body(std::string_view rest) { return std::string{kHead} + std::strin
 TEST(Definition, IsReadStrictly) {
   EXPECT_THAT(problem_of(body("memory: 1G\n")), HasSubstr("kernel is missing, wanted the file to boot, or firmware"));
   EXPECT_EQ(problem_of(body("firmware: uefi\n")), "");
-  EXPECT_THAT(problem_of(body("kernel: /k\ncpu: 1\n")), HasSubstr("cpu: there is no such key"));
+  EXPECT_THAT(problem_of(body("kernel: /k\ncpuz: 1\n")), HasSubstr("cpuz: there is no such key"));
   EXPECT_THAT(problem_of(body("kernel: /k\nkernel: /l\n")), HasSubstr("web.yaml:4:"));
   EXPECT_THAT(problem_of(body("kernel: [a]\n")), HasSubstr("kernel: no word"));
   EXPECT_THAT(problem_of(body("kernel: /k\ncmdline: |\n  a\n  b\n")), HasSubstr("several lines"));

@@ -162,9 +162,9 @@ class Machine final {
                         .bus = bus_,
                         .layout = layout_,
                         .cpus = {.cores = 2},
+                        .smbios = {},
                         .serial = true,
                         .boot_slot = 1,
-                        .smbios = {},
                         .reset = [this] { ++asked_; },
                         .report = [this](const Error&) { ++asked_; }})
           .value();

@@ -31,7 +31,7 @@ const std::vector<GuestMemory::Range> kOneGib{{.gpa = {0}, .length = kGiB}};
 const std::vector<GuestMemory::Range> kHuge{{.gpa = {0}, .length = 3 * kGiB},
                                             {.gpa = {4 * kGiB}, .length = 6 * kGiB * 1024}};
 
-SmbiosConfig config(std::span<const GuestMemory::Range> ram) {
+SmbiosConfig config(const std::vector<GuestMemory::Range>& ram) {
   return {.name = "web",
           .uuid = {0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0x8d, 0xef, 0x80, 1, 2, 3, 4, 5, 6, 7},
           .cpus = {.cores = 4},

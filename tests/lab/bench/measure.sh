@@ -128,12 +128,11 @@ command_of() {
     # shellcheck disable=SC2086  # words
     cmdline="$(guest_cmdline ${scripts[$4]}) $more"
     [[ $device == net-user ]] && vhost=off
-    local boot=("/lab/l2/$kernel" "$PWD/initrd")
-    [[ $4 == start ]] && boot=(/lab/bin/machine_kernel /dev/null)
+    local file=/lab/l2/$kernel initrd=("$PWD/initrd")
+    [[ $4 == start ]] && file=/lab/bin/machine_kernel initrd=()
     if [[ $vmm == pcivm ]]; then
         argv=(pcivm vm run bench --memory "${memory}M" --cpus "$cpus" --timeline timeline
-            --kernel "${boot[0]}" --cmdline "$cmdline")
-        [[ $4 == start ]] || argv+=(--initrd "${boot[1]}")
+            --kernel "$file" ${initrd[0]:+--initrd "$initrd"} --cmdline "$cmdline")
         [[ $device == @(vf|all) ]] && argv+=(--device "$vf")
         [[ $device == @(disk|all) ]] && argv+=(--disk path=/run/disk,format=raw,direct)
         [[ $device == @(net*|all) ]] && argv+=(--net "tap=lab0,vhost=$vhost")
@@ -146,7 +145,7 @@ command_of() {
     fi
     argv=(qemu-system-x86_64 -M "$machine,accel=kvm" -cpu host -m "${memory}M" -smp "$cpus"
         -nodefaults -no-user-config -display none -serial stdio -no-reboot
-        -kernel "${boot[0]}" -initrd "${boot[1]}" -append "$cmdline")
+        -kernel "$file" ${initrd[0]:+-initrd "$initrd"} -append "$cmdline")
     [[ $vmm == qemu ]] || argv+=(-bios qboot.rom)
     [[ $device == @(vf|all) ]] && argv+=(-device "vfio-pci,host=$vf")
     [[ $device == @(disk|all) ]] && argv+=(-object iothread,id=io0
