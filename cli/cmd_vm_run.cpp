@@ -50,7 +50,8 @@ void add_vm_run(CLI::App& group, Context& context) {
   auto& command = add_command(group, context, "run", "start a virtual machine and stay with it until it ends",
                               [&args](Context& here) { return run(here, args); });
   args.command = &command;
-  command.add_option("name", args.name, "1 to 63 of a-z, 0-9 and -; without --kernel and --firmware one that is defined")
+  command
+      .add_option("name", args.name, "1 to 63 of a-z, 0-9 and -; without --kernel and --firmware one that is defined")
       ->required()
       ->type_name("VM");
   add_vm_options(command, args.request);
@@ -90,6 +91,11 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "ring=split|packed, iops=N, bandwidth=SIZE")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
+  command
+      .add_option("--cloud-init", request.cloud_init,
+                  "a read-only disk for cloud-init: user-data=FILE, meta-data=FILE, network-config=FILE, or user=NAME, "
+                  "ssh-key=FILE, hostname=NAME")
+      ->type_name("OPTIONS");
   command
       .add_option("--net", request.nets,
                   "a network interface on a tap of the host: tap=NAME, then mac=MAC, vhost=auto|on|off, queues=N, "

@@ -2,8 +2,10 @@
 #include "cli/vm_definition.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <filesystem>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -60,16 +62,20 @@ bool means_file(const CLI::Option& option, std::string_view value) {
   return type == "FILE" || (type.ends_with("|FILE") && !fmt::format("|{}", type).contains(fmt::format("|{}|", value)));
 }
 
-/// What `path=FILE`, `socket=PATH` and the values of FILE options mean must not depend on where the VM is started.
+/// Keys in lists of options whose values are files.
+constexpr std::array<std::string_view, 6> kFileKeys{"path", "socket", "user-data", "meta-data", "network-config", "ssh-key"};
+
+/// What files in values mean must not depend on where the VM is started.
 std::string with_absolute_path(std::string value, const CLI::Option& option) {
   if (means_file(option, value)) return std::filesystem::absolute(value).string();
   if (type_of(option) != "OPTIONS") return value;
-  for (const std::string_view key : {"path=", "socket="}) {
-    const auto at = value.starts_with(key) ? 0 : value.find(fmt::format(",{}", key));
+  for (const auto key : kFileKeys) {
+    const auto start = fmt::format("{}=", key);
+    const auto at = value.starts_with(start) ? 0 : value.find(fmt::format(",{}", start));
     if (at == std::string::npos) continue;
-    const auto from = at + key.size() + (at == 0 ? 0 : 1);
-    if (value.substr(from).starts_with('/')) return value;
-    return value.substr(0, from) + std::filesystem::current_path().string() + "/" + value.substr(from);
+    const auto from = at + start.size() + (at == 0 ? 0 : 1);
+    if (value.substr(from).starts_with('/')) continue;
+    value.insert(from, std::filesystem::current_path().string() + "/");
   }
   return value;
 }

@@ -45,10 +45,13 @@ Error missing(Error error, const Known& known) {
 }
 
 Result<Fd> open_regular(const std::string& path, int flags) {
-  auto file = TRY(open_path(path, flags | O_NONBLOCK | O_NOCTTY));
+  auto file = open_path(path, flags | O_NONBLOCK | O_NOCTTY);
   struct stat facts{};
-  if (::fstat(file.ref().number(), &facts) != 0) return fail_errno(errno, fmt::format("stat '{}'", path));
-  if (!S_ISREG(facts.st_mode)) return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
+  const bool opened = file && ::fstat(file->ref().number(), &facts) == 0;
+  const bool folder = !file && file.error().sys_errno() == EISDIR;
+  if (folder || (opened && !S_ISREG(facts.st_mode))) {
+    return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
+  }
   return file;
 }
 
@@ -73,17 +76,20 @@ Result<void> make_variables(const SysRoot& root, const Known& known, const std::
   return replace_file(root, path, content, 0600, 0700);
 }
 
-Result<Fd> open_variables(const SysRoot& root, const VmRequest& request, const Known* known) {
-  auto path = request.firmware_vars;
-  if (path.empty()) {
-    if (known == nullptr || known->variables.empty()) return Fd{};
-    const auto own = vm_variables_file(request.name);
-    if (!root.exists(own)) TRY(make_variables(root, *known, own));
-    path = root.host_path(own);
-  }
-  auto file = TRY(open_regular(path, O_RDWR));
-  TRY(lock(file.ref(), path));
-  return file;
+/// The file with the variables, made when it is the VM's own and absent; empty when the firmware keeps none.
+Result<std::string> variables_path(const SysRoot& root, const VmRequest& request) {
+  if (!request.firmware_vars.empty()) return request.firmware_vars;
+  const auto* known = find_known(request.firmware);
+  if (known == nullptr || known->variables.empty()) return std::string{};
+  const auto own = vm_variables_file(request.name);
+  if (!root.exists(own)) TRY(make_variables(root, *known, own));
+  return root.host_path(own);
+}
+
+Result<void> check_size(const VmRequest& request, const vmm::FirmwareConfig& config) {
+  const auto length = TRY(file_size(config.image.ref()));
+  const auto variables = config.variables ? TRY(file_size(config.variables.ref())) : 0;
+  return vmm::check_firmware_size(fmt::format("firmware '{}'", request.firmware), length, variables);
 }
 
 }  // namespace
@@ -118,14 +124,19 @@ Result<vmm::FirmwareConfig> open_firmware(const SysRoot& root, const VmRequest& 
   auto image = open_regular(path, O_RDONLY);
   if (!image && known != nullptr) return fail(missing(std::move(image).error(), *known));
   config.image = TRY(std::move(image));
-  config.variables = TRY_IN(open_variables(root, request, known), "--firmware-vars");
-  const auto length = TRY(file_size(config.image.ref()));
-  const auto variables = config.variables ? TRY(file_size(config.variables.ref())) : 0;
-  TRY(vmm::check_firmware_size(fmt::format("firmware '{}'", path), length, variables));
+  TRY(check_size(request, config));
   if (!request.firmware_log.empty()) {
     config.log = TRY(open_path(request.firmware_log, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0600));
   }
   return config;
+}
+
+Result<void> open_variables(const SysRoot& root, const VmRequest& request, vmm::FirmwareConfig& config) {
+  const auto path = TRY(variables_path(root, request));
+  if (path.empty()) return {};
+  config.variables = TRY_IN(open_regular(path, O_RDWR), "--firmware-vars");
+  TRY_IN(lock(config.variables.ref(), path), "--firmware-vars");
+  return check_size(request, config);
 }
 
 }  // namespace pcivm::cli

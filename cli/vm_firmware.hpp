@@ -17,8 +17,12 @@ namespace pcivm::cli {
 /// Checks without a change: what of kernel, initrd, command line, firmware and its variables belongs together.
 [[nodiscard]] Result<void> check_boot_options(const VmRequest& request);
 
-/// `request.firmware` is not empty. Makes the VM's own copy of the variables when there is none. Errc::not_found:
-/// a file is missing, with the package that has it; invalid: it is no firmware; busy: another VM has the variables.
+/// `request.firmware` is not empty. Errc::not_found: a file is missing, with the package that has it; invalid: it is no
+/// firmware. Changes nothing but the log.
 [[nodiscard]] Result<vmm::FirmwareConfig> open_firmware(const SysRoot& root, const VmRequest& request);
+
+/// Then, when nothing else is in the way: makes the VM's own variables when there are none. Errc::busy: another VM has
+/// them.
+[[nodiscard]] Result<void> open_variables(const SysRoot& root, const VmRequest& request, vmm::FirmwareConfig& config);
 
 }  // namespace pcivm::cli

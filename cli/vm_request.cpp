@@ -75,9 +75,8 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
-  vmm::LayoutRequest request{.memory = checked.memory,
-                             .address_bits = checked.address_bits,
-                             .firmware = checked.config.firmware.has_value()};
+  vmm::LayoutRequest request{
+      .memory = checked.memory, .address_bits = checked.address_bits, .firmware = checked.config.firmware.has_value()};
   for (const auto& pmem : checked.config.virtio.pmems) request.files.push_back(pmem.length);
   return request;
 }
@@ -169,6 +168,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   TRY_IN(plan(checked, layout_request(checked)), booted(request));
   if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory));
   checked.lock = TRY(NameLock::take(root, request.name));
+  if (config.firmware) TRY(open_variables(root, request, *config.firmware));
   if (!request.timeline.empty()) {
     checked.timeline = TRY(open_path(request.timeline, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644));
   }

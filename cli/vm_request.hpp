@@ -34,6 +34,7 @@ struct VmRequest {
   std::string pin{};
   std::vector<std::string> devices{};
   std::vector<std::string> disks{};
+  std::string cloud_init{};
   std::vector<std::string> nets{};
   std::vector<std::string> pmems{};
   std::vector<std::string> folders{};

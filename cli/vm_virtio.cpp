@@ -11,6 +11,7 @@
 
 #include "base/parse.hpp"
 #include "cli/option_list.hpp"
+#include "cli/vm_seed.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/tap.hpp"
 #include "vmm/virtio/vhost_user.hpp"
@@ -140,6 +141,7 @@ Result<vmm::VsockConfig> open_one_vsock(const SysRoot& root, IoctlPort& port, co
 Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
   vmm::VirtioConfig config;
   for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
+  if (!request.cloud_init.empty()) config.disks.push_back(TRY(make_seed(request.name, request.cloud_init)));
   for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
   for (const auto& text : request.pmems) config.pmems.push_back(TRY(open_one_pmem(port, text)));
   for (const auto& text : request.folders) config.folders.push_back(TRY(open_one_folder(text)));

@@ -47,7 +47,6 @@ struct Range {
 [[nodiscard]] Bytes bus_numbers(std::uint16_t first, std::uint16_t count);
 [[nodiscard]] Bytes io_window(std::uint16_t base, std::uint32_t length);
 [[nodiscard]] Bytes memory_window32(Range range);
-/// Prefetchable.
 [[nodiscard]] Bytes memory_window64(Range range);
 
 }  // namespace resource

@@ -64,8 +64,9 @@ class Script final {
 
 }  // namespace
 
-// The tables are built as if they lay at 0, so that each address in them is an offset into their own file, which is what
-// the loader adds the file's place to. Checksums that change with an address are computed by the loader over a zero.
+// The tables are built as if they lay at 0, so that each address in them is an offset into their own file, which is
+// what the loader adds the file's place to. Checksums that change with an address are computed by the loader over a
+// zero.
 Result<AcpiFiles> build_acpi_files(AcpiConfig config) {
   config.address = Gpa{0};
   config.room = kAcpiFileRoom;

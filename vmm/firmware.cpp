@@ -12,7 +12,7 @@ namespace pcivm::vmm {
 
 namespace {
 
-constexpr std::uint32_t kRam = 1;                       // type of an e820 entry
+constexpr std::uint32_t kRam = 1;                      // type of an e820 entry
 constexpr std::uint64_t kDefaultWindow64 = 16 * kGiB;  // OVMF leaves 32 GiB above RAM for BARs unless told more
 
 FwCfg::Bytes number(std::uint64_t value, std::size_t width) {
@@ -27,11 +27,10 @@ FwCfg::Bytes text(std::string_view value) {
 }
 
 // Entries of 20 bytes: base, length, type (ACPI 6.5, table 15.3). RAM only: firmware knows the rest of a Q35 itself.
-FwCfg::Bytes memory_map(const GuestMemory& memory) {
+FwCfg::Bytes memory_map(const MemoryLayout& layout) {
   FwCfg::Bytes map;
-  for (const auto& region : memory.regions()) {
-    if (region.kind != MemoryKind::ram) continue;
-    for (const auto& field : {number(region.gpa.value, 8), number(region.length, 8), number(kRam, 4)}) {
+  for (const auto& range : layout.ram) {
+    for (const auto& field : {number(range.gpa.value, 8), number(range.length, 8), number(kRam, 4)}) {
       map.insert(map.end(), field.begin(), field.end());
     }
   }
@@ -67,6 +66,11 @@ Result<void> check_firmware_size(std::string_view what, std::uint64_t image, std
   return fail(Errc::invalid,
               fmt::format("{}: {} bytes with {} bytes of variables found, whole pages wanted, at most {} MiB of both",
                           what, image, variables, platform::kFirmwareMost / kMiB));
+}
+
+Gpa end_of_memory(const MemoryLayout& layout) {
+  const auto& last = layout.files.empty() ? layout.ram.back() : layout.files.back();
+  return std::max(last.gpa + last.length, platform::kHighRam);
 }
 
 Firmware::Firmware(FirmwareConfig config, Wiring wiring)
@@ -111,10 +115,12 @@ Result<void> Firmware::build() {
 }
 
 Result<void> Firmware::fill() {
-  const auto cpus = wiring_.cpus.count();
-  fw_cfg_.add(FwCfg::kCpuCount, number(cpus, 2));
-  fw_cfg_.add(FwCfg::kMostCpus, number(wiring_.cpus.apic_id(cpus - 1) + 1, 2));  // the limit of APIC ids
-  TRY(fw_cfg_.add_file("etc/e820", memory_map(wiring_.memory)));
+  const auto& layout = wiring_.layout;
+  const auto& cpus = wiring_.cpus;
+  fw_cfg_.add(FwCfg::kCpuCount, number(cpus.count(), 2));
+  fw_cfg_.add(FwCfg::kMostCpus, number(cpus.apic_id(cpus.count() - 1) + 1U, 2));  // ids may have gaps
+  TRY(fw_cfg_.add_file("etc/e820", memory_map(layout)));
+  if (!layout.files.empty()) TRY(fw_cfg_.add_file("etc/reserved-memory-end", number(end_of_memory(layout).value, 8)));
   auto acpi = TRY(build_acpi_files(acpi_config()));
   TRY(fw_cfg_.add_file(kAcpiTablesFile, std::move(acpi.tables), [this] { return acpi_files().tables; }));
   TRY(fw_cfg_.add_file(kAcpiRsdpFile, std::move(acpi.rsdp), [this] { return acpi_files().rsdp; }));
@@ -130,14 +136,13 @@ Result<void> Firmware::fill() {
   }
   TRY(fw_cfg_.add_file("etc/show-boot-menu", number(0, 2)));
   if (wiring_.serial) TRY(fw_cfg_.add_file("etc/sercon-port", number(platform::port::kCom1, 2)));
-  if (wiring_.window64 > kDefaultWindow64) {
-    TRY(fw_cfg_.add_file("opt/ovmf/X-PciMmio64Mb", text(fmt::format("{}", 2 * wiring_.window64 / kMiB))));
+  if (const auto window = layout.window64.length; window > kDefaultWindow64) {
+    TRY(fw_cfg_.add_file("opt/ovmf/X-PciMmio64Mb", text(fmt::format("{}", 2 * window / kMiB))));
   }
   return {};
 }
 
-Result<void> Firmware::add(IoBus& bus, std::uint64_t base, std::uint64_t length, IoHandler& handler,
-                           std::string name) {
+Result<void> Firmware::add(IoBus& bus, std::uint64_t base, std::uint64_t length, IoHandler& handler, std::string name) {
   TRY(bus.add(base, length, handler, std::move(name)));
   added_.emplace_back(&bus, base);
   return {};
@@ -145,7 +150,7 @@ Result<void> Firmware::add(IoBus& bus, std::uint64_t base, std::uint64_t length,
 
 AcpiConfig Firmware::acpi_config() {
   AcpiConfig acpi;
-  for (unsigned index = 0; index < wiring_.cpus.count(); ++index) acpi.apic_ids.push_back(wiring_.cpus.apic_id(index));
+  for (unsigned cpu = 0; cpu < wiring_.cpus.count(); ++cpu) acpi.apic_ids.push_back(wiring_.cpus.apic_id(cpu));
   acpi.ecam = host_bridge_.ecam();
   acpi.pci_window32 = window_beside(acpi.ecam);
   if (acpi.ecam && acpi.ecam->value >= platform::kFirmwareEnd.value) acpi.ecam.reset();

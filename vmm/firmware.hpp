@@ -16,18 +16,23 @@
 #include "base/mapping.hpp"
 #include "base/result.hpp"
 #include "vmm/acpi_loader.hpp"
+#include "vmm/cpu_topology.hpp"
 #include "vmm/firmware_config.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/io_bus.hpp"
 #include "vmm/legacy/debug_port.hpp"
 #include "vmm/legacy/flash.hpp"
 #include "vmm/legacy/fw_cfg.hpp"
+#include "vmm/memory_layout.hpp"
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/q35.hpp"
 #include "vmm/smbios.hpp"
 
 namespace pcivm::vmm {
+
+/// Where RAM and files end, at least 4 GiB: above it the firmware may place BARs.
+[[nodiscard]] Gpa end_of_memory(const MemoryLayout& layout);
 
 /// Built on the loop thread before the vCPUs run; outlives them.
 class Firmware final {
@@ -39,11 +44,11 @@ class Firmware final {
     IoBus& mmio;
     MemorySlots& slots;
     PciBus& bus;
+    const MemoryLayout& layout;
     CpuTopology cpus{};
-    SmbiosConfig smbios{};
+    SmbiosConfig smbios{};                ///< of what the firmware is given as tables
     bool serial{};                        ///< a BIOS uses COM1 as its screen and keyboard
     std::optional<unsigned> boot_slot{};  ///< of the virtio disk to boot first
-    std::uint64_t window64{};             ///< what the devices' BARs need above 4 GiB
     std::function<void()> reset;          ///< the guest asks for one; on vCPU threads
     std::function<void(Error)> report;    ///< carry on
   };

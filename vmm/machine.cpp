@@ -87,8 +87,8 @@ Machine::~Machine() { stop_cpus(); }
 
 Result<void> Machine::build() {
   TRY(build_console());
-  chipset_ = TRY(Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(),
-                                 {.firmware = config_.firmware.has_value()}));
+  chipset_ = TRY(
+      Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(), {.firmware = config_.firmware.has_value()}));
   if (config_.firmware) {
     TRY(build_firmware());
   } else {
@@ -106,10 +106,9 @@ Result<void> Machine::build() {
 
 platform::PciWindows Machine::windows() const {
   if (!firmware_) return {.high = config_.layout.window64};
-  const auto& last = config_.layout.ram.back();
-  const auto ram_end = std::max(last.gpa.value + last.length, platform::kHighRam.value);
+  const auto end = end_of_memory(config_.layout).value;
   return {.low = platform::kFirmwareWindow32,
-          .high = {.base = Gpa{ram_end}, .length = (1ULL << config_.address_bits) - ram_end}};
+          .high = {.base = Gpa{end}, .length = (1ULL << config_.address_bits) - end}};
 }
 
 // Before the devices: its part of the chipset has places on the bus that others must not take.
@@ -122,11 +121,11 @@ Result<void> Machine::build_firmware() {
                                     .mmio = mmio_,
                                     .slots = slots_,
                                     .bus = bus_,
+                                    .layout = config_.layout,
                                     .cpus = config_.cpus.topology,
                                     .smbios = smbios_facts(),
                                     .serial = config_.console.serial,
                                     .boot_slot = boot_slot,
-                                    .window64 = config_.layout.window64.length,
                                     .reset = [this] { request(Outcome::reset); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   return {};
@@ -246,10 +245,8 @@ Result<void> Machine::write_acpi() {
 }
 
 SmbiosConfig Machine::smbios_facts() const {
-  SmbiosConfig facts{.name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology};
-  for (const auto& region : memory_.regions()) {
-    if (region.kind == MemoryKind::ram) facts.ram.push_back({.gpa = region.gpa, .length = region.length});
-  }
+  SmbiosConfig facts{
+      .name = config_.name, .uuid = config_.uuid, .cpus = config_.cpus.topology, .ram = config_.layout.ram};
   describe_cpu(facts);
   return facts;
 }
@@ -279,8 +276,8 @@ Result<void> Machine::boot() {
   TRY(add_ram());
   TRY(devices_->connect(*vm_));
   if (boots_ == 0) devices_->open_all();
-  cpus_ = TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus,
-                             firmware_ ? CpuSet::Origin::reset : CpuSet::Origin::booted));
+  cpus_ =
+      TRY(CpuSet::create(port_, kvm_, *vm_, config_.cpus, firmware_ ? CpuSet::Origin::reset : CpuSet::Origin::booted));
   loader.join();
   const auto state = TRY(std::move(*loaded));
   ++boots_;

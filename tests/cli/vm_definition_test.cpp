@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "tests/cli/run_command.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "tests/support/temp_root.hpp"
@@ -74,7 +76,8 @@ constexpr std::string_view kHead{"apiVersion: pcivm/v1\nkind: Vm\n"};
 std::string body(std::string_view rest) { return std::string{kHead} + std::string{rest}; }
 
 TEST(Definition, IsReadStrictly) {
-  EXPECT_THAT(problem_of(body("memory: 1G\n")), HasSubstr("kernel is missing"));
+  EXPECT_THAT(problem_of(body("memory: 1G\n")), HasSubstr("kernel is missing, wanted the file to boot, or firmware"));
+  EXPECT_EQ(problem_of(body("firmware: uefi\n")), "");
   EXPECT_THAT(problem_of(body("kernel: /k\ncpuz: 1\n")), HasSubstr("cpuz: there is no such key"));
   EXPECT_THAT(problem_of(body("kernel: /k\nkernel: /l\n")), HasSubstr("web.yaml:4:"));
   EXPECT_THAT(problem_of(body("kernel: [a]\n")), HasSubstr("kernel: no word"));
@@ -121,6 +124,21 @@ TEST_F(DefinedVms, AreCreatedOnce) {
   EXPECT_THAT(options.front().second.front(), testing::StartsWith("/"));  // wherever it is started
   EXPECT_EQ(run({"vm", "create", "other"}).code, 2);
   EXPECT_EQ(run({"vm", "create", "Web", "--kernel", "/k"}).code, 2);
+}
+
+TEST_F(DefinedVms, HaveTheFilesOfTheirOptionsFromEverywhere) {
+  const auto here = std::filesystem::current_path().string();
+  EXPECT_EQ(run({"vm", "create", "web", "--firmware", "uefi", "--firmware-vars", "vars", "--disk",
+                 "format=raw,path=a.img", "--cloud-init", "ssh-key=k.pub,user=ops"})
+                .code,
+            0);
+  EXPECT_EQ(load_definition(tree_.root(), "web").value(),
+            (VmOptions{{"firmware", {"uefi"}},
+                       {"firmware-vars", {here + "/vars"}},
+                       {"disk", {"format=raw,path=" + here + "/a.img"}},
+                       {"cloud-init", {"ssh-key=" + here + "/k.pub,user=ops"}}}));
+  EXPECT_EQ(run({"vm", "create", "own", "--firmware", "my.fd"}).code, 0);
+  EXPECT_EQ(load_definition(tree_.root(), "own").value().front().second.front(), here + "/my.fd");
 }
 
 TEST_F(DefinedVms, AreListedAndShown) {

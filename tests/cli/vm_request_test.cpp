@@ -177,5 +177,100 @@ TEST_F(CheckVm, OpensTheTimelineBeforeTheStart) {
   EXPECT_THAT(check(), FailsWith(Errc::not_found));
 }
 
+// The same host with Debian's firmware packages.
+class CheckFirmware : public CheckVm {
+ protected:
+  CheckFirmware() {
+    tree_.file("/usr/share/OVMF/OVMF_CODE_4M.fd", std::string(64 * kKiB, 'c'));
+    tree_.file("/usr/share/OVMF/OVMF_VARS_4M.fd", std::string(16 * kKiB, 'v'));
+    tree_.file("/usr/share/seabios/bios-256k.bin", std::string(256 * kKiB, 's'));
+    request_.kernel.clear();
+    request_.firmware = "uefi";
+  }
+  std::string content(const std::string& file) { return root_.read(file).value(); }
+  static constexpr const char* kOwn = "/var/lib/pcivm/vm/guest/variables.fd";
+};
+
+TEST_F(CheckFirmware, MakesTheVariablesOfTheVmOnce) {
+  auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  ASSERT_TRUE(checked->config.firmware.has_value());
+  EXPECT_TRUE(static_cast<bool>(checked->config.firmware->variables));
+  EXPECT_FALSE(static_cast<bool>(checked->config.firmware->log));
+  EXPECT_EQ(content(kOwn), std::string(16 * kKiB, 'v'));
+  ASSERT_THAT(pwrite_exact(checked->config.firmware->variables.ref(), 0, std::as_bytes(std::span{"mark", 4})), IsOk());
+  checked = fail(Errc::internal, "ended");
+  EXPECT_THAT(check(), IsOk());
+  EXPECT_EQ(content(kOwn).substr(0, 5), "markv");
+}
+
+TEST_F(CheckFirmware, LocksTheVariables) {
+  const auto first = check();
+  ASSERT_THAT(first, IsOk());
+  request_.name = "other";
+  request_.firmware_vars = tree_.path(kOwn).string();
+  const auto second = check();
+  ASSERT_THAT(second, FailsWith(Errc::busy, HasSubstr("variables.fd' is in use")));
+  EXPECT_EQ(second.error().code(), "firmware.variables_in_use");
+}
+
+TEST_F(CheckFirmware, MakesNoVariablesWhenItRefuses) {
+  tree_.remove("/dev/kvm");
+  EXPECT_THAT(check(), FailsWith(Errc::not_found));
+  EXPECT_FALSE(root_.exists(kOwn));
+}
+
+TEST_F(CheckFirmware, KeepsNothingForABios) {
+  request_.firmware = "bios";
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_FALSE(static_cast<bool>(checked->config.firmware->variables));
+  EXPECT_FALSE(root_.exists("/var/lib/pcivm"));
+}
+
+TEST_F(CheckFirmware, TakesAnImageOfItsOwn) {
+  request_.firmware = tree_.path("/usr/share/seabios/bios-256k.bin").string();
+  request_.firmware_log = tree_.path("/log").string();
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_FALSE(static_cast<bool>(checked->config.firmware->variables));
+  EXPECT_TRUE(static_cast<bool>(checked->config.firmware->log));
+}
+
+TEST_F(CheckFirmware, NamesThePackageThatIsMissing) {
+  tree_.remove("/usr/share/OVMF/OVMF_CODE_4M.fd");
+  const auto checked = check();
+  ASSERT_THAT(checked, FailsWith(Errc::not_found, HasSubstr("OVMF_CODE_4M.fd")));
+  EXPECT_THAT(checked.error().hint(), HasSubstr("apt install ovmf"));
+}
+
+TEST_F(CheckFirmware, RefusesWhatIsNoFirmware) {
+  tree_.file("/odd", "odd");
+  request_.firmware = tree_.path("/odd").string();
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("whole pages wanted")));
+  request_.firmware = tree_.path("/nowhere").string();
+  EXPECT_THAT(check(), FailsWith(Errc::not_found, HasSubstr("/nowhere")));
+  request_.firmware = "uefi";
+  request_.firmware_vars = tree_.path("/usr").string();
+  EXPECT_THAT(check(), FailsWith(Errc::invalid));
+}
+
+TEST_F(CheckFirmware, BootsEitherAKernelOrTheDisk) {
+  request_.kernel = "/vmlinuz";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--kernel found, but --firmware boots")));
+  request_.kernel.clear();
+  request_.initrd = "/initrd";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--initrd")));
+  request_.initrd.clear();
+  request_.cmdline = "quiet";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--cmdline")));
+  request_.cmdline.clear();
+  request_.firmware.clear();
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--kernel or --firmware wanted")));
+  request_.kernel = "/vmlinuz";
+  request_.firmware_log = "/log";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--firmware-log found, --firmware wanted")));
+}
+
 }  // namespace
 }  // namespace pcivm::cli

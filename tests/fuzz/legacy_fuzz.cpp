@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Hostile accesses to a whole chipset, with a firmware's devices: any port, IOAPIC or flash offset, any size, in any
-// order, mixed with what the machine does meanwhile. libFuzzer's entry; tests/vmm/legacy_fuzz_test.cpp drives it with a fixed seed.
+// order, mixed with what the machine does meanwhile. libFuzzer's entry; tests/vmm/legacy_fuzz_test.cpp drives it with a
+// fixed seed.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -151,6 +152,8 @@ class Machine final {
   static Fd file(std::uint64_t size) { return make_memfd("fuzz", size).value(); }
   GuestMemory ram_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {0}, .length = kRam}}).value();
   MemorySlots slots_{kvm_, FdRef{-1}};
+  MemoryLayout layout_ =
+      lay_out_memory({.memory = 64 * kMiB, .window64_length = 64 * kGiB, .address_bits = 40, .firmware = true}).value();
   PciBus bus_;
   std::unique_ptr<Firmware> firmware_ =
       Firmware::create({.image = file(kImage), .variables = file(kVariables), .log = file(0)},
@@ -159,10 +162,11 @@ class Machine final {
                         .mmio = memory_,
                         .slots = slots_,
                         .bus = bus_,
-                        .cpus = 2,
+                        .layout = layout_,
+                        .cpus = {.cores = 2},
+                        .smbios = {},
                         .serial = true,
                         .boot_slot = 1,
-                        .window64 = 64 * kGiB,
                         .reset = [this] { ++asked_; },
                         .report = [this](const Error&) { ++asked_; }})
           .value();

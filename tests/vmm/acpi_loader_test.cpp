@@ -38,8 +38,10 @@ class Loader final {
       switch (number(0, 4)) {
         case 1: {
           const auto file = name(4);
-          loaded_[file] = {
-              .bytes = sources_.at(file), .address = places.at(file), .alignment = number(60, 4), .zone = number(64, 1)};
+          loaded_[file] = {.bytes = sources_.at(file),
+                           .address = places.at(file),
+                           .alignment = number(60, 4),
+                           .zone = number(64, 1)};
           break;
         }
         case 0: break;  // padding
@@ -133,6 +135,13 @@ TEST(AcpiLoader, HasFilesOfOneSizeWhateverTheWindows) {
   EXPECT_EQ(first.loader.size(), second.loader.size());
   EXPECT_NE(first.loader, second.loader);
   EXPECT_NE(first.tables, second.tables);
+}
+
+TEST(AcpiLoader, HasRoomForAllCpus) {
+  AcpiConfig many = config();
+  many.apic_ids.resize(255);
+  std::iota(many.apic_ids.begin(), many.apic_ids.end(), 300U);
+  EXPECT_THAT(build_acpi_files(many), IsOk());
 }
 
 TEST(AcpiLoader, RefusesWhatMakesNoTables) {

@@ -58,8 +58,8 @@ class TinyFirmware : public testing::Test {
     for (const auto byte : jump) *at++ = static_cast<std::byte>(byte);
     auto file = make_memfd("firmware", kImage).value();
     ASSERT_THAT(pwrite_exact(file.ref(), 0, image), IsOk());
-    config_.firmware = FirmwareConfig{
-        .image = std::move(file), .variables = variables_.dup().value(), .log = log_.dup().value()};
+    config_.firmware =
+        FirmwareConfig{.image = std::move(file), .variables = variables_.dup().value(), .log = log_.dup().value()};
   }
   Result<VmEnd> run() {
     machine_ = TRY(Machine::create(std::move(config_), *loop_, port_, timeline_));

@@ -26,12 +26,11 @@ class FlashTest : public testing::Test {
     make();
   }
   void make() {
-    flash_ = std::make_unique<Flash>(Flash::Wiring{.contents = contents_,
-                                                   .file = file_.dup().value(),
-                                                   .array_mode = [this](bool on) { modes_.push_back(on); },
-                                                   .report = [this](const Error& error) {
-                                                     reports_.push_back(error.text());
-                                                   }});
+    flash_ = std::make_unique<Flash>(
+        Flash::Wiring{.contents = contents_,
+                      .file = file_.dup().value(),
+                      .array_mode = [this](bool on) { modes_.push_back(on); },
+                      .report = [this](const Error& error) { reports_.push_back(error.text()); }});
   }
   void out(std::uint64_t offset, std::uint8_t value) {
     const std::array data{std::byte{value}};

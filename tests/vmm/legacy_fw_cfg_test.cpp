@@ -152,7 +152,8 @@ TEST_F(FwCfgTest, WritesNothing) {
 }
 
 TEST_F(FwCfgTest, ReportsDmaOutsideOfRam) {
-  for (const auto target : std::initializer_list<std::uint64_t>{64 * kKiB, 64 * kKiB - 1, ~0ULL, ~0ULL - 1, 1ULL << 32U}) {
+  for (const auto target :
+       std::initializer_list<std::uint64_t>{64 * kKiB, 64 * kKiB - 1, ~0ULL, ~0ULL - 1, 1ULL << 32U}) {
     EXPECT_EQ(transfer(0x20U << 16U | kSelect | kRead, 2, target), kError) << target;
   }
   EXPECT_EQ(transfer(kRead, 0xffffffff, kTarget), kError);

@@ -16,9 +16,7 @@ namespace pcivm::vmm {
 class DebugPort final : public IoHandler {
  public:
   explicit DebugPort(std::function<void(std::span<const std::byte>)> output) : output_{std::move(output)} {}
-  void read(std::uint64_t /*offset*/, std::span<std::byte> data) override {
-    std::ranges::fill(data, std::byte{0xe9});
-  }
+  void read(std::uint64_t /*offset*/, std::span<std::byte> data) override { std::ranges::fill(data, std::byte{0xe9}); }
   void write(std::uint64_t /*offset*/, std::span<const std::byte> data) override { output_(data); }
 
  private:

@@ -59,7 +59,10 @@ void Flash::command(std::uint8_t value) {
     case program_byte: return enter(Mode::program);
     case erase_block: return enter(Mode::erase);
     // Firmware tells a chip from RAM and ROM by a status of zero after this, so the ready bit goes as well.
-    case clear_status: save(); status_ = 0; return enter(Mode::array);
+    case clear_status:
+      save();
+      status_ = 0;
+      return enter(Mode::array);
     case read_status: return enter(Mode::status);
     default: save(); return enter(Mode::array);
   }
@@ -70,7 +73,8 @@ void Flash::enter(Mode mode) {
   if (was_array != (mode == Mode::array) && wiring_.array_mode) wiring_.array_mode(mode == Mode::array);
 }
 
-// Takes any value, not only one with fewer bits set, as the chip does that firmware for virtual machines is tested with.
+// Takes any value, not only one with fewer bits set, as the chip does that firmware for virtual machines is tested
+// with.
 void Flash::program(std::uint64_t offset, std::byte value) {
   status_ |= kReady;
   if (offset >= wiring_.contents.size()) return;

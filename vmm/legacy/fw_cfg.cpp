@@ -113,7 +113,8 @@ void FwCfg::read(std::uint64_t offset, std::span<std::byte> data) {
     const std::scoped_lock lock{mutex_};
     take(data);
   } else if (offset >= kAddressHigh && fits(offset - kAddressHigh, data.size(), kDmaSignature.size())) {
-    std::ranges::copy(std::as_bytes(std::span{kDmaSignature}).subspan(offset - kAddressHigh, data.size()), data.begin());
+    std::ranges::copy(std::as_bytes(std::span{kDmaSignature}).subspan(offset - kAddressHigh, data.size()),
+                      data.begin());
   }
 }
 

@@ -14,6 +14,8 @@ expect_eq "firmware as the guest sees it" "$(result firmware)" bios
 expect_eq "root" "$(result root)" /dev/vda3-ext4
 expect_eq "CPUs" "$(result cpus)" 2
 expect_eq "ACPI tables" "$(result tables)" APIC-DSDT-FACP-FACS-MCFG
+expect_eq "BARs that Linux had to place" "$(result unplaced)" 0
+expect_eq "serial number in SMBIOS" "$(result serial)" bios
 expect_eq "boots of the disk" "$(result boot)" 2
 expect_eq "boots of the machine" "$(jq .boots timeline)" 2
 expect_match "what the firmware says" "$(<log)" 'Found QEMU fw_cfg'

@@ -17,6 +17,8 @@ boot() {
     expect_eq "root" "$(result root)" /dev/vda3-ext4
     expect_eq "CPUs" "$(result cpus)" 2
     expect_eq "ACPI tables" "$(result tables)" APIC-DSDT-FACP-FACS-MCFG
+    expect_eq "BARs that Linux had to place" "$(result unplaced)" 0
+    expect_eq "serial number in SMBIOS" "$(result serial)" uefi
     expect_eq "variable" "$(result variable)" written-in-boot-1
 }
 
