@@ -69,7 +69,7 @@ Result<void> check_firmware_size(std::string_view what, std::uint64_t image, std
 }
 
 Gpa end_of_memory(const MemoryLayout& layout) {
-  const auto& last = layout.files.empty() ? layout.ram.back() : layout.files.back();
+  const auto& last = layout.ram.back();
   return std::max(last.gpa + last.length, platform::kHighRam);
 }
 
@@ -120,7 +120,6 @@ Result<void> Firmware::fill() {
   fw_cfg_.add(FwCfg::kCpuCount, number(cpus.count(), 2));
   fw_cfg_.add(FwCfg::kMostCpus, number(cpus.apic_id(cpus.count() - 1) + 1U, 2));  // ids may have gaps
   TRY(fw_cfg_.add_file("etc/e820", memory_map(layout)));
-  if (!layout.files.empty()) TRY(fw_cfg_.add_file("etc/reserved-memory-end", number(end_of_memory(layout).value, 8)));
   auto acpi = TRY(build_acpi_files(acpi_config()));
   TRY(fw_cfg_.add_file(kAcpiTablesFile, std::move(acpi.tables), [this] { return acpi_files().tables; }));
   TRY(fw_cfg_.add_file(kAcpiRsdpFile, std::move(acpi.rsdp), [this] { return acpi_files().rsdp; }));

@@ -31,7 +31,7 @@
 
 namespace pcivm::vmm {
 
-/// Where RAM and files end, at least 4 GiB: above it the firmware may place BARs.
+/// Where RAM ends, at least 4 GiB: above it the firmware may place BARs.
 [[nodiscard]] Gpa end_of_memory(const MemoryLayout& layout);
 
 /// Built on the loop thread before the vCPUs run; outlives them.
