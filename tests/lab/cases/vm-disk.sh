@@ -2,7 +2,7 @@
 # A guest reads and writes a raw disk by its own driver, with each kind of ring, one queue and several, cached and
 # direct, and where io_uring is forbidden; both sides agree on every byte. A disk with a limit has its share while others
 # have theirs; a host without room is an I/O error. What cannot be a disk is refused.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm
 # deadline: 480
 . /lab/cases/lib.sh

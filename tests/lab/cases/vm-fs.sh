@@ -2,7 +2,7 @@
 # A guest mounts a folder of the host that virtiofsd serves, by MSI-X beside an assigned device and by INTx, across a
 # reboot of the guest; both sides agree on every byte. A daemon that is killed takes nothing but the folder with it. What
 # cannot be one is refused.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm virtiofsd
 # deadline: 300
 . /lab/cases/lib.sh

@@ -2,7 +2,7 @@
 # A guest's own driver carries traffic both ways over a tap: by the host's kernel (vhost) and by pcivm, with each kind
 # of ring, with one pair of queues and two, by MSI-X and by INTx. A tap that vanishes takes nothing with it. What cannot
 # be an interface is refused.
-# topologies: vtd amdvi
+# topologies: vtd
 # needs: pcivm
 # deadline: 600
 . /lab/cases/lib.sh

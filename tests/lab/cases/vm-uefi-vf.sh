@@ -3,7 +3,8 @@
 # are, also after a restart of the guest, and the VF is returned.
 # topologies: vtd
 # needs: pcivm firmware
-# deadline: 120
+# deadline: 240
+# soak: yes
 . /lab/cases/lib.sh
 
 cp /lab/firmware/disk disk

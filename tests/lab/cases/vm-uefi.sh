@@ -3,7 +3,7 @@
 # finds the variable that the guest wrote before, after a restart of the guest and after one of the VM.
 # topologies: vtd
 # needs: pcivm firmware
-# deadline: 180
+# deadline: 240
 . /lab/cases/lib.sh
 
 cp /lab/firmware/disk disk
