@@ -6,6 +6,7 @@
 #include <span>
 
 #include "vmm/acpi_structures.hpp"
+#include "vmm/io_bus.hpp"
 
 namespace pcivm::vmm {
 
@@ -56,7 +57,8 @@ class Script final {
     at_ += kNameRoom;
   }
   void number(std::uint32_t value, unsigned width) {
-    for (unsigned index = 0; index < width; ++index) bytes_[at_++] = static_cast<std::byte>(value >> 8 * index & 0xffU);
+    store_le(std::span{bytes_}.subspan(at_, width), value);
+    at_ += width;
   }
   std::vector<std::byte> bytes_;
   std::size_t at_{};

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <numeric>
 #include <string_view>
 #include <utility>
 
@@ -12,6 +11,7 @@
 
 #include "vmm/acpi_dsdt.hpp"
 #include "vmm/acpi_structures.hpp"
+#include "vmm/checksum.hpp"
 #include "vmm/legacy/acpi_pm.hpp"
 
 namespace pcivm::vmm {
@@ -31,13 +31,6 @@ template <class Structure>
 void append(Bytes& bytes, const Structure& structure) {
   const auto view = std::as_bytes(std::span{&structure, 1});
   bytes.insert(bytes.end(), view.begin(), view.end());
-}
-
-std::byte checksum(std::span<const std::byte> bytes) {
-  const auto sum = std::accumulate(bytes.begin(), bytes.end(), 0U, [](unsigned total, std::byte next) {
-    return total + std::to_integer<unsigned>(next);
-  });
-  return static_cast<std::byte>(0x100U - sum % 0x100U);
 }
 
 // Fills in what a table knows only when it is complete: signature, revision, length, checksum.

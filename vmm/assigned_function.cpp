@@ -11,6 +11,7 @@
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
 #include "vmm/io_bus.hpp"
+#include "vmm/trapped_bar.hpp"
 
 namespace pcivm::vmm {
 
@@ -82,9 +83,8 @@ void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> da
 void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::byte> data) {
   const auto dword = static_cast<std::uint16_t>(offset & ~kDwordMask);
   if (dword >= kFirstBar && dword <= kLastBar) {
-    const auto shift = 8U * (offset & kDwordMask);
-    const auto mask = static_cast<std::uint32_t>((std::uint64_t{1} << (8 * data.size())) - 1) << shift;
-    registers_.write((dword - kFirstBar) / 4U, static_cast<std::uint32_t>(load_le(data)) << shift, mask);
+    const auto write = DwordWrite::of(offset, data);
+    registers_.write((dword - kFirstBar) / 4U, write.value, write.mask);
     follow_registers();
   } else if (dword == PCI_COMMAND) {
     write_command(offset, data);

@@ -284,8 +284,8 @@ Result<void> Machine::boot() {
   timeline_.stamp(Phase::first_instruction);
   TRY(cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
                    [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); }));
-  if (boots_ == 1) devices_->map_ram();
   if (boots_ == 1) {
+    devices_->map_ram();
     tell(kRunning);
     TRY(await_settled());
   }

@@ -4,6 +4,7 @@
 #include <cpuid.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <initializer_list>
 #include <iterator>
@@ -12,6 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "vmm/checksum.hpp"
+#include "vmm/io_bus.hpp"
 #include "vmm/platform.hpp"
 
 namespace pcivm::vmm {
@@ -39,9 +42,8 @@ class Structure final {
 
   template <class T>
   Structure& number(T value) {
-    std::array<std::byte, sizeof value> bytes{};
-    std::memcpy(bytes.data(), &value, sizeof value);
-    fields_.insert(fields_.end(), bytes.begin(), bytes.end());
+    fields_.resize(fields_.size() + sizeof value);
+    store_le(std::span{fields_}.last(sizeof value), value);
     return *this;
   }
   Structure& bytes(std::initializer_list<unsigned> values) {
@@ -202,12 +204,10 @@ SmbiosTables build_smbios(const SmbiosConfig& config, Gpa structures) {
   add_boot_state(table);
   Structure{127, 0x7f00}.append_to(table);
 
-  EntryPoint entry{.size = static_cast<std::uint32_t>(table.size()), .address = structures.value};
+  const EntryPoint entry{.size = static_cast<std::uint32_t>(table.size()), .address = structures.value};
   SmbiosTables tables{.structures = std::move(table), .entry = {}};
   std::memcpy(tables.entry.data(), &entry, sizeof entry);
-  unsigned sum = 0;
-  for (const auto byte : tables.entry) sum += std::to_integer<unsigned>(byte);
-  tables.entry[5] = static_cast<std::byte>(0x100U - (sum & 0xffU));
+  tables.entry[offsetof(EntryPoint, checksum)] = checksum(tables.entry);
   return tables;
 }
 

@@ -43,7 +43,11 @@ BarRequest Watchdog::bar_request() {
   return {.index = kBar, .size = kBarSize, .io = false, .is_64bit = false, .prefetchable = false};
 }
 
-Watchdog::Watchdog(Wiring wiring, Fd timer) : wiring_{std::move(wiring)}, timer_{std::move(timer)}, registers_{bars()} {
+Watchdog::Watchdog(Wiring wiring, Fd timer)
+    : wiring_{std::move(wiring)},
+      timer_{std::move(timer)},
+      bar_{bar_request(),
+           {.memory = wiring_.memory, .may_decode = wiring_.may_decode, .handler = *this, .report = wiring_.report}} {
   config_store(config_, PCI_VENDOR_ID, 2, kVendor);
   config_store(config_, PCI_DEVICE_ID, 2, kDevice);
   config_store(config_, PCI_CLASS_REVISION, 4, kClass << 8U);
@@ -61,21 +65,14 @@ Watchdog::~Watchdog() { reset(); }
 
 void Watchdog::place_bar(unsigned index, std::uint64_t address) {
   const std::scoped_lock lock{mutex_};
-  placed_ = address;
-  registers_.place(index, address);
+  bar_.place(index, address);
 }
 
 bool Watchdog::enabled() const { return (config_u8(config_, kLock) & kEnabled) != 0; }
 
 std::byte Watchdog::config_byte(std::uint16_t offset) const {
-  const auto part = [offset](std::uint32_t value, unsigned start) {
-    return static_cast<std::byte>(value >> 8U * (offset - start) & 0xffU);
-  };
-  if (offset >= PCI_COMMAND && offset < PCI_COMMAND + 2) return part(command_, PCI_COMMAND);
-  if (offset >= PCI_BASE_ADDRESS_0 && offset < PCI_CARDBUS_CIS) {
-    const auto reg = (offset - unsigned{PCI_BASE_ADDRESS_0}) / 4;
-    return part(registers_.read(reg), PCI_BASE_ADDRESS_0 + 4 * reg);
-  }
+  if (offset >= PCI_COMMAND && offset < PCI_COMMAND + 2) return byte_of(command_, offset, PCI_COMMAND);
+  if (TrappedBar::covers(offset)) return bar_.read(offset);
   return config_[offset];
 }
 
@@ -92,21 +89,17 @@ void Watchdog::config_read(std::uint16_t offset, std::span<std::byte> data) {
 void Watchdog::config_write(std::uint16_t offset, std::span<const std::byte> data) {
   const std::scoped_lock lock{mutex_};
   if (offset + data.size() > config_.size()) return;
-  const auto dword = static_cast<std::uint16_t>(offset & ~3U);
-  const auto shift = 8U * (offset - dword);
-  const auto mask = static_cast<std::uint32_t>(((1ULL << 8 * data.size()) - 1) << shift);
-  const auto value = static_cast<std::uint32_t>(load_le(data) << shift);
-  const auto merged = [&](std::uint32_t old) { return (old & ~mask) | (value & mask); };
-  if (dword == PCI_COMMAND) {
-    command_ = static_cast<std::uint16_t>(merged(command_) & PCI_COMMAND_MEMORY);
+  const auto write = DwordWrite::of(offset, data);
+  if (write.dword == PCI_COMMAND) {
+    command_ = static_cast<std::uint16_t>(write.merged(command_) & PCI_COMMAND_MEMORY);
     decode();
-  } else if (dword >= PCI_BASE_ADDRESS_0 && dword < PCI_CARDBUS_CIS) {
-    registers_.write((dword - unsigned{PCI_BASE_ADDRESS_0}) / 4, value, mask);
+  } else if (TrappedBar::covers(write.dword)) {
+    bar_.write(write);
     decode();
-  } else if (dword == kConfiguration) {
-    config_store(config_, kConfiguration, 2, merged(config_u16(config_, kConfiguration)) & 0x27);
-  } else if (dword == kLock) {
-    write_lock_register(static_cast<std::uint8_t>(merged(config_u8(config_, kLock)) & 0x07));
+  } else if (write.dword == kConfiguration) {
+    config_store(config_, kConfiguration, 2, write.merged(config_u16(config_, kConfiguration)) & 0x27);
+  } else if (write.dword == kLock) {
+    write_lock_register(static_cast<std::uint8_t>(write.merged(config_u8(config_, kLock)) & 0x07));
   }
 }
 
@@ -121,20 +114,7 @@ void Watchdog::write_lock_register(std::uint8_t value) {
   arm();
 }
 
-void Watchdog::decode() {
-  const auto address = registers_.address(registers_.requests().front());
-  const bool on = (command_ & PCI_COMMAND_MEMORY) != 0 && address != 0 && wiring_.may_decode(address, kBarSize);
-  const auto wanted = on ? std::optional{address} : std::nullopt;
-  if (decoded_ == wanted) return;
-  if (decoded_) (void)wiring_.memory.remove(*decoded_);
-  decoded_.reset();
-  if (!wanted) return;
-  if (auto added = wiring_.memory.add(*wanted, kBarSize, *this, "watchdog"); added) {
-    decoded_ = wanted;
-  } else {
-    wiring_.report(added.error());
-  }
-}
+void Watchdog::decode() { bar_.decode((command_ & PCI_COMMAND_MEMORY) != 0, name()); }
 
 void Watchdog::read(std::uint64_t offset, std::span<std::byte> data) {
   const std::scoped_lock lock{mutex_};
@@ -201,8 +181,7 @@ void Watchdog::reset() {
   disarm();
   command_ = 0;
   decode();
-  registers_.clear();
-  registers_.place(kBar, placed_);
+  bar_.reset();
   config_store(config_, kConfiguration, 2, 0);
   config_store(config_, kLock, 1, 0);
   preload_ = {kMostPreload, kMostPreload};

@@ -10,15 +10,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/event_loop.hpp"
 #include "base/result.hpp"
-#include "vmm/bar_registers.hpp"
 #include "vmm/io_bus.hpp"
 #include "vmm/pci_device.hpp"
+#include "vmm/trapped_bar.hpp"
 
 namespace pcivm::vmm {
 
@@ -69,11 +68,9 @@ class Watchdog final : public PciDevice, private IoHandler {
   Wiring wiring_;
   Fd timer_;
   std::mutex mutex_;  // guards all below
-  BarRegisters registers_;
+  TrappedBar bar_;
   std::array<std::byte, 256> config_{};
   std::uint16_t command_{};
-  std::uint64_t placed_{};
-  std::optional<std::uint64_t> decoded_;
   std::array<std::uint32_t, 2> preload_{0xfffff, 0xfffff};
   unsigned unlocked_{};  // how much of the sequence was written
   unsigned stage_{};     // which timer runs

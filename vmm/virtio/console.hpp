@@ -41,7 +41,6 @@ class VirtioConsole final : public VirtioDevice {
     return queues_.start(queue, setup, features);
   }
   void stop_queue(unsigned queue) override { queues_.stop(queue); }
-  void reset() override {}
 
  private:
   VirtioConsole(const GuestMemory& memory, VirtioSignals& signals, Callbacks callbacks)

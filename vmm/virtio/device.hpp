@@ -35,7 +35,8 @@ class VirtioDevice {
 
   /// Inside config_length; any size and alignment.
   virtual void read_config(std::uint32_t offset, std::span<std::byte> data) = 0;
-  virtual void write_config(std::uint32_t offset, std::span<const std::byte> data) = 0;
+  /// Most devices have nothing there to write.
+  virtual void write_config(std::uint32_t /*offset*/, std::span<const std::byte> /*data*/) {}
 
   /// The driver is ready and enabled this queue; chains may be there already. `features` are the negotiated ones, the
   /// same for all queues. Errc::invalid: the driver placed it where no queue can be.
@@ -43,8 +44,8 @@ class VirtioDevice {
                                                  std::uint64_t features) = 0;
   /// Returns when the device will not touch the queue nor its buffers any more. A stopped queue may be stopped again.
   virtual void stop_queue(unsigned queue) = 0;
-  /// Back to the state before a driver came. All queues are stopped.
-  virtual void reset() = 0;
+  /// Back to the state before a driver came, where there is more of it than queues. All queues are stopped.
+  virtual void reset() {}
 };
 
 }  // namespace pcivm::vmm

@@ -36,7 +36,6 @@ class VirtioNet final : public VirtioDevice {
 
   [[nodiscard]] const VirtioIdentity& identity() const override { return identity_; }
   void read_config(std::uint32_t offset, std::span<std::byte> data) override;
-  void write_config(std::uint32_t /*offset*/, std::span<const std::byte> /*data*/) override {}
   [[nodiscard]] Result<void> start_queue(unsigned queue, const VirtioQueueSetup& setup,
                                          std::uint64_t features) override;
   void stop_queue(unsigned queue) override;

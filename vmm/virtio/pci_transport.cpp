@@ -64,7 +64,7 @@ VirtioPciTransport::VirtioPciTransport(std::unique_ptr<VirtioSignals> signals, s
       device_{std::move(device)},
       wiring_{wiring},
       report_{[this](const Error& error) { signals_->report(error); }},
-      registers_{bars()},
+      bar_{bar_request(), {.memory = wiring_.memory, .may_decode = wiring_.may_decode, .handler = *this, .report = report_}},
       common_{*device_, *signals_, [this] { return (command_ & PCI_COMMAND_MASTER) != 0; }},
       vectors_{events_of(*signals_), wiring_.routes, report_},
       msix_{layout_of(*signals_), vectors_} {
@@ -79,8 +79,7 @@ void VirtioPciTransport::report(Result<void> outcome) const {
 
 void VirtioPciTransport::place_bar(unsigned index, std::uint64_t address) {
   const std::scoped_lock lock{mutex_};
-  if (index == kBar) placed_ = address;
-  registers_.place(index, address);
+  bar_.place(index, address);
 }
 
 void VirtioPciTransport::build_config() {
@@ -127,17 +126,11 @@ std::uint8_t VirtioPciTransport::add_structure(std::uint8_t at, std::uint8_t typ
 }
 
 std::byte VirtioPciTransport::config_byte(std::uint16_t offset) const {
-  const auto part = [offset](std::uint32_t value, unsigned start) {
-    return static_cast<std::byte>(value >> 8U * (offset - start) & 0xffU);
-  };
-  if (offset >= PCI_COMMAND && offset < PCI_COMMAND + 2) return part(command_, PCI_COMMAND);
+  if (offset >= PCI_COMMAND && offset < PCI_COMMAND + 2) return byte_of(command_, offset, PCI_COMMAND);
   if (offset == PCI_STATUS && signals_->intx_asserted()) return config_[offset] | std::byte{PCI_STATUS_INTERRUPT};
-  if (offset >= PCI_BASE_ADDRESS_0 && offset < PCI_CARDBUS_CIS) {
-    const auto reg = (offset - unsigned{PCI_BASE_ADDRESS_0}) / 4;
-    return part(registers_.read(reg), PCI_BASE_ADDRESS_0 + 4 * reg);
-  }
+  if (TrappedBar::covers(offset)) return bar_.read(offset);
   const unsigned control = kMsixCapability + PCI_MSIX_FLAGS;
-  if (offset >= control && offset < control + 2) return part(msix_.control(), control);
+  if (offset >= control && offset < control + 2) return byte_of(msix_.control(), offset, control);
   return config_[offset];
 }
 
@@ -158,21 +151,17 @@ void VirtioPciTransport::config_read(std::uint16_t offset, std::span<std::byte> 
 void VirtioPciTransport::config_write(std::uint16_t offset, std::span<const std::byte> data) {
   const std::scoped_lock lock{mutex_};
   if (offset + data.size() > config_.size()) return;
-  const auto dword = static_cast<std::uint16_t>(offset & ~3U);
-  const auto shift = 8U * (offset - dword);
-  const auto mask = static_cast<std::uint32_t>(((1ULL << 8 * data.size()) - 1) << shift);
-  const auto value = static_cast<std::uint32_t>(load_le(data) << shift);
-  const auto low_half = [&](std::uint16_t old) { return static_cast<std::uint16_t>((old & ~mask) | (value & mask)); };
+  const auto write = DwordWrite::of(offset, data);
+  const auto dword = write.dword;
   if (dword == PCI_COMMAND) {
-    write_command(low_half(command_));
-  } else if (dword >= PCI_BASE_ADDRESS_0 && dword < PCI_CARDBUS_CIS) {
-    registers_.write((dword - unsigned{PCI_BASE_ADDRESS_0}) / 4, value, mask);
+    write_command(static_cast<std::uint16_t>(write.merged(command_)));
+  } else if (TrappedBar::covers(dword)) {
+    bar_.write(write);
     decode();
   } else if (dword == PCI_INTERRUPT_LINE && offset == PCI_INTERRUPT_LINE) {
     config_[offset] = data.front();
   } else if (dword == kMsixCapability) {
-    const auto old = std::uint32_t{msix_.control()} << 16U;
-    write_msix_control(static_cast<std::uint16_t>(((old & ~mask) | (value & mask)) >> 16U));
+    write_msix_control(static_cast<std::uint16_t>(write.merged(std::uint32_t{msix_.control()} << 16U) >> 16U));
   } else if (offset == window_ + kWindowData) {
     write_window(data);
   } else if (dword == window_ + VIRTIO_PCI_CAP_OFFSET || dword == window_ + VIRTIO_PCI_CAP_LENGTH) {
@@ -268,23 +257,13 @@ void VirtioPciTransport::ring(std::uint64_t offset) {
 }
 
 void VirtioPciTransport::decode() {
-  const auto address = registers_.address(registers_.requests().front());
-  const bool on = (command_ & PCI_COMMAND_MEMORY) != 0 && address != 0 && wiring_.may_decode(address, kBarSize);
-  const auto wanted = on ? std::optional{address} : std::nullopt;
-  if (decoded_ == wanted) return;
-  if (decoded_) (void)wiring_.memory.remove(*decoded_);
-  decoded_.reset();
-  if (wanted) {
-    auto added = wiring_.memory.add(*wanted, kBarSize, *this, std::string{name()});
-    if (added) decoded_ = wanted;
-    report(std::move(added));
-  }
+  bar_.decode((command_ & PCI_COMMAND_MEMORY) != 0, name());
   follow_doorbells();
 }
 
 // Attached when they matter: each costs KVM a grace period.
 void VirtioPciTransport::follow_doorbells() {
-  const auto wanted = common_.running() ? decoded_ : std::nullopt;
+  const auto wanted = common_.running() ? bar_.decoded() : std::nullopt;
   if (listening_ == wanted) return;
   const auto each = [this](std::uint64_t base, auto&& change) {
     for (unsigned index = 0; index < signals_->doorbells(); ++index) {
@@ -303,8 +282,7 @@ void VirtioPciTransport::reset() {
   msix_.reset();
   signals_->use_msix(false);
   write_command(0);
-  registers_.clear();
-  registers_.place(kBar, placed_);
+  bar_.reset();
   config_[PCI_INTERRUPT_LINE] = std::byte{0};
 }
 

@@ -15,12 +15,12 @@
 #include <vector>
 
 #include "base/result.hpp"
-#include "vmm/bar_registers.hpp"
 #include "vmm/doorbells.hpp"
 #include "vmm/interrupts.hpp"
 #include "vmm/io_bus.hpp"
 #include "vmm/msix.hpp"
 #include "vmm/pci_device.hpp"
+#include "vmm/trapped_bar.hpp"
 #include "vmm/virtio/common_registers.hpp"
 #include "vmm/virtio/device.hpp"
 #include "vmm/virtio/event_vectors.hpp"
@@ -87,12 +87,10 @@ class VirtioPciTransport final : public PciDevice, private IoHandler {
   VirtioWiring wiring_;
   MessageVectors::Report report_;
   std::mutex mutex_;  // guards all below
-  BarRegisters registers_;
-  std::uint64_t placed_{};
+  TrappedBar bar_;
   std::array<std::byte, 256> config_{};  // as the guest reads it, but for what is computed
   std::uint16_t command_{};
   std::uint8_t window_{};                   // offset of the capability for access through configuration space
-  std::optional<std::uint64_t> decoded_;    // where the BAR is now
   std::optional<std::uint64_t> listening_;  // where the doorbells are attached
   CommonRegisters common_;
   EventVectors vectors_;

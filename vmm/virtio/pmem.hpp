@@ -41,13 +41,11 @@ class VirtioPmem final : public VirtioDevice {
 
   [[nodiscard]] const VirtioIdentity& identity() const override { return identity_; }
   void read_config(std::uint32_t offset, std::span<std::byte> data) override;
-  void write_config(std::uint32_t /*offset*/, std::span<const std::byte> /*data*/) override {}
   [[nodiscard]] Result<void> start_queue(unsigned queue, const VirtioQueueSetup& setup,
                                          std::uint64_t features) override {
     return queues_.start(queue, setup, features);
   }
   void stop_queue(unsigned queue) override { queues_.stop(queue); }
-  void reset() override {}
 
  private:
   struct Registers {

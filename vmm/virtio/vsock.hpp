@@ -35,11 +35,9 @@ class VirtioVsock final : public VirtioDevice {
 
   [[nodiscard]] const VirtioIdentity& identity() const override { return identity_; }
   void read_config(std::uint32_t offset, std::span<std::byte> data) override;
-  void write_config(std::uint32_t /*offset*/, std::span<const std::byte> /*data*/) override {}
   [[nodiscard]] Result<void> start_queue(unsigned queue, const VirtioQueueSetup& setup,
                                          std::uint64_t features) override;
   void stop_queue(unsigned queue) override;
-  void reset() override {}
 
  private:
   VirtioVsock(std::uint64_t cid, Vhost vhost, const GuestMemory& memory, VirtioSignals& signals);

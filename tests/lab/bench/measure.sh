@@ -49,10 +49,7 @@ prepare_io() {
     ip tuntap add dev lab0 mode tap
     ip address add 10.98.0.1/24 dev lab0
     ip link set lab0 up
-    mkdir -p files/guest
-    cp /lab/bin/load files/guest/load
-    cp /lab/l2/initrd initrd
-    (cd files && find . | cpio -o -H newc 2>/dev/null) >>initrd
+    guest_initrd /lab/bin/load
     # On a tmpfs, so that no device of the emulated host is measured.
     dd if=/dev/urandom of=/run/disk bs=1M count=64 status=none
     load serve 5001 >/dev/null &
@@ -128,11 +125,11 @@ command_of() {
     # shellcheck disable=SC2086  # words
     cmdline="$(guest_cmdline ${scripts[$4]}) $more"
     [[ $device == net-user ]] && vhost=off
-    local file=/lab/l2/$kernel initrd=("$PWD/initrd")
-    [[ $4 == start ]] && file=/lab/bin/machine_kernel initrd=()
+    local file=/lab/l2/$kernel initrd=$initrd
+    [[ $4 == start ]] && file=/lab/bin/machine_kernel initrd=
     if [[ $vmm == pcivm ]]; then
         argv=(pcivm vm run bench --memory "${memory}M" --cpus "$cpus" --timeline timeline
-            --kernel "$file" ${initrd[0]:+--initrd "$initrd"} --cmdline "$cmdline")
+            --kernel "$file" ${initrd:+--initrd "$initrd"} --cmdline "$cmdline")
         [[ $device == @(vf|all) ]] && argv+=(--device "$vf")
         [[ $device == @(disk|all) ]] && argv+=(--disk path=/run/disk,format=raw,direct)
         [[ $device == @(net*|all) ]] && argv+=(--net "tap=lab0,vhost=$vhost")
@@ -145,7 +142,7 @@ command_of() {
     fi
     argv=(qemu-system-x86_64 -M "$machine,accel=kvm" -cpu host -m "${memory}M" -smp "$cpus"
         -nodefaults -no-user-config -display none -serial stdio -no-reboot
-        -kernel "$file" ${initrd[0]:+-initrd "$initrd"} -append "$cmdline")
+        -kernel "$file" ${initrd:+-initrd "$initrd"} -append "$cmdline")
     [[ $vmm == qemu ]] || argv+=(-bios qboot.rom)
     [[ $device == @(vf|all) ]] && argv+=(-device "vfio-pci,host=$vf")
     [[ $device == @(disk|all) ]] && argv+=(-object iothread,id=io0

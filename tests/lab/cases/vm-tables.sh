@@ -6,32 +6,17 @@
 # deadline: 400
 . /lab/cases/lib.sh
 
-# with_programs NAME...: the guest's initrd, with these programs and their libraries, as the file initrd.
-with_programs() {
-    local program file
-    for program in "$@"; do
-        program=$(type -P "$program") || fail "no $program here"
-        for file in "$program" $(/lib64/ld-linux-x86-64.so.2 --list "$program" | grep -o '/[^ ]*'); do
-            mkdir -p "files${file%/*}"
-            cp -L "$file" "files$file"
-        done
-    done
-    cp /lab/l2/initrd initrd
-    (cd files && find . | cpio -o -H newc 2>/dev/null) >>initrd
-}
-
 # complaints: what the kernel warned of, without numbers and addresses.
 complaints() {
     sed -n 's/\r$//; s/^LAB-DMESG //p' <<<"$stdout" | sed -E 's/0x[0-9a-f]+|[0-9a-f]{8,}|[0-9]+/N/g' | sort -u
 }
 
-with_programs dmidecode acpidump iasl
-run qemu-system-x86_64 -M q35,accel=kvm,kernel-irqchip=split -cpu host -m 256 -nodefaults -no-user-config -display none \
-    -serial stdio -no-reboot -kernel /lab/l2/vmlinux -initrd initrd -append "$(guest_cmdline tables)"
+guest_initrd "$(type -P dmidecode)" "$(type -P acpidump)" "$(type -P iasl)"
+peer_run tables -initrd "$initrd"
 expect_eq "exit code of QEMU" "$code" 0
 complaints >peer
 
-run pcivm vm run tables --kernel /lab/l2/vmlinux --initrd initrd --memory 256M --cmdline "$(guest_cmdline tables)"
+run pcivm vm run tables --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M --cmdline "$(guest_cmdline tables)"
 expect_eq "exit code" "$code" 0
 complaints >ours
 expect_eq "vendor" "$(result vendor)" pcivm

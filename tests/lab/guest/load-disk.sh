@@ -3,7 +3,7 @@
 for depth in 1 32; do
     echo "LAB-RESULT begin=disk$depth"
     sleep 1
-    /guest/load disk /dev/vda "$depth" "${LAB_seconds:-5}"
+    /lab/bin/load disk /dev/vda "$depth" "${LAB_seconds:-5}"
     sleep 1
     echo "LAB-RESULT end=disk$depth"
 done

@@ -8,7 +8,7 @@ ping -q -c 2 -W 3 10.98.0.1 >/dev/null || echo "LAB-RESULT error=ping"
 for what in send receive ping; do
     echo "LAB-RESULT begin=$what"
     sleep 1
-    /guest/load "$what" 10.98.0.1 5001 "${LAB_seconds:-5}"
+    /lab/bin/load "$what" 10.98.0.1 5001 "${LAB_seconds:-5}"
     sleep 1
     echo "LAB-RESULT end=$what"
 done

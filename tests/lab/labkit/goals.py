@@ -5,6 +5,7 @@ and network. bench/measure.sh runs the guests; the three VMMs take turns A-B-C-C
 import argparse
 import datetime
 import os
+import statistics
 from pathlib import Path
 
 from . import bench, cache, topology
@@ -56,8 +57,8 @@ class Table:
         values = {}
         for name in VMMS:
             found = [figure(sample) for sample in self._reader.samples[f"{name}.{label}"] if not sample.fault]
-            found = sorted(value for value in found if value is not None)
-            values[name] = found[(len(found) - 1) // 2] if found else None
+            found = [value for value in found if value is not None]
+            values[name] = statistics.median_low(found) if found else None
         cells = ["-" if value is None else form.format(value) for value in values.values()]
         ratios = ["-" if not values["pcivm"] or not values[peer] else f"{values['pcivm'] / values[peer]:.2f}"
                   for peer in ("q35", "microvm")]
