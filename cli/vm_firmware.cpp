@@ -2,16 +2,15 @@
 #include "cli/vm_firmware.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <array>
-#include <cerrno>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "base/replace_file.hpp"
+#include "base/shared_file.hpp"
 #include "vmm/platform.hpp"
 
 namespace pcivm::cli {
@@ -44,25 +43,12 @@ Error missing(Error error, const Known& known) {
       .advise(fmt::format("apt install {}, or name the file of a firmware", known.package));
 }
 
-Result<Fd> open_regular(const std::string& path, int flags) {
-  auto file = open_path(path, flags | O_NONBLOCK | O_NOCTTY);
-  struct stat facts{};
-  const bool opened = file && ::fstat(file->ref().number(), &facts) == 0;
-  const bool folder = !file && file.error().sys_errno() == EISDIR;
-  if (folder || (opened && !S_ISREG(facts.st_mode))) {
-    return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
-  }
-  return file;
-}
-
-// Two VMs that write the variables of one firmware destroy them. The lock is of the open file, which the VMM inherits.
+// Two VMs that write the variables of one firmware destroy them.
 Result<void> lock(FdRef file, const std::string& path) {
-  struct flock request{};
-  request.l_type = F_WRLCK;
-  request.l_whence = SEEK_SET;
-  if (::fcntl(file.number(), F_OFD_SETLK, &request) == 0) return {};
-  if (errno != EAGAIN && errno != EACCES) return {};  // a file system without locks
-  return fail(Error::from_errno(errno, "lock")
+  auto held = lock_open_file(file, true);
+  if (held) return held;
+  return fail(std::move(held)
+                  .error()
                   .as(Errc::busy)
                   .within(fmt::format("'{}' is in use", path))
                   .coded("firmware.variables_in_use")

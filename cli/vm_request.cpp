@@ -2,7 +2,6 @@
 #include "cli/vm_request.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/parse.hpp"
+#include "base/shared_file.hpp"
 #include "base/text.hpp"
 #include "cli/selector.hpp"
 #include "cli/vm_cpus.hpp"
@@ -29,7 +29,6 @@ namespace pcivm::cli {
 
 namespace {
 
-
 Result<std::uint64_t> check_memory(const std::string& text) {
   const auto size = TRY_IN(parse_size(text), "--memory");
   if (size < vmm::kLeastMemory || size % (2 * kMiB) != 0) {
@@ -37,14 +36,6 @@ Result<std::uint64_t> check_memory(const std::string& text) {
                 fmt::format("--memory {} found, a multiple of 2M from {}M wanted", text, vmm::kLeastMemory / kMiB));
   }
   return size;
-}
-
-Result<Fd> open_regular(const std::string& path) {
-  auto file = TRY(open_path(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
-  struct stat facts{};
-  if (::fstat(file.ref().number(), &facts) != 0) return fail_errno(errno, fmt::format("stat '{}'", path));
-  if (!S_ISREG(facts.st_mode)) return fail(Errc::invalid, fmt::format("'{}' is not a regular file", path));
-  return file;
 }
 
 Result<Fd> open_kvm(const SysRoot& root) {
@@ -103,10 +94,10 @@ Result<void> read_files(const SysRoot& root, VmChecked& checked, const VmRequest
     config.firmware = TRY(open_firmware(root, request));
     return {};
   }
-  config.kernel = TRY_IN(open_regular(request.kernel), "kernel");
+  config.kernel = TRY_IN(open_regular(request.kernel, O_RDONLY), "kernel");
   checked.image = TRY_IN(vmm::read_kernel_image(config.kernel.ref()), fmt::format("kernel '{}'", request.kernel));
   if (request.initrd.empty()) return {};
-  config.initrd = TRY_IN(open_regular(request.initrd), "initrd");
+  config.initrd = TRY_IN(open_regular(request.initrd, O_RDONLY), "initrd");
   checked.initrd_length = TRY(file_size(config.initrd.ref()));
   if (checked.initrd_length == 0) return fail(Errc::invalid, fmt::format("initrd '{}' is empty", request.initrd));
   return {};

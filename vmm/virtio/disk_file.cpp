@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include "base/shared_file.hpp"
+
 namespace pcivm::vmm {
 
 namespace {
@@ -26,14 +28,11 @@ Error in_use(Error error, const std::string& path) {
   return std::move(error).as(Errc::busy).within(fmt::format("'{}' is in use", path)).coded("disk.in_use");
 }
 
-// Two writers of one image destroy it. The lock is of the open file, which the VMM inherits.
+// Two writers of one image destroy it.
 Result<void> lock(FdRef file, const std::string& path, bool read_only) {
-  struct flock request{};
-  request.l_type = static_cast<short>(read_only ? F_RDLCK : F_WRLCK);
-  request.l_whence = SEEK_SET;
-  if (::fcntl(file.number(), F_OFD_SETLK, &request) == 0) return {};
-  if (errno != EAGAIN && errno != EACCES) return {};  // a file system without locks
-  return fail(in_use(Error::from_errno(errno, "lock"), path).advise("another VM has this disk: see pcivm vm list"));
+  auto held = lock_open_file(file, !read_only);
+  if (held) return held;
+  return fail(in_use(std::move(held).error(), path).advise("another VM has this disk: see pcivm vm list"));
 }
 
 Result<std::uint32_t> unit(std::uint64_t value, std::string_view what) {
