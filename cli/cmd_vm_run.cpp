@@ -76,7 +76,8 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
   command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 255")->type_name("N")->capture_default_str();
   command
-      .add_option("--topology", request.topology, "how they hang together: sockets=N,cores=N,threads=N; cores of one socket")
+      .add_option("--topology", request.topology,
+                  "how they hang together: sockets=N,cores=N,threads=N; else cores of one socket")
       ->type_name("OPTIONS");
   command.add_option("--cpu", request.cpu, "their features: those of the host, less some: host,-avx512f,-rtm")
       ->type_name("host[,-FEATURE...]")
