@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What libfmt.so would bring, compiled here from fmt's headers: with it, no library of C++ is left that has to be loaded
-// and resolved, symbol by symbol, whenever the program starts (docs/dependencies.md).
+// What libfmt.so would bring, compiled here from fmt's headers: with it, no library of C++ is left that has to be
+// loaded and resolved, symbol by symbol, whenever the program starts (docs/dependencies.md).
 #define FMT_HEADER_ONLY 1
 #include <fmt/format.h>
 

@@ -22,8 +22,8 @@ struct ConfigNode {
   bool quoted{};  ///< of a scalar: written in quotes, or as a block
   unsigned line{};
   unsigned column{};
-  std::string text{};                  ///< of a scalar
-  std::vector<ConfigNode> items{};     ///< of a list
+  std::string text{};                ///< of a scalar
+  std::vector<ConfigNode> items{};   ///< of a list
   std::vector<ConfigEntry> entries;  ///< of a map, in the order in which they stand; no key twice
 };
 

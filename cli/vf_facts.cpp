@@ -81,8 +81,8 @@ Result<std::map<Bdf, DeviceFacts>> devices_of(Context& context, const std::vecto
     }
     const auto functions = iommu::find_all(context.root(), addresses);
     const bool unused = fresh && std::ranges::all_of(functions, [](const iommu::Function& vf) {
-      return vf.driver.empty() || vfio::is_vfio_driver(vf.driver);
-    });
+                          return vf.driver.empty() || vfio::is_vfio_driver(vf.driver);
+                        });
     std::vector<std::vector<iommu::InUse>> users(functions.size());
     if (!unused) users = TRY(iommu::users_of_all(context.root(), functions));
     for (std::size_t i = 0; i < functions.size(); ++i) {

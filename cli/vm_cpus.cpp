@@ -44,8 +44,8 @@ Result<void> add_features(vmm::CpuWish& wish, std::string_view text) {
   const auto unknown = [&](std::string_view word) {
     std::string names;
     for (const auto& feature : vmm::cpu_features()) names += fmt::format(" {}", feature.name);
-    return fail(Error::make(Errc::invalid, fmt::format("--cpu '{}': '{}' found, 'host' wanted, then -FEATURE of{}",
-                                                       text, word, names)));
+    return fail(Error::make(
+        Errc::invalid, fmt::format("--cpu '{}': '{}' found, 'host' wanted, then -FEATURE of{}", text, word, names)));
   };
   std::string_view rest = text;
   for (bool first = true; !rest.empty() || first; first = false) {
@@ -75,8 +75,9 @@ Result<void> add_pins(vmm::CpuWish& wish, const VmRequest& request) {
   if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return fail_errno(errno, "sched_getaffinity");
   for (const auto cpu : wish.pins) {
     if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) continue;
-    return fail(Error::make(Errc::invalid, fmt::format("--pin {}: this process may not run on CPU {}", request.pin, cpu))
-                    .advise("taskset -pc $$"));
+    return fail(
+        Error::make(Errc::invalid, fmt::format("--pin {}: this process may not run on CPU {}", request.pin, cpu))
+            .advise("taskset -pc $$"));
   }
   return {};
 }
@@ -114,9 +115,10 @@ Result<vmm::CpuWish> check_cpus(const vmm::Kvm& kvm, const VmRequest& request) {
   }
   vmm::CpuWish wish{.topology = TRY(topology_of(request))};
   if (const auto last = wish.topology.apic_id(request.cpus - 1); last > kMostApicId) {
-    return fail(Errc::invalid, fmt::format("--topology {}: the last CPU would have APIC id {}, at most {} wanted: cores "
-                                           "and threads that are powers of two leave no gaps",
-                                           request.topology, last, kMostApicId));
+    return fail(Errc::invalid,
+                fmt::format("--topology {}: the last CPU would have APIC id {}, at most {} wanted: cores "
+                            "and threads that are powers of two leave no gaps",
+                            request.topology, last, kMostApicId));
   }
   TRY(add_features(wish, request.cpu));
   TRY(add_pins(wish, request));

@@ -64,7 +64,7 @@ bool means_file(const CLI::Option& option, std::string_view value) {
 
 /// Keys in lists of options whose values are files.
 constexpr std::array<std::string_view, 6> kFileKeys{"path",      "socket",         "user-data",
-                                                     "meta-data", "network-config", "ssh-key"};
+                                                    "meta-data", "network-config", "ssh-key"};
 
 /// What files in values mean must not depend on where the VM is started.
 std::string with_absolute_path(std::string value, const CLI::Option& option) {

@@ -60,8 +60,8 @@ struct VmChecked {
   Fd timeline;    ///< none = not wanted
 };
 
-/// Errc::invalid: name, sizes, kernel, initrd or firmware unusable, a device twice; not_found: file, device or /dev/kvm missing;
-/// denied: no permission, memlock too low; busy: a VM of that name runs.
+/// Errc::invalid: name, sizes, kernel, initrd or firmware unusable, a device twice; not_found: file, device or /dev/kvm
+/// missing; denied: no permission, memlock too low; busy: a VM of that name runs.
 [[nodiscard]] Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request);
 
 /// With the functions bound: opens them and plans again with their BARs and reserved addresses.

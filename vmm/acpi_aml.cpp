@@ -85,8 +85,8 @@ Bytes address_space(AddressSpace space, resource::Range range) {
 constexpr std::uint8_t kWordSpace = 0x88;
 constexpr std::uint8_t kDwordSpace = 0x87;
 constexpr std::uint8_t kQwordSpace = 0x8a;
-constexpr std::uint8_t kMemoryReadWrite = 0x01;     // non-cacheable
-constexpr std::uint8_t kEntireRange = 0x03;         // I/O: ISA and non-ISA addresses
+constexpr std::uint8_t kMemoryReadWrite = 0x01;  // non-cacheable
+constexpr std::uint8_t kEntireRange = 0x03;      // I/O: ISA and non-ISA addresses
 
 }  // namespace
 
@@ -206,7 +206,8 @@ Bytes memory_window32(Range range) {
   return address_space({.tag = kDwordSpace, .width = 4, .type = 0, .type_flags = kMemoryReadWrite}, range);
 }
 
-// Not called prefetchable: Linux would leave no other BAR in it (pci_find_parent_resource), and firmware puts any there.
+// Not called prefetchable: Linux would leave no other BAR in it (pci_find_parent_resource), and firmware puts any
+// there.
 Bytes memory_window64(Range range) {
   return address_space({.tag = kQwordSpace, .width = 8, .type = 0, .type_flags = kMemoryReadWrite}, range);
 }

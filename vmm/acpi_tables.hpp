@@ -20,7 +20,7 @@ struct AcpiConfig {
   platform::Window pci_window32 = platform::kPciWindow32;
   std::optional<platform::Window> pci_window64;
   std::optional<Gpa> ecam = platform::kEcam;  ///< below 4 GiB; none: no MCFG
-  bool keyboard{true};  ///< agrees with ChipsetOptions
+  bool keyboard{true};                        ///< agrees with ChipsetOptions
 };
 
 /// A part of AcpiTables::bytes.
@@ -32,7 +32,7 @@ struct AcpiPart {
 struct AcpiTables {
   std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG
   Gpa address;
-  Gpa rsdp;  ///< for boot_params.acpi_rsdp_addr and hvm_start_info.rsdp_paddr
+  Gpa rsdp;                             ///< for boot_params.acpi_rsdp_addr and hvm_start_info.rsdp_paddr
   std::vector<AcpiPart> pointers;       ///< fields that hold addresses, the RSDP's left out
   std::vector<AcpiPart> with_pointers;  ///< the tables that they are in
 };

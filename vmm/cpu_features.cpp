@@ -87,11 +87,11 @@ struct Need {
 };
 // A guest that finds one without the other may fault on what it believes to have (Intel SDM vol. 1, 14 and 15).
 constexpr std::array kNeeds{
-    Need{"avx", "xsave"},     Need{"f16c", "avx"},       Need{"fma", "avx"},       Need{"avx2", "avx"},
-    Need{"avx5", "avx"},      Need{"avx_", "avx"},       Need{"vaes", "avx"},      Need{"vpclmulqdq", "avx"},
+    Need{"avx", "xsave"},       Need{"f16c", "avx"},        Need{"fma", "avx"},         Need{"avx2", "avx"},
+    Need{"avx5", "avx"},        Need{"avx_", "avx"},        Need{"vaes", "avx"},        Need{"vpclmulqdq", "avx"},
     Need{"avx512_", "avx512f"}, Need{"avx512b", "avx512f"}, Need{"avx512c", "avx512f"}, Need{"avx512d", "avx512f"},
-    Need{"avx512i", "avx512f"}, Need{"avx512v", "avx512f"}, Need{"amx_", "xsave"},     Need{"amx_b", "amx_tile"},
-    Need{"amx_i", "amx_tile"}, Need{"pku", "xsave"},      Need{"xsaves", "xsave"},
+    Need{"avx512i", "avx512f"}, Need{"avx512v", "avx512f"}, Need{"amx_", "xsave"},      Need{"amx_b", "amx_tile"},
+    Need{"amx_i", "amx_tile"},  Need{"pku", "xsave"},       Need{"xsaves", "xsave"},
 };
 
 std::uint32_t& field(kvm_cpuid_entry2& entry, CpuidRegister where) {

@@ -29,16 +29,15 @@ Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, co
 }
 
 Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars) {
-  const AssignedWiring wiring{.memory = wiring_.mmio,
-                              .ports = wiring_.ports,
-                              .slots = wiring_.slots,
-                              .routes = wiring_.routes,
-                              .dma = dma_,
-                              .may_decode =
-                                  [windows = wiring_.windows](std::uint64_t address, std::uint64_t length) {
-                                    return windows.contain(address, length);
-                                  },
-                              .report = wiring_.report};
+  const AssignedWiring wiring{
+      .memory = wiring_.mmio,
+      .ports = wiring_.ports,
+      .slots = wiring_.slots,
+      .routes = wiring_.routes,
+      .dma = dma_,
+      .may_decode = [windows = wiring_.windows](std::uint64_t address,
+                                                std::uint64_t length) { return windows.contain(address, length); },
+      .report = wiring_.report};
   auto device = TRY(AssignedDevice::create(facts, wiring));
   for (const auto& site : bars.sites) {
     if (site.device == devices_.size()) device->place_bar(site.bar, site.address(wiring_.windows.high));

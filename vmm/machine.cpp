@@ -173,14 +173,13 @@ Result<void> Machine::build_devices() {
 }
 
 Result<void> Machine::build_watchdog(std::size_t index) {
-  watchdog_ = TRY(Watchdog::create({.loop = loop_,
-                                    .memory = mmio_,
-                                    .may_decode =
-                                        [windows = windows()](std::uint64_t address, std::uint64_t length) {
-                                          return windows.contain(address, length);
-                                        },
-                                    .expired = [this] { on_watchdog(); },
-                                    .report = [](const Error& error) { log::warning("{}", error.text()); }}));
+  watchdog_ = TRY(Watchdog::create(
+      {.loop = loop_,
+       .memory = mmio_,
+       .may_decode = [windows = windows()](std::uint64_t address,
+                                           std::uint64_t length) { return windows.contain(address, length); },
+       .expired = [this] { on_watchdog(); },
+       .report = [](const Error& error) { log::warning("{}", error.text()); }}));
   for (const auto& site : config_.bars.sites) {
     if (site.device == index) watchdog_->place_bar(site.bar, site.address(windows().high));
   }

@@ -98,8 +98,9 @@ Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
   const auto low_end = request.firmware ? platform::kFirmwareLowRamEnd : platform::kLowRamEnd;
   take(layout.ram, left, free_parts({0, low_end.value}, holes));
   if (request.firmware && layout.ram.size() != 1) {
-    return fail(Error::make(Errc::refused, "the IOMMU reserves I/O addresses below 2 GiB, and a firmware is told of no "
-                                           "holes in its RAM there")
+    return fail(Error::make(Errc::refused,
+                            "the IOMMU reserves I/O addresses below 2 GiB, and a firmware is told of no "
+                            "holes in its RAM there")
                     .advise("boot a kernel directly: --kernel"));
   }
   take(layout.ram, left, free_parts({platform::kHighRam.value, limit}, holes));

@@ -18,11 +18,11 @@ struct Window {
 };
 
 // Guest physical addresses, ascending.
-inline constexpr Gpa kAcpiTables{0xe0000};           ///< RSDP first; inside the range that firmware would use
+inline constexpr Gpa kAcpiTables{0xe0000};  ///< RSDP first; inside the range that firmware would use
 inline constexpr std::uint64_t kAcpiRoom = 0x10000;
-inline constexpr Gpa kSmbios{0xf0000};  ///< the entry point first; where kernels without EFI look for it
+inline constexpr Gpa kSmbios{0xf0000};                 ///< the entry point first; where kernels without EFI look for it
 inline constexpr std::uint64_t kSmbiosRoom = 0x10000;  ///< up to 1 MiB
-inline constexpr Gpa kLowRamEnd{0xc0000000};         ///< RAM above this much continues at kHighRam
+inline constexpr Gpa kLowRamEnd{0xc0000000};           ///< RAM above this much continues at kHighRam
 inline constexpr Window kPciWindow32{.base = {0xc0000000}, .length = 0x20000000};
 inline constexpr Gpa kEcam{0xe0000000};
 inline constexpr unsigned kPciBuses = 1;
@@ -80,9 +80,9 @@ struct PciWindows {
 // With a firmware, which places BARs and ECAM itself, where it wants: all between RAM and the interrupt controllers.
 inline constexpr Gpa kFirmwareLowRamEnd{0x80000000};
 inline constexpr Window kFirmwareWindow32{.base = kFirmwareLowRamEnd, .length = 0x7ec00000};
-inline constexpr Gpa kFirmwareEnd{0x100000000};                    ///< the image ends here, where CPUs start
-inline constexpr std::uint64_t kFirmwareMost = 0x1000000;          ///< the largest image with its variables
-inline constexpr Gpa kFirmwareCopyEnd{0x100000};                   ///< its last part lies below 1 MiB too
+inline constexpr Gpa kFirmwareEnd{0x100000000};            ///< the image ends here, where CPUs start
+inline constexpr std::uint64_t kFirmwareMost = 0x1000000;  ///< the largest image with its variables
+inline constexpr Gpa kFirmwareCopyEnd{0x100000};           ///< its last part lies below 1 MiB too
 inline constexpr std::uint64_t kFirmwareCopy = 0x20000;
 
 }  // namespace pcivm::vmm::platform

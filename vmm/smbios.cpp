@@ -74,7 +74,7 @@ class Structure final {
 void add_firmware(Bytes& table) {
   Structure firmware{0, 0};
   firmware.text(kMaker).text("1").bytes({0, 0}).text("01/01/2026").bytes({0});
-  firmware.number(std::uint64_t{1} << 3U);        // characteristics are not told
+  firmware.number(std::uint64_t{1} << 3U);            // characteristics are not told
   firmware.bytes({0, 0x10, 1, 0, 0xff, 0xff, 0, 0});  // a virtual machine; release 1.0, no embedded controller
   std::move(firmware).append_to(table);
 }
@@ -103,14 +103,17 @@ void add_processor(Bytes& table, const SmbiosConfig& config, unsigned socket) {
   const auto threads = config.cpus.per_socket();
   const auto few = [](unsigned count) { return std::min(count, 0xffU); };
   Structure processor{4, static_cast<std::uint16_t>(static_cast<unsigned>(Handle::processor) + socket)};
-  processor.text(fmt::format("CPU {}", socket)).bytes({3, 0xfe}).text(config.cpu_vendor);  // central; family in the second field
+  processor.text(fmt::format("CPU {}", socket))
+      .bytes({3, 0xfe})
+      .text(config.cpu_vendor);  // central; family in the second field
   processor.number(config.cpu_id[0]).number(config.cpu_id[1]).text(config.cpu_brand);
   processor.bytes({0}).number(std::uint16_t{}).number(std::uint16_t{}).number(std::uint16_t{});  // clocks: unknown
   processor.bytes({0x41, 1});  // there, enabled; upgrade: other
   processor.number(kNoHandle).number(kNoHandle).number(kNoHandle);
   processor.text({}).text({}).text({}).bytes({few(cores), few(cores), few(threads)});
-  processor.number(static_cast<std::uint16_t>((cores > 1 ? 0x08U : 0U) | (threads > cores ? 0x10U : 0U) | 0x04U));  // 64-bit; several cores, threads
-  processor.number(std::uint16_t{1});                                          // family: other
+  processor.number(static_cast<std::uint16_t>((cores > 1 ? 0x08U : 0U) | (threads > cores ? 0x10U : 0U) |
+                                              0x04U));  // 64-bit; several cores, threads
+  processor.number(std::uint16_t{1});                   // family: other
   for (const auto count : {cores, cores, threads}) processor.number(static_cast<std::uint16_t>(count));
   std::move(processor).append_to(table);
 }
@@ -127,7 +130,8 @@ void add_memory(Bytes& table, const SmbiosConfig& config) {
   constexpr std::uint32_t kInWideField = 0x80000000;
   const bool wide = size / kKiB >= kInWideField;
   Structure array{16, Handle::array};
-  array.bytes({1, 3, 3}).number(wide ? kInWideField : static_cast<std::uint32_t>(size / kKiB));  // system memory, no ECC
+  array.bytes({1, 3, 3}).number(wide ? kInWideField
+                                     : static_cast<std::uint32_t>(size / kKiB));  // system memory, no ECC
   array.number(kNoErrorHandle).number(std::uint16_t{1}).number(wide ? size : 0);
   std::move(array).append_to(table);
 

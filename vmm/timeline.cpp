@@ -118,14 +118,15 @@ std::vector<std::pair<std::string, std::uint64_t>> named_counts(const CountingIo
 }
 
 std::vector<std::pair<std::string_view, std::uint64_t>> named_exits(const ExitCounts& exits) {
-  return {{"portIn", exits.port_in},         {"portOut", exits.port_out},     {"mmioRead", exits.mmio_read},
-          {"mmioWrite", exits.mmio_write},   {"ioapicEoi", exits.ioapic_eoi}, {"irqWindow", exits.irq_window},
+  return {{"portIn", exits.port_in},          {"portOut", exits.port_out},     {"mmioRead", exits.mmio_read},
+          {"mmioWrite", exits.mmio_write},    {"ioapicEoi", exits.ioapic_eoi}, {"irqWindow", exits.irq_window},
           {"interrupted", exits.interrupted}, {"other", exits.other}};
 }
 
 std::vector<std::pair<std::string, std::uint64_t>> figures_of(const TimelineReport& report) {
   std::vector<std::pair<std::string, std::uint64_t>> figures;
-  for (const auto& [name, count] : named_exits(report.exits)) figures.emplace_back(fmt::format("exits.{}", name), count);
+  for (const auto& [name, count] : named_exits(report.exits))
+    figures.emplace_back(fmt::format("exits.{}", name), count);
   for (const auto& [name, count] : report.ioctls) figures.emplace_back(fmt::format("ioctls.{}", name), count);
   for (const auto& [name, stamp] : report.phases) {
     figures.emplace_back(fmt::format("phases.{}", name), static_cast<std::uint64_t>(stamp));

@@ -51,9 +51,9 @@ struct TimelineReport {
   std::vector<std::pair<std::string, std::uint64_t>> ioctls{};  ///< by name
   std::uint64_t mapped_bytes{};                                 ///< of guest RAM for DMA
   std::uint64_t dma_runs{};
-  std::uint64_t huge_run_bytes{};  ///< of mapped_bytes, in runs of at least 2 MiB
-  std::uint64_t boots{};           ///< 1 + guest reboots
-  std::uint64_t device_resets{};   ///< VFIO_DEVICE_RESET; the kernel's own at open and close are not in it
+  std::uint64_t huge_run_bytes{};   ///< of mapped_bytes, in runs of at least 2 MiB
+  std::uint64_t boots{};            ///< 1 + guest reboots
+  std::uint64_t device_resets{};    ///< VFIO_DEVICE_RESET; the kernel's own at open and close are not in it
   std::uint64_t console_dropped{};  ///< bytes of the serial port that nobody took in time
 };
 

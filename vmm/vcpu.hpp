@@ -114,7 +114,7 @@ class Vcpu final {
   unsigned index_;
   Fd fd_;
   Mapping mapping_;
-  kvm_run* run_;  // inside mapping_
+  kvm_run* run_;               // inside mapping_
   mutable ExitCounts counts_;  // written by run() alone, in whole words; atomic_ref wants it mutable
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;

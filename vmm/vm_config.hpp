@@ -58,8 +58,8 @@ struct VmConfig {
   unsigned address_bits{36};               ///< of the guest's CPUs
   Fd kvm;                                  ///< /dev/kvm
   std::optional<FirmwareConfig> firmware;  ///< in place of kernel, initrd, boot and cmdline
-  Fd kernel;  ///< a regular file; read at every boot
-  Fd initrd;  ///< none when the plan has none
+  Fd kernel;                               ///< a regular file; read at every boot
+  Fd initrd;                               ///< none when the plan has none
   BootPlan boot;
   std::string cmdline;
   vfio::OpenedVfio vfio;  ///< no groups: no container either

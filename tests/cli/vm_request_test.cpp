@@ -4,11 +4,11 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include "cli/vm_cpus.hpp"
 #include "tests/fakes/fake_ioctls.hpp"
 #include "tests/support/kernel_files.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "tests/support/temp_root.hpp"
-#include "cli/vm_cpus.hpp"
 #include "vmm/kvm_uapi.hpp"
 
 namespace pcivm::cli {
@@ -81,7 +81,8 @@ TEST_F(CheckVm, ATopologyIsThatOfTheCount) {
   ASSERT_THAT(checked, IsOk());
   EXPECT_EQ(checked->config.cpus.topology, (vmm::CpuTopology{.sockets = 2, .cores = 2, .threads = 2}));
   request_.topology = "sockets=3";
-  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("3 sockets x 2 cores x 1 threads are 6 CPUs, --cpus 8 wanted")));
+  EXPECT_THAT(check(),
+              FailsWith(Errc::invalid, HasSubstr("3 sockets x 2 cores x 1 threads are 6 CPUs, --cpus 8 wanted")));
   request_.topology = "dies=2";
   EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("dies")));
   request_.cpus = 255;

@@ -56,7 +56,8 @@ TEST(Cpuid, HidesNestedVirtualization) {
 TEST(Cpuid, SaysThatThereIsAHypervisorWithADeadlineTimer) {
   EXPECT_NE(at(cpuid_of_vm(host(), {.cpus = {.cores = 1}}), 1).ecx & 1U << 31U, 0U);
   EXPECT_EQ(at(cpuid_of_vm(host(), {.cpus = {.cores = 1}}), 1).ecx & 1U << 24U, 0U);
-  EXPECT_NE(at(cpuid_of_vm(host(), {.cpus = {.cores = 1}, .tsc_khz = 0, .tsc_deadline_timer = true}), 1).ecx & 1U << 24U, 0U);
+  EXPECT_NE(
+      at(cpuid_of_vm(host(), {.cpus = {.cores = 1}, .tsc_khz = 0, .tsc_deadline_timer = true}), 1).ecx & 1U << 24U, 0U);
 }
 
 TEST(Cpuid, CountsTheCpusOfTheVmNotOfTheHost) {

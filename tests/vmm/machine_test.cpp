@@ -24,7 +24,7 @@ using test::IsOkAnd;
 #define OUT16(port, value) 0x66, 0xba, (port) & 0xff, (port) >> 8, 0x66, 0xb8, (value) & 0xff, (value) >> 8, 0x66, 0xef
 // mov dx, port; mov al, value; out dx, al
 #define OUT8(port, value) 0x66, 0xba, (port) & 0xff, (port) >> 8, 0xb0, value, 0xee
-#define SPIN 0xeb, 0xfe  // jmp $
+#define SPIN 0xeb, 0xfe                 // jmp $
 #define POWER_OFF OUT16(0x604, 0x3400)  // PM1a control: S5, sleep enable
 #define RESET OUT8(0x60c, 0x06)         // the FADT's reset register
 

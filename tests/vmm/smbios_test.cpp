@@ -43,8 +43,9 @@ SmbiosConfig config(const std::vector<GuestMemory::Range>& ram) {
 
 TEST(Smbios, TheEntryPointAddsUpToZeroAndNamesTheStructures) {
   const auto tables = build_smbios(config(kOneGib), Gpa{0xf0020});
-  const auto sum = std::accumulate(tables.entry.begin(), tables.entry.end(), 0U,
-                                   [](unsigned total, std::byte next) { return total + std::to_integer<unsigned>(next); });
+  const auto sum = std::accumulate(tables.entry.begin(), tables.entry.end(), 0U, [](unsigned total, std::byte next) {
+    return total + std::to_integer<unsigned>(next);
+  });
   EXPECT_EQ(sum % 256, 0U);
   std::uint64_t address = 0;
   std::memcpy(&address, &tables.entry[16], sizeof address);
@@ -96,11 +97,13 @@ class Dmidecode : public testing::Test {
     dump.append(reinterpret_cast<const char*>(tables.structures.data()), tables.structures.size());
     const std::filesystem::path directory{root_.path("/")};
     std::ofstream{directory / "dump", std::ios::binary} << dump;
-    const auto command = fmt::format("PATH=$PATH:/usr/sbin dmidecode --from-dump {0}/dump > {0}/log 2>&1", directory.string());
+    const auto command =
+        fmt::format("PATH=$PATH:/usr/sbin dmidecode --from-dump {0}/dump > {0}/log 2>&1", directory.string());
     EXPECT_EQ(std::system(command.c_str()), 0);
     std::stringstream text;
     text << std::ifstream{directory / "log"}.rdbuf();
-    EXPECT_THAT(text.str(), Not(ContainsRegex("OUT OF SPEC|BROKEN|[Ww]rong|[Ii]nvalid|TRUNCATED|BAD INDEX|Unknown type|doesn't")));
+    EXPECT_THAT(text.str(),
+                Not(ContainsRegex("OUT OF SPEC|BROKEN|[Ww]rong|[Ii]nvalid|TRUNCATED|BAD INDEX|Unknown type|doesn't")));
     return text.str();
   }
 

@@ -64,7 +64,8 @@ VirtioPciTransport::VirtioPciTransport(std::unique_ptr<VirtioSignals> signals, s
       device_{std::move(device)},
       wiring_{wiring},
       report_{[this](const Error& error) { signals_->report(error); }},
-      bar_{bar_request(), {.memory = wiring_.memory, .may_decode = wiring_.may_decode, .handler = *this, .report = report_}},
+      bar_{bar_request(),
+           {.memory = wiring_.memory, .may_decode = wiring_.may_decode, .handler = *this, .report = report_}},
       common_{*device_, *signals_, [this] { return (command_ & PCI_COMMAND_MASTER) != 0; }},
       vectors_{events_of(*signals_), wiring_.routes, report_},
       msix_{layout_of(*signals_), vectors_} {
