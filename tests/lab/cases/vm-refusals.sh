@@ -32,7 +32,7 @@ refused 2 "regular file" --kernel /dev/zero
 refused 2 "." --kernel /lab/l2/vmlinux --memory 32M
 refused 2 "memory" --kernel /lab/l2/vmlinux --memory plenty
 refused 2 "." --kernel /lab/l2/vmlinux --cpus 0
-refused 2 "." --kernel /lab/l2/vmlinux --cpus 9
+refused 2 "." --kernel /lab/l2/vmlinux --cpus 256
 refused 2 "." --kernel /lab/l2/vmlinux --device "$vf"
 refused 2 "malformed" --kernel /lab/l2/vmlinux --device 00:zz.0
 refused 3 "00:1d.7" --kernel /lab/l2/vmlinux --device 0000:00:1d.7
