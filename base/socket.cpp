@@ -4,7 +4,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
 
 namespace pcivm {
 
@@ -12,6 +16,81 @@ Result<std::pair<Fd, Fd>> make_socket_pair(int flags) {
   int ends[2]{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, ends) != 0) return fail_errno(errno, "socketpair");
   return std::pair{Fd::adopt(ends[0]), Fd::adopt(ends[1])};
+}
+
+Result<std::pair<Fd, Fd>> make_packet_sockets() {
+  int ends[2]{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) return fail_errno(errno, "socketpair");
+  return std::pair{Fd::adopt(ends[0]), Fd::adopt(ends[1])};
+}
+
+namespace {
+
+using Control = std::array<char, CMSG_SPACE(Packet::kMostFiles * sizeof(int))>;
+
+// Those that came are owned from here on.
+std::vector<Fd> files_of(msghdr& message) {
+  std::vector<Fd> files;
+  for (auto* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    for (std::size_t at = 0; at + sizeof(int) <= part->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(part) + at, sizeof number);
+      files.push_back(Fd::adopt(number));
+    }
+  }
+  return files;
+}
+
+}  // namespace
+
+Result<void> send_packet(FdRef socket, std::string_view text, std::span<const FdRef> files) {
+  if (text.empty() || text.size() > Packet::kMost || files.size() > Packet::kMostFiles) {
+    return fail(Errc::internal, fmt::format("a packet of {} bytes and {} files", text.size(), files.size()));
+  }
+  std::string bytes{text};
+  iovec part{.iov_base = bytes.data(), .iov_len = bytes.size()};
+  alignas(cmsghdr) Control control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (!files.empty()) {
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(files.size() * sizeof(int));
+    auto* rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(files.size() * sizeof(int));
+    for (std::size_t index = 0; index < files.size(); ++index) {
+      const int number = files[index].number();
+      std::memcpy(CMSG_DATA(rights) + index * sizeof number, &number, sizeof number);
+    }
+  }
+  while (::sendmsg(socket.number(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    if (errno != EINTR) return fail_errno(errno, "sendmsg");
+  }
+  return {};
+}
+
+Result<std::optional<Packet>> receive_packet(FdRef socket) {
+  Packet packet{.text = std::string(Packet::kMost, '\0')};
+  iovec part{.iov_base = packet.text.data(), .iov_len = packet.text.size()};
+  alignas(cmsghdr) Control control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t count = 0;
+  while ((count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
+    if (errno == ECONNRESET) return std::nullopt;
+    if (errno != EINTR) return fail_errno(errno, "recvmsg");
+  }
+  packet.files = files_of(message);
+  if (count == 0) return std::nullopt;
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(Errc::invalid, "a packet that is too large");
+  packet.text.resize(static_cast<std::size_t>(count));
+  return packet;
 }
 
 bool hung_up(FdRef fd) noexcept {

@@ -1,38 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/vm_end.hpp"
 
-#include <algorithm>
-#include <utility>
-
+#include "base/error_bytes.hpp"
 #include "cli/exit_code.hpp"
 
 namespace pcivm::cli {
 
-// One letter, then how it ended, or for an error its kind, text, hint and code.
+// One letter, then how it ended, or the error.
 std::string encode(const Result<vmm::VmEnd>& end) {
   if (end) return {'E', static_cast<char>(*end)};
-  const auto& error = end.error();
-  std::string text{'F', static_cast<char>(error.kind())};
-  text += error.text();
-  text += '\0';
-  text += error.hint();
-  text += '\0';
-  text += error.code();
-  return text;
+  return "F" + bytes_of(end.error());
 }
 
 std::optional<Result<vmm::VmEnd>> decode(std::string_view report) {
   if (report.size() < 2) return std::nullopt;
   if (report[0] == 'E') return static_cast<vmm::VmEnd>(report[1]);
-  const auto kind = static_cast<Errc>(report[1]);
-  report.remove_prefix(2);
-  const auto hint_at = std::min(report.find('\0'), report.size());
-  const auto code_at = std::min(report.find('\0', hint_at + 1), report.size());
-  auto error = Error::make(kind, std::string{report.substr(0, hint_at)});
-  if (hint_at + 1 < code_at)
-    error = std::move(error).advise(std::string{report.substr(hint_at + 1, code_at - hint_at - 1)});
-  if (code_at + 1 < report.size()) error = std::move(error).coded(report.substr(code_at + 1));
-  return Result<vmm::VmEnd>{std::unexpected(std::move(error))};
+  return Result<vmm::VmEnd>{std::unexpected(error_of(report.substr(1)))};
 }
 
 std::string_view to_string(vmm::VmEnd end) {
