@@ -15,7 +15,7 @@ namespace pcivm::vfio {
 
 namespace {
 
-Error explain_refusal(Error error, const std::vector<OpenedGroup>& groups) {
+Error explain_refusal(Error error, std::span<const OpenedGroup> groups) {
   const auto firmware = std::ranges::find(groups, true, &OpenedGroup::firmware_memory);
   if (error.sys_errno() == EPERM && firmware != groups.end()) {
     return std::move(error)
@@ -59,20 +59,42 @@ Error explain_map(Error error, const DmaRun& run, bool allowed) {
 
 Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, Fd container, std::vector<OpenedGroup> groups) {
   std::unique_ptr<Container> made{new Container{port, std::move(container), std::move(groups)}};
-  TRY(made->join());
+  for (const auto& group : made->groups_) TRY(made->join(group));
   TRY(made->set_iommu());
   TRY_IN(made->read_info(), "container");
   return made;
 }
 
-Result<void> Container::join() {
-  for (const auto& group : groups_) {
-    int number = container_.ref().number();
-    auto joined = uapi::set_container(port_, group.fd.ref(), number);
-    if (joined) continue;
-    return fail(explain_refusal(std::move(joined).error(), groups_).within(fmt::format("group {}", group.number)));
-  }
+Result<void> Container::join(const OpenedGroup& group) {
+  int number = container_.ref().number();
+  auto joined = uapi::set_container(port_, group.fd.ref(), number);
+  if (joined) return {};
+  return fail(explain_refusal(std::move(joined).error(), {&group, 1}).within(fmt::format("group {}", group.number)));
+}
+
+Result<void> Container::add(OpenedGroup group) {
+  TRY(join(group));
+  const std::scoped_lock lock{mutex_};
+  groups_.push_back(std::move(group));
   return {};
+}
+
+void Container::remove(std::uint32_t number) {
+  const std::scoped_lock lock{mutex_};
+  std::erase_if(groups_, [number](const OpenedGroup& group) { return group.number == number; });
+}
+
+std::optional<FdRef> Container::group(std::uint32_t number) const {
+  const std::scoped_lock lock{mutex_};
+  const auto found = std::ranges::find(groups_, number, &OpenedGroup::number);
+  return found == groups_.end() ? std::nullopt : std::optional{found->fd.ref()};
+}
+
+std::vector<std::uint32_t> Container::groups() const {
+  const std::scoped_lock lock{mutex_};
+  std::vector<std::uint32_t> numbers;
+  for (const auto& group : groups_) numbers.push_back(group.number);
+  return numbers;
 }
 
 Result<void> Container::set_iommu() {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <vector>
 
@@ -23,9 +25,14 @@ class Container final : public DmaSpace {
   [[nodiscard]] static Result<std::unique_ptr<Container>> attach(IoctlPort& port, Fd container,
                                                                  std::vector<OpenedGroup> groups);
 
-  /// By the index that OpenedDevice::group holds.
-  [[nodiscard]] FdRef group(std::size_t index) const { return groups_.at(index).fd.ref(); }
-  [[nodiscard]] std::size_t group_count() const { return groups_.size(); }
+  /// One more group, which finds the mappings that are there. Fails as attach(), and the container is as before.
+  [[nodiscard]] Result<void> add(OpenedGroup group);
+  /// Closes the group with that number, whose devices are closed. Not the last one: destroy the container.
+  void remove(std::uint32_t number);
+
+  /// By its number; absent when it is not in here.
+  [[nodiscard]] std::optional<FdRef> group(std::uint32_t number) const;
+  [[nodiscard]] std::vector<std::uint32_t> groups() const;
 
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
@@ -38,14 +45,15 @@ class Container final : public DmaSpace {
  private:
   Container(IoctlPort& port, Fd container, std::vector<OpenedGroup> groups)
       : port_{port}, container_{std::move(container)}, groups_{std::move(groups)} {}
-  [[nodiscard]] Result<void> join();
+  [[nodiscard]] Result<void> join(const OpenedGroup& group);
   [[nodiscard]] Result<void> set_iommu();
   [[nodiscard]] Result<void> read_info();
   void read_capabilities(std::span<const std::byte> info, std::uint32_t first);
 
   IoctlPort& port_;
   Fd container_;  // closed after the groups have left it
-  std::vector<OpenedGroup> groups_;
+  mutable std::mutex mutex_;
+  std::vector<OpenedGroup> groups_;  // guarded by mutex_
   std::vector<IovaRange> allowed_;
   std::uint64_t page_size_{kPageSize};
   std::optional<std::uint32_t> mappings_left_;

@@ -95,14 +95,15 @@ Result<void> refuse_vf_beside_pf(const SysRoot& root, std::span<const Bdf> funct
     const auto physical = root.link_name(directory_of(function) + "/physfn");
     const auto same = [&](Bdf other) { return other.to_string() == physical; };
     if (physical.empty() || std::ranges::none_of(functions, same)) continue;
-    return fail(Errc::invalid, fmt::format("{} is a VF of {}: one VM cannot have both", function.to_string(), physical));
+    return fail(Errc::invalid,
+                fmt::format("{} is a VF of {}: one VM cannot have both", function.to_string(), physical));
   }
   return {};
 }
 
 Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRequest& request,
                          std::vector<ManagedBinding>& bindings) {
-  const auto self = TRY(Owner::of(host.root, ::getpid()));
+  const auto self = TRY(Owner::of(host.root, request.owner != 0 ? request.owner : ::getpid()));
   for (const auto function : request.functions) TRY(situation(host, function));
   TRY(refuse_vf_beside_pf(host.root, request.functions));
   TRY(check_groups(host.root, request.functions));
@@ -147,6 +148,15 @@ Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireReque
     return fail(std::move(done).error());
   }
   return bindings;
+}
+
+Result<ManagedBinding> binding_for(const SysRoot& root, Bdf function, int owner) {
+  const auto self = TRY(Owner::of(root, owner));
+  ManagedBinding binding{.function = function, .identity = TRY(identity_of(root, function)), .former = {}};
+  const auto bound = load_bound(root, function);
+  binding.must_return = bound && bound->managed && bound->owner == self && bound->identity == binding.identity;
+  if (binding.must_return) binding.former = bound->former;
+  return binding;
 }
 
 Result<void> give_back(const Host& host, std::span<const ManagedBinding> bindings) {

@@ -22,12 +22,16 @@ struct AcquireRequest {
   std::vector<Bdf> functions{};
   std::string driver{"vfio-pci"};
   std::vector<std::string> force{};
+  int owner{};  ///< the supervisor that they belong to; 0 = the calling process
 };
 
-/// Takes the host lock, repairs what a crash left behind, and gives every function to the driver, for the calling
-/// process. All or none: on failure those already bound are returned. Errc::busy when a function is in use or acquired
-/// by another living process; Errc::refused when a sibling in one of their groups has a native driver.
+/// Takes the host lock, repairs what a crash left behind, and gives every function to the driver, for their owner. All
+/// or none: on failure those already bound are returned. Errc::busy when a function is in use or acquired by another
+/// living process; Errc::refused when a sibling in one of their groups has a native driver.
 [[nodiscard]] Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireRequest& request);
+
+/// What a process `owner` has to give back of a function, whoever bound it for that.
+[[nodiscard]] Result<ManagedBinding> binding_for(const SysRoot& root, Bdf function, int owner);
 
 /// Returns what must be returned, also after a failure with one of them; that of the first is the result. To be called
 /// when the VMM's descriptors are closed: a function that is still open is Errc::busy and stays.

@@ -3,6 +3,8 @@
 // RLIMIT_MEMLOCK. Checked before the guest starts, so that DMA mapping cannot fail for it afterwards.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 
@@ -25,10 +27,10 @@ struct MemlockLimits {
 /// The soft limit to set, or nothing when the limits suffice. Pure. A value above `hard` needs CAP_SYS_RESOURCE.
 [[nodiscard]] std::optional<std::uint64_t> limit_to_set(std::uint64_t needed, const MemlockLimits& limits);
 
-/// Of this process: getrlimit(2) and CapEff of /proc/self/status.
-[[nodiscard]] Result<MemlockLimits> memlock_limits(const SysRoot& root);
+/// Of `process` (0 = this one): prlimit(2) and CapEff of /proc/PID/status.
+[[nodiscard]] Result<MemlockLimits> memlock_limits(const SysRoot& root, pid_t process = 0);
 
 /// Raises the limit when it is too low and that is permitted. Errc::denied with the number and the line for the unit.
-[[nodiscard]] Result<void> ensure_memlock(const SysRoot& root, std::uint64_t guest_ram);
+[[nodiscard]] Result<void> ensure_memlock(const SysRoot& root, std::uint64_t guest_ram, pid_t process = 0);
 
 }  // namespace pcivm::vfio

@@ -184,4 +184,16 @@ Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<
   return opened;
 }
 
+Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf address,
+                                 std::span<const std::uint32_t> held) {
+  OpenedVfio opened;
+  const auto number = TRY_IN(group_of(root, address), address.to_string());
+  if (std::ranges::find(held, number) != held.end()) {
+    opened.groups.push_back({.number = number, .fd = {}, .reserved = {}});
+  }
+  opened.container = TRY(open_container(root, port));
+  TRY_IN(add_device(root, port, opened, address), address.to_string());
+  return opened;
+}
+
 }  // namespace pcivm::vfio

@@ -52,6 +52,11 @@ struct OpenedVfio {
 /// invalid: a function given twice.
 [[nodiscard]] Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses);
 
+/// One more function for a VM that runs, with a container in case that it has none. Of the groups `held`, which the VM
+/// has open already, what is returned has the number and no descriptor. Fails as open_devices().
+[[nodiscard]] Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf address,
+                                               std::span<const std::uint32_t> held);
+
 /// Opens the group's node, asks whether it is viable and closes it. Fails as open_devices().
 [[nodiscard]] Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint32_t number);
 

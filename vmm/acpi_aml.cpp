@@ -15,6 +15,7 @@ enum Op : std::uint8_t {
   byte_prefix = 0x0a,
   word_prefix = 0x0b,
   dword_prefix = 0x0c,
+  string_prefix = 0x0d,
   qword_prefix = 0x0e,
   scope_op = 0x10,
   buffer_op = 0x11,
@@ -24,8 +25,18 @@ enum Op : std::uint8_t {
   multi_name_prefix = 0x2f,
   extended_prefix = 0x5b,
   root_char = 0x5c,
+  parent_char = 0x5e,
+  local0_op = 0x60,
   arg0_op = 0x68,
+  store_op = 0x70,
+  shift_left_op = 0x79,
+  and_op = 0x7b,
+  or_op = 0x7d,
+  region_op = 0x80,  // after extended_prefix
+  field_op = 0x81,   // after extended_prefix
   device_op = 0x82,  // after extended_prefix
+  notify_op = 0x86,
+  if_op = 0xa0,
   return_op = 0xa4,
 };
 
@@ -102,6 +113,10 @@ Bytes name_string(std::string_view path) {
     bytes.push_back(std::byte{root_char});
     path.remove_prefix(1);
   }
+  while (path.starts_with('^')) {
+    bytes.push_back(std::byte{parent_char});
+    path.remove_prefix(1);
+  }
   const auto segments = (path.size() + 1) / (kSegment + 1);
   if (segments == 2) put(bytes, dual_name_prefix, 1);
   if (segments > 2) {
@@ -163,6 +178,60 @@ Bytes method_returning_argument(std::string_view path, unsigned arguments, unsig
                                                                 static_cast<std::uint8_t>(arg0_op + returned)})}));
 }
 
+Bytes string(std::string_view text) {
+  auto bytes = opcode({string_prefix});
+  for (const auto character : text) bytes.push_back(static_cast<std::byte>(character));
+  put(bytes, 0, 1);
+  return bytes;
+}
+
+Bytes method(std::string_view path, unsigned arguments, const Bytes& body) {
+  constexpr unsigned kSerialized = 1U << 3U;
+  return packaged({method_op},
+                  join({name_string(path), opcode({static_cast<std::uint8_t>((arguments & 7U) | kSerialized)}), body}));
+}
+
+Bytes argument(unsigned number) { return opcode({static_cast<std::uint8_t>(arg0_op + number)}); }
+
+Bytes local(unsigned number) { return opcode({static_cast<std::uint8_t>(local0_op + number)}); }
+
+Bytes store(const Bytes& value, const Bytes& target) { return join({opcode({store_op}), value, target}); }
+
+namespace {
+
+// The result goes to whoever uses the expression, and to the target.
+Bytes binary(Op op, const Bytes& left, const Bytes& right, const Bytes& target = {}) {
+  return join({opcode({op}), left, right, target.empty() ? opcode({zero_op}) : target});
+}
+
+}  // namespace
+
+Bytes bit_and(const Bytes& left, const Bytes& right) { return binary(and_op, left, right); }
+
+Bytes bit_or(const Bytes& left, const Bytes& right, const Bytes& target) { return binary(or_op, left, right, target); }
+
+Bytes shift_left(const Bytes& value, const Bytes& count) { return binary(shift_left_op, value, count); }
+
+Bytes when(const Bytes& condition, const Bytes& body) { return packaged({if_op}, join({condition, body})); }
+
+Bytes notify(std::string_view path, std::uint64_t value) {
+  return join({opcode({notify_op}), name_string(path), integer(value)});
+}
+
+Bytes port_region(std::string_view path, std::uint16_t base, std::uint8_t length) {
+  constexpr std::uint8_t kSystemIo = 1;
+  return join(
+      {opcode({extended_prefix, region_op}), name_string(path), opcode({kSystemIo}), integer(base), integer(length)});
+}
+
+Bytes dword_fields(std::string_view region, std::initializer_list<std::string_view> names) {
+  constexpr std::uint8_t kDwordAccess = 3;  // no lock, other bits are preserved
+  constexpr std::uint8_t kBits = 32;
+  auto body = join({name_string(region), opcode({kDwordAccess})});
+  for (const auto each : names) body = join({body, name_string(each), opcode({kBits})});
+  return packaged({extended_prefix, field_op}, body);
+}
+
 namespace resource {
 
 Bytes io(std::uint16_t base, std::uint8_t length) {
@@ -180,6 +249,17 @@ Bytes irq(unsigned number) {
   Bytes bytes;
   put(bytes, 0x22, 1);  // IRQ descriptor of 2 bytes: without flags, which means edge, active high, exclusive
   put(bytes, std::uint64_t{1} << number, 2);
+  return bytes;
+}
+
+Bytes level_interrupt(std::uint32_t gsi) {
+  constexpr std::uint8_t kConsumer = 0x01;
+  Bytes bytes;
+  put(bytes, 0x89, 1);  // extended interrupt descriptor with one interrupt
+  put(bytes, 6, 2);
+  put(bytes, kConsumer, 1);
+  put(bytes, 1, 1);
+  put(bytes, gsi, 4);
   return bytes;
 }
 

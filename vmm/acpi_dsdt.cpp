@@ -3,6 +3,9 @@
 
 #include <array>
 
+#include <fmt/format.h>
+
+#include "vmm/hotplug_slots.hpp"
 #include "vmm/legacy/acpi_pm.hpp"
 
 namespace pcivm::vmm {
@@ -37,6 +40,56 @@ aml::resource::Range range(const platform::Window& window) {
   return {.base = window.base.value, .length = window.length};
 }
 
+std::string slot_name(unsigned slot) { return fmt::format("S{:02X}_", slot); }
+
+// A slot whose device may go: _EJ0 (6.3.3) lets go of it, _OST (6.3.5) says what became of a notification, with the
+// event's lower byte and the status in one write.
+Bytes hotplug_slot(unsigned slot) {
+  const auto event = aml::shift_left(aml::bit_and(aml::argument(0), aml::integer(0xff)), aml::integer(16));
+  const auto status = aml::bit_and(aml::argument(1), aml::integer(0xffff));
+  const auto answer =
+      aml::bit_or(aml::bit_or(event, status), aml::integer(std::uint64_t{slot} << 24U), aml::name_string("HPAN"));
+  return aml::device(slot_name(slot),
+                     aml::join({
+                         aml::name("_ADR", aml::integer(std::uint64_t{slot} << 16U)),
+                         aml::name("_SUN", aml::integer(slot)),
+                         aml::method("_EJ0", 1, aml::store(aml::integer(1U << slot), aml::name_string("HPEJ"))),
+                         aml::method("_OST", 3, answer),
+                     }));
+}
+
+// Device check (1) where something was plugged in, eject request (3) where something is wanted back (5.6.6).
+Bytes hotplug_event(std::span<const unsigned> slots) {
+  auto body = Bytes{};
+  for (const auto& [field, value] : {std::pair{"HPUP", 1U}, std::pair{"HPDN", 3U}}) {
+    body = aml::join({body, aml::store(aml::name_string(field), aml::local(0))});
+    for (const auto slot : slots) {
+      body = aml::join({body, aml::when(aml::bit_and(aml::local(0), aml::integer(1U << slot)),
+                                        aml::notify(slot_name(slot), value))});
+    }
+  }
+  return aml::method("HPEV", 0, body);
+}
+
+Bytes hotplug(const AcpiConfig& config) {
+  if (config.hotplug_slots.empty()) return {};
+  auto all = aml::join({aml::port_region("HPRG", port::kHotplug, HotplugSlots::kLength),
+                        aml::dword_fields("HPRG", {"HPUP", "HPDN", "HPEJ", "HPAN"})});
+  for (const auto slot : config.hotplug_slots) all = aml::join({all, hotplug_slot(slot)});
+  return aml::join({all, hotplug_event(config.hotplug_slots)});
+}
+
+// A generic event device (5.6.9): an interrupt of its own, so that the fixed hardware stays as it is.
+Bytes hotplug_interrupt(const AcpiConfig& config) {
+  if (config.hotplug_slots.empty()) return {};
+  return aml::device("GED0", aml::join({
+                                 aml::name("_HID", aml::string("ACPI0013")),
+                                 aml::name("_UID", aml::integer(0)),
+                                 aml::name("_CRS", aml::resources({aml::resource::level_interrupt(gsi::kHotplug)})),
+                                 aml::method("_EVT", 1, aml::name_string("^^PCI0.HPEV")),
+                             }));
+}
+
 Bytes host_bridge(const AcpiConfig& config) {
   namespace resource = aml::resource;
   const auto window64 = config.pci_window64 ? resource::memory_window64(range(*config.pci_window64)) : Bytes{};
@@ -56,6 +109,7 @@ Bytes host_bridge(const AcpiConfig& config) {
                                  aml::name("_PRT", interrupt_routing()),
                                  // Grants whatever control the guest asks for: no firmware competes with it (6.2.11).
                                  aml::method_returning_argument("_OSC", 4, 3),
+                                 hotplug(config),
                              }));
 }
 
@@ -113,8 +167,9 @@ Bytes soft_off() {
 
 Bytes dsdt_body(const AcpiConfig& config) {
   return aml::join({
-      aml::scope("_SB_", aml::join({host_bridge(config), motherboard(config), serial_port(), clock(),
-                                    config.keyboard ? aml::join({keyboard(), mouse()}) : Bytes{}})),
+      aml::scope("_SB_",
+                 aml::join({host_bridge(config), motherboard(config), serial_port(), clock(),
+                            config.keyboard ? aml::join({keyboard(), mouse()}) : Bytes{}, hotplug_interrupt(config)})),
       soft_off(),
   });
 }

@@ -21,6 +21,9 @@ struct AcpiConfig {
   std::optional<platform::Window> pci_window64;
   std::optional<Gpa> ecam = platform::kEcam;  ///< below 4 GiB; none: no MCFG
   bool keyboard{true};                        ///< agrees with ChipsetOptions
+  /// Slots of bus 0 whose devices come and go while the guest runs (HotplugSlots); empty: none, and nothing of it is
+  /// in the tables.
+  std::vector<unsigned> hotplug_slots{};
 };
 
 /// A part of AcpiTables::bytes.

@@ -162,4 +162,11 @@ void AssignedDevice::release() {
   changed_.notify_all();
 }
 
+void AssignedDevice::close() {
+  release();
+  std::unique_ptr<AssignedFunction> function;  // goes without the lock
+  const std::scoped_lock lock{mutex_};
+  function_.swap(function);
+}
+
 }  // namespace pcivm::vmm

@@ -60,6 +60,8 @@ class AssignedDevice final : public PciDevice {
   /// Takes irqfds, interrupts, guest mappings away, in this order; afterwards the function reads as all-ones. The
   /// device stays open until the object goes. Idempotent; also done by the destructor.
   void release();
+  /// release(), then closes the device. No access may be in progress.
+  void close();
 
  private:
   AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Fd request, Fd error);

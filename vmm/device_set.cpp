@@ -2,6 +2,7 @@
 #include "vmm/device_set.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <mutex>
 #include <optional>
 #include <utility>
@@ -21,39 +22,50 @@ Error abandoned() { return Error::make(Errc::internal, "the VM ended before the 
 Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, const BarPlan& bars, Wiring wiring) {
   std::unique_ptr<DeviceSet> set{new DeviceSet{std::move(wiring)}};
   if (opened.devices.empty()) return set;
-  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, bars), facts.address.to_string());
-  set->facts_ = std::move(opened.devices);
-  set->container_ =
+  set->space_ = std::make_unique<Space>();
+  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, opened, bars), facts.address.to_string());
+  set->space_->container =
       TRY(vfio::Container::attach(set->wiring_.port, std::move(opened.container), std::move(opened.groups)));
   return set;
 }
 
-Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars) {
-  const AssignedWiring wiring{
-      .memory = wiring_.mmio,
-      .ports = wiring_.ports,
-      .slots = wiring_.slots,
-      .routes = wiring_.routes,
-      .dma = dma_,
-      .may_decode = [windows = wiring_.windows](std::uint64_t address,
-                                                std::uint64_t length) { return windows.contain(address, length); },
-      .report = wiring_.report};
-  auto device = TRY(AssignedDevice::create(facts, wiring));
+AssignedWiring DeviceSet::assigned_wiring() const {
+  return {.memory = wiring_.mmio,
+          .ports = wiring_.ports,
+          .slots = wiring_.slots,
+          .routes = wiring_.routes,
+          .dma = space_->dma,
+          .may_decode = [windows = wiring_.windows](std::uint64_t address,
+                                                    std::uint64_t length) { return windows.contain(address, length); },
+          .report = wiring_.report};
+}
+
+Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const vfio::OpenedVfio& opened, const BarPlan& bars) {
+  auto member = std::make_unique<Member>();
+  member->facts = facts;
+  member->group = opened.groups.at(facts.group).number;
+  member->device = TRY(AssignedDevice::create(facts, assigned_wiring()));
   for (const auto& site : bars.sites) {
-    if (site.device == devices_.size()) device->place_bar(site.bar, site.address(wiring_.windows.high));
+    if (site.device == members_.size()) member->device->place_bar(site.bar, site.address(wiring_.windows.high));
   }
-  (void)TRY(wiring_.bus.add(*device));
-  TRY(watch(*device, facts.address));
-  devices_.push_back(std::move(device));
+  member->slot = TRY(wiring_.bus.add(*member->device));
+  taken_ |= 1U << member->slot;
+  TRY(watch(*member));
+  if (wiring_.hotplug != nullptr) {
+    wiring_.tell({.kind = PlugReport::Kind::placed, .function = facts.address, .slot = member->slot});
+  }
+  members_.push_back(std::move(member));
   return {};
 }
 
-Result<void> DeviceSet::watch(AssignedDevice& device, Bdf address) {
-  watches_.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device, address] {
+Result<void> DeviceSet::watch(Member& member) {
+  auto& device = *member.device;
+  const auto address = member.facts.address;
+  member.watches.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device, address] {
     (void)drain_eventfd(device.request_event());
     wiring_.wanted(address);
   })));
-  watches_.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device] {
+  member.watches.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device] {
     (void)drain_eventfd(device.error_event());
     wiring_.fail(Error::make(Errc::kernel, fmt::format("{}: the device reported an uncorrectable error", device.name()))
                      .advise("see the host's kernel log (AER)"));
@@ -63,71 +75,104 @@ Result<void> DeviceSet::watch(AssignedDevice& device, Bdf address) {
 
 DeviceSet::~DeviceSet() { close(); }
 
-Result<void> DeviceSet::connect(Vm& vm) const {
-  if (!container_) return {};
-  for (std::size_t index = 0; index < container_->group_count(); ++index) TRY(vm.add_vfio(container_->group(index)));
+Result<void> DeviceSet::connect(Vm& vm) {
+  vm_ = &vm;
+  if (!space_) return {};
+  for (const auto number : space_->container->groups()) TRY(vm.add_vfio(*space_->container->group(number)));
+  for (const auto& member : members_) {
+    if (member->asked && !member->leaving) leave(*member, false);
+  }
   return {};
 }
 
 void DeviceSet::open_all() {
-  opening_ = devices_.size();
-  for (std::size_t index = 0; index < devices_.size(); ++index) {
-    threads_.emplace_back([this, index] { open(index); });
+  opening_ = members_.size();
+  for (const auto& member : members_) {
+    threads_.emplace_back([this, &each = *member] { open(each); });
   }
 }
 
 void DeviceSet::map_ram() {
-  if (!devices_.empty()) threads_.emplace_back([this] { map_memory(); });
+  if (members_.empty()) return;
+  threads_.emplace_back([this] {
+    auto done = map_memory(*space_->container);
+    space_->dma.set(done);
+    if (!done) wiring_.fail(std::move(done).error());
+  });
 }
 
-void DeviceSet::open(std::size_t index) {
-  const auto& facts = facts_[index];
+Result<std::unique_ptr<vfio::Device>> DeviceSet::open_device(const Member& member) {
+  const auto& facts = member.facts;
   const auto unproven = facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
-  auto done = devices_[index]->deliver(
-      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token, unproven));
+  return vfio::Device::open(wiring_.port, *space_->container->group(member.group), facts.address, facts.vf_token,
+                            unproven);
+}
+
+void DeviceSet::open(Member& member) {
+  auto done = member.device->deliver(open_device(member));
   if (!done) {
-    wiring_.fail(std::move(done).error().within(facts.address.to_string()));
-  } else if (opening_.fetch_sub(1) == 1) {
-    wiring_.timeline.stamp(Phase::device_ready);
+    wiring_.fail(std::move(done).error().within(member.facts.address.to_string()));
+    return;
   }
+  member.opened = true;
+  if (opening_.fetch_sub(1) == 1) wiring_.timeline.stamp(Phase::device_ready);
 }
 
 // Populated before it is mapped: pinning alone would fault page by page on one thread.
-void DeviceSet::map_memory() {
-  const auto work = [this]() -> Result<void> {
-    TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
-    std::vector<vfio::DmaRun> runs;
-    for (const auto& region : wiring_.memory.regions()) {
-      if (region.kind != MemoryKind::ram) continue;
-      runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length});
-    }
-    const auto merged = vfio::merge(runs);
-    TRY(vfio::map_all(*container_, merged));
-    for (const auto& run : merged) {
-      figures_.mapped_bytes += run.length;
-      ++figures_.runs;
-      if (run.length >= 2 * kMiB) figures_.huge_run_bytes += run.length;
-    }
-    return {};
-  };
-  auto done = work();
-  if (done) wiring_.timeline.stamp(Phase::memory_mapped);
-  dma_.set(done);
-  if (!done) wiring_.fail(std::move(done).error());
+Result<void> DeviceSet::map_memory(vfio::Container& container) {
+  TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
+  std::vector<vfio::DmaRun> runs;
+  for (const auto& region : wiring_.memory.regions()) {
+    if (region.kind != MemoryKind::ram) continue;
+    runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length});
+  }
+  const auto merged = vfio::merge(runs);
+  TRY(vfio::map_all(container, merged));
+  DmaFigures figures;
+  for (const auto& run : merged) {
+    figures.mapped_bytes += run.length;
+    ++figures.runs;
+    if (run.length >= 2 * kMiB) figures.huge_run_bytes += run.length;
+  }
+  {
+    const std::scoped_lock lock{mutex_};
+    figures_ = figures;
+  }
+  wiring_.timeline.stamp(Phase::memory_mapped);
+  return {};
+}
+
+DmaFigures DeviceSet::figures() const {
+  const std::scoped_lock lock{mutex_};
+  return figures_;
 }
 
 void DeviceSet::abandon() {
-  if (devices_.empty()) return;
-  dma_.set(fail(abandoned()));
-  for (const auto& device : devices_) (void)device->deliver(fail(abandoned()));
+  if (job_.joinable()) job_.join();
+  if (!space_) return;
+  space_->dma.set(fail(abandoned()));
+  for (const auto& member : members_) {
+    if (member->device) (void)member->device->deliver(fail(abandoned()));
+  }
+}
+
+void DeviceSet::join_threads() {
+  threads_.clear();
+  if (job_.joinable()) job_.join();
 }
 
 Result<void> DeviceSet::reset_all() {
-  threads_.clear();
+  join_threads();
+  if (wiring_.hotplug != nullptr) wiring_.hotplug->reset();
+  for (unsigned slot = 0; slot < HotplugSlots::kSlots; ++slot) {
+    if ((ghosts_ >> slot & 1U) != 0) wiring_.tell({.kind = PlugReport::Kind::vacated, .slot = slot});
+  }
+  taken_ &= ~std::exchange(ghosts_, 0U);
   std::mutex mutex;
   std::optional<Error> failure;
-  for (const auto& device : devices_) {
-    threads_.emplace_back([&, device = device.get()] {
+  for (const auto& member : members_) {
+    if (member->leaving) continue;
+    threads_.emplace_back([&, device = member->device.get()] {
       auto done = device->reset_for_reboot();
       const std::scoped_lock lock{mutex};
       if (!done) failure = std::move(done).error().within(std::string{device->name()});
@@ -139,14 +184,18 @@ Result<void> DeviceSet::reset_all() {
 }
 
 void DeviceSet::close() {
-  threads_.clear();
-  watches_.clear();
-  for (auto& device : devices_) {
-    threads_.emplace_back([owned = std::move(device)]() mutable { owned.reset(); });
+  join_threads();
+  for (auto& job : jobs_) {
+    if (job.newcomer) members_.push_back(std::move(job.newcomer));
+  }
+  jobs_.clear();
+  for (auto& member : members_) {
+    member->watches.clear();
+    threads_.emplace_back([owned = std::move(member->device)]() mutable { owned.reset(); });
   }
   threads_.clear();
-  devices_.clear();
-  container_.reset();
+  members_.clear();
+  space_.reset();
 }
 
 }  // namespace pcivm::vmm

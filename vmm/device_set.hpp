@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The assigned devices of a VM and the memory that they reach. Opened, mapped, reset and closed beside everything else,
-// because each costs a function level reset of 0.1 s or the pinning of all RAM (docs/adr/0001-start-threads.md).
+// because each costs a function level reset of 0.1 s or the pinning of all RAM (docs/adr/0001-start-threads.md). They
+// may come and go while the guest runs (docs/adr/0003-hot-plug.md).
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -17,8 +21,10 @@
 #include "vmm/bar_plan.hpp"
 #include "vmm/dma_ready.hpp"
 #include "vmm/guest_memory.hpp"
+#include "vmm/hotplug_slots.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/pci_bus.hpp"
+#include "vmm/plug_message.hpp"
 #include "vmm/timeline.hpp"
 
 namespace pcivm::vmm {
@@ -29,7 +35,8 @@ struct DmaFigures {
   std::uint64_t huge_run_bytes{};
 };
 
-/// Loop thread. Life: create -> connect -> open_all -> map_ram -> (reset_all -> connect a new VM)* -> close.
+/// Loop thread. Life: create -> connect -> open_all -> map_ram -> (reset_all -> connect a new VM)* -> close; attach,
+/// ask_back and take_out once the guest runs.
 class DeviceSet final {
  public:
   struct Wiring {
@@ -43,9 +50,12 @@ class DeviceSet final {
     PciBus& bus;
     Timeline& timeline;
     platform::PciWindows windows;
-    std::function<void(Bdf)> wanted;           ///< the host wants it back; loop thread, again and again
-    std::function<void(Error)> fail;           ///< the VM must end, on any thread
-    std::function<void(const Error&)> report;  ///< the VM goes on, on any thread
+    HotplugSlots* hotplug{};                      ///< null: devices neither come nor go
+    std::uint32_t hotplug_slots{};                ///< where they may, one bit each
+    std::function<void(Bdf)> wanted;              ///< the host wants it back; loop thread, again and again
+    std::function<void(const PlugReport&)> tell;  ///< what became of one that comes or goes; loop thread
+    std::function<void(Error)> fail;              ///< the VM must end, on any thread
+    std::function<void(const Error&)> report;     ///< the VM goes on, on any thread
   };
   /// Joins the groups to the container and puts the devices on the bus. An empty `opened` gives an empty set.
   [[nodiscard]] static Result<std::unique_ptr<DeviceSet>> create(vfio::OpenedVfio opened, const BarPlan& bars,
@@ -55,39 +65,98 @@ class DeviceSet final {
   /// As close().
   ~DeviceSet();
 
-  /// Tells `vm` of all groups.
-  [[nodiscard]] Result<void> connect(Vm& vm) const;
+  /// Tells `vm`, which outlives its use, of all groups.
+  [[nodiscard]] Result<void> connect(Vm& vm);
   /// Opens every device, each on its own thread; returns at once. Once.
   void open_all();
   /// Populates RAM and maps it for DMA on a thread; returns at once. Once, when the guest runs already: the page faults
   /// of the two would slow the loading of the kernel.
   void map_ram();
 
+  /// Opens one more device on a thread, maps RAM before that when it is the only one, then shows it to the guest; told
+  /// as `placed` or `failed`. After a failure everything is as before.
+  void attach(PlugRequest request);
+  /// Asks the guest to let go of it; told as `detached` when the guest did and the device is closed, as `refused` when
+  /// it will not. Errc::not_found: it is not here; busy: it is being opened; refused: its slot is not for that.
+  [[nodiscard]] Result<void> ask_back(Bdf function);
+  /// Closes it, and then asks the guest to forget it; told as `detached`. Its slot stays empty until the guest did:
+  /// `vacated`. Fails as ask_back().
+  [[nodiscard]] Result<void> take_out(Bdf function);
+  /// The guest said something about slots (HotplugSlots).
+  void hear_guest();
+
   /// Frees whoever waits for a device or for the mapping: they see the device as pulled. Before vCPUs are joined.
   void abandon();
-  /// All devices to power-on state, at once. With the vCPUs stopped; waits for what is still under way.
+  /// All devices to power-on state, at once. With the vCPUs stopped; waits for what is still under way. A guest that
+  /// was asked for a device has let go of it with its reboot.
   [[nodiscard]] Result<void> reset_all();
   /// Closes every device, at once, then the container. With the vCPUs stopped.
   void close();
 
-  [[nodiscard]] DmaFigures figures() const { return figures_; }  ///< after close() or reset_all()
+  [[nodiscard]] DmaFigures figures() const;
 
  private:
+  struct Member {
+    vfio::OpenedDevice facts;
+    std::uint32_t group{};  // its number
+    unsigned slot{};
+    std::unique_ptr<AssignedDevice> device;
+    std::vector<Watch> watches;       // on events of device
+    std::atomic<bool> opened{false};  // of those that were there at the start, on their own threads
+    bool asked{false};                // back, from the guest
+    bool leaving{false};              // a job closes it
+  };
+  // What RAM is mapped for; there as long as there are devices.
+  struct Space {
+    DmaReady dma;
+    std::unique_ptr<vfio::Container> container;
+  };
+  // One device comes or goes at a time, on a thread.
+  struct Job {
+    std::unique_ptr<Member> newcomer;  // or else
+    Member* leaver{};
+    vfio::OpenedVfio opened;
+    bool surprise{false};
+    Result<void> outcome;
+  };
+
   explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)} {}
-  [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const BarPlan& bars);
-  [[nodiscard]] Result<void> watch(AssignedDevice& device, Bdf address);
-  void open(std::size_t index);
-  void map_memory();
+  [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const vfio::OpenedVfio& opened, const BarPlan& bars);
+  [[nodiscard]] AssignedWiring assigned_wiring() const;
+  [[nodiscard]] Result<void> watch(Member& member);
+  void open(Member& member);
+  [[nodiscard]] Result<std::unique_ptr<vfio::Device>> open_device(const Member& member);
+  [[nodiscard]] Result<void> map_memory(vfio::Container& container);
+  [[nodiscard]] Result<Member*> find(Bdf function);
+  [[nodiscard]] bool settled(const Member& member) const;
+  [[nodiscard]] Result<unsigned> free_slot(unsigned preferred) const;
+  void leave(Member& member, bool surprise);
+
+  void start(Job job);
+  void start_next();
+  void finish();
+  [[nodiscard]] Result<void> bring(Job& job);
+  [[nodiscard]] Result<void> join_group(vfio::OpenedVfio& opened);
+  [[nodiscard]] Result<void> make_space(vfio::OpenedVfio& opened);
+  void take_away(Member& member);
+  void drop_group(std::uint32_t number, const Member* but);
+  void welcome(Job job);
+  void forget(Job job);
+  void join_threads();
 
   Wiring wiring_;
-  DmaReady dma_;
-  std::vector<vfio::OpenedDevice> facts_;       // of each device; their groups are indices into container_
-  std::unique_ptr<vfio::Container> container_;  // outlives the devices
-  std::vector<std::unique_ptr<AssignedDevice>> devices_;
-  std::vector<Watch> watches_;  // on events of devices_
+  Vm* vm_{};
+  std::unique_ptr<Space> space_;  // outlives the devices
+  // Changed by the loop thread while no job's thread runs, which reads it.
+  std::vector<std::unique_ptr<Member>> members_;
+  std::deque<Job> jobs_;    // the first is under way
+  std::uint32_t taken_{};   // slots, and those whose device the guest must forget first; one bit each
+  std::uint32_t ghosts_{};  // the latter
   std::atomic<std::size_t> opening_{0};
-  DmaFigures figures_;  // written by the mapping thread, read after it is joined
+  mutable std::mutex mutex_;
+  DmaFigures figures_;  // guarded by mutex_
   std::vector<std::jthread> threads_;
+  std::jthread job_;
 };
 
 }  // namespace pcivm::vmm

@@ -2,6 +2,7 @@
 #include "vmm/firmware.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include <fmt/format.h>
@@ -157,6 +158,13 @@ AcpiConfig Firmware::acpi_config() {
     const Gpa base{align_down(high.base.value, kGiB)};
     acpi.pci_window64 = platform::Window{.base = base, .length = align_up(high.end().value, kGiB) - base.value};
   }
+  acpi.hotplug_slots = wiring_.hotplug_slots;
+  if (wiring_.hotplug_room == 0) return acpi;
+  const auto end = acpi.pci_window64 ? acpi.pci_window64->end() : end_of_memory(wiring_.layout);
+  const auto from = align_up(end.value, std::bit_floor(wiring_.hotplug_room));
+  if (!fits(from, wiring_.hotplug_room, 1ULL << wiring_.address_bits)) return acpi;  // what is below 4 GiB is left
+  const auto base = acpi.pci_window64 ? acpi.pci_window64->base : Gpa{from};
+  acpi.pci_window64 = platform::Window{.base = base, .length = from + wiring_.hotplug_room - base.value};
   return acpi;
 }
 

@@ -2,12 +2,26 @@
 #include "vmm/io_bus.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 namespace pcivm::vmm {
+
+// Counted from before the handler is looked for until it has returned.
+class IoBus::Access final {
+ public:
+  explicit Access(const IoBus& bus) : count_{bus.accesses_[bus.side_.load()]} { ++count_; }
+  Access(const Access&) = delete;
+  Access& operator=(const Access&) = delete;
+  ~Access() { --count_; }
+
+ private:
+  std::atomic<unsigned>& count_;
+};
 
 Result<void> IoBus::add(std::uint64_t base, std::uint64_t length, IoHandler& handler, std::string name) {
   if (length == 0 || base + (length - 1) < base) {
@@ -33,6 +47,15 @@ bool IoBus::remove(std::uint64_t base) {
   return ranges_.erase(base) != 0;
 }
 
+// New accesses count themselves on the other side meanwhile, so that a busy bus is no reason to wait for ever. Twice:
+// an access may have chosen its side before a change and count itself after it.
+void IoBus::await_accesses() {
+  for (int turn = 0; turn < 2; ++turn) {
+    const auto old = side_.fetch_xor(1U);
+    while (accesses_[old].load() != 0) std::this_thread::sleep_for(std::chrono::microseconds{50});
+  }
+}
+
 // The handler runs outside the lock, because a PCI command write adds and removes ranges from inside its handler.
 std::pair<IoHandler*, std::uint64_t> IoBus::find(std::uint64_t address) const {
   const std::shared_lock lock{mutex_};
@@ -44,6 +67,7 @@ std::pair<IoHandler*, std::uint64_t> IoBus::find(std::uint64_t address) const {
 }
 
 bool IoBus::read(std::uint64_t address, std::span<std::byte> data) const {
+  const Access access{*this};
   const auto [handler, offset] = find(address);
   if (handler == nullptr) {
     std::ranges::fill(data, std::byte{0xff});
@@ -54,6 +78,7 @@ bool IoBus::read(std::uint64_t address, std::span<std::byte> data) const {
 }
 
 bool IoBus::write(std::uint64_t address, std::span<const std::byte> data) const {
+  const Access access{*this};
   const auto [handler, offset] = find(address);
   if (handler == nullptr) return false;
   handler->write(offset, data);

@@ -2,6 +2,8 @@
 // Address ranges of guest memory or of the I/O port space, and who answers there.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -24,7 +26,8 @@ class IoHandler {
   virtual void write(std::uint64_t offset, std::span<const std::byte> data) = 0;
 };
 
-/// Any thread. Handlers live as long as the bus. An access is routed by its first byte and handed on whole.
+/// Any thread. A handler lives as long as the bus, or until its ranges are removed and await_accesses() returned. An
+/// access is routed by its first byte and handed on whole.
 class IoBus final {
  public:
   /// Errc::invalid when empty, wrapping, or overlapping another range; `name` appears in that error.
@@ -32,6 +35,9 @@ class IoBus final {
   /// Removes the range that starts at `base`; returns false when there is none. An access in progress on another thread
   /// may still reach the handler afterwards. May be called from inside a handler.
   bool remove(std::uint64_t base);
+  /// Returns when every access that was in progress has ended: a handler whose ranges were removed before may then go.
+  /// Not from inside a handler; one thread at a time.
+  void await_accesses();
 
   /// False = nobody is there; `data` is then all-ones.
   bool read(std::uint64_t address, std::span<std::byte> data) const;
@@ -43,10 +49,13 @@ class IoBus final {
     IoHandler* handler;
     std::string name;
   };
+  class Access;
   [[nodiscard]] std::pair<IoHandler*, std::uint64_t> find(std::uint64_t address) const;
 
   mutable std::shared_mutex mutex_;
   std::map<std::uint64_t, Range> ranges_;  // by base; guarded by mutex_
+  mutable std::atomic<unsigned> side_{0};  // where new accesses count themselves
+  mutable std::array<std::atomic<unsigned>, 2> accesses_{};
 };
 
 /// Register values on the wire: little-endian, 1 to 8 bytes.

@@ -49,8 +49,11 @@ class Vm final {
   /// Tells KVM of a VFIO group or device that this VM uses (Documentation/virt/kvm/devices/vfio.rst). Before the device
   /// is opened, so that the kernel knows its VM from the first moment.
   [[nodiscard]] Result<void> add_vfio(FdRef group_or_device);
+  /// It uses it no more. After its devices are closed.
+  [[nodiscard]] Result<void> remove_vfio(FdRef group_or_device);
 
  private:
+  [[nodiscard]] Result<void> tell_vfio(std::uint64_t attribute, FdRef group_or_device, const char* what);
   Vm(IoctlPort& port, Fd fd) : port_{&port}, fd_{std::move(fd)} {}
   IoctlPort* port_;
   Fd fd_;

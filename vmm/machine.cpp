@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <future>
@@ -26,6 +27,27 @@ constexpr std::chrono::milliseconds kFlushTime{1000};
 // every other change of PCI functions does.
 constexpr std::chrono::seconds kRequestPatience{10};
 constexpr std::chrono::seconds kSettled{15};
+
+// Those that are kept, and those of the devices that are there at the start, which come first on the bus.
+std::uint32_t hotplug_slots(const HotplugConfig& config, std::size_t assigned) {
+  if (config.slots == 0) return 0;
+  const auto kept = ((1U << config.slots) - 1U) << platform::kFirstHotplugSlot;
+  auto slots = kept;
+  for (unsigned slot = 1; assigned > 0 && slot < PciBus::kSlots; ++slot) {
+    if ((kept >> slot & 1U) != 0) continue;
+    slots |= 1U << slot;
+    --assigned;
+  }
+  return slots;
+}
+
+std::vector<unsigned> numbers(std::uint32_t slots) {
+  std::vector<unsigned> all;
+  for (unsigned slot = 0; slot < PciBus::kSlots; ++slot) {
+    if ((slots >> slot & 1U) != 0) all.push_back(slot);
+  }
+  return all;
+}
 }  // namespace
 
 // What a vCPU asks of the chipset.
@@ -87,6 +109,7 @@ Machine::~Machine() { stop_cpus(); }
 
 Result<void> Machine::build() {
   TRY(build_console());
+  hotplug_slots_ = hotplug_slots(config_.hotplug, config_.vfio.devices.size());
   chipset_ = TRY(
       Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(), {.firmware = config_.firmware.has_value()}));
   if (config_.firmware) {
@@ -97,6 +120,7 @@ Result<void> Machine::build() {
   interrupts_ = std::make_unique<Interrupts>(*chipset_);
   init_port_ = std::make_unique<InitPort>(timeline_);
   TRY(ports_.add(kGuestInitPort, 1, *init_port_, "guest init"));
+  TRY(build_hotplug());
   TRY(build_devices());
   if (config_.control) {
     control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
@@ -126,8 +150,23 @@ Result<void> Machine::build_firmware() {
                                     .smbios = smbios_facts(),
                                     .serial = config_.console.serial,
                                     .boot_slot = boot_slot,
+                                    .hotplug_slots = numbers(hotplug_slots_),
+                                    .hotplug_room = config_.hotplug.room,
+                                    .address_bits = config_.address_bits,
                                     .reset = [this] { request(Outcome::reset); },
                                     .report = [](const Error& error) { log::warning("{}", error.text()); }}));
+  return {};
+}
+
+Result<void> Machine::build_hotplug() {
+  if (hotplug_slots_ == 0) return {};
+  bus_.keep_for_hotplug(config_.hotplug.slots);
+  hotplug_ = std::make_unique<HotplugSlots>(hotplug_slots_, chipset_->connect(platform::gsi::kHotplug),
+                                            [this] { loop_.post([this] { devices_->hear_guest(); }); });
+  TRY(ports_.add(platform::port::kHotplug, HotplugSlots::kLength, *hotplug_, "hot-plug"));
+  if (config_.hotplug.socket) {
+    plug_ = TRY(loop_.watch(config_.hotplug.socket.ref(), Interest::read, [this] { on_plug(); }));
+  }
   return {};
 }
 
@@ -147,7 +186,10 @@ Result<void> Machine::build_devices() {
                                     .bus = bus_,
                                     .timeline = timeline_,
                                     .windows = windows(),
+                                    .hotplug = hotplug_.get(),
+                                    .hotplug_slots = hotplug_slots_,
                                     .wanted = [this](Bdf function) { on_wanted(function); },
+                                    .tell = [this](const PlugReport& told) { tell_plug(told); },
                                     .fail = [this](Error error) { fail_with(std::move(error)); },
                                     .report = report}));
   virtio_ = TRY(VirtioSet::create(std::move(config_.virtio), config_.bars, assigned,
@@ -236,6 +278,7 @@ Result<void> Machine::write_acpi() {
   const auto& cpus = config_.cpus.topology;
   for (unsigned index = 0; index < cpus.count(); ++index) acpi.apic_ids.push_back(cpus.apic_id(index));
   if (config_.layout.window64.length != 0) acpi.pci_window64 = config_.layout.window64;
+  acpi.hotplug_slots = numbers(hotplug_slots_);
   const auto tables = TRY(build_acpi_tables(acpi));
   const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
   std::ranges::copy(tables.bytes, room.begin());
@@ -321,7 +364,7 @@ Result<VmEnd> Machine::run() {
     auto booted = boot();
     if (!booted) fail_with(std::move(booted).error());
     TRY(loop_.run());
-    const bool leaves = !wanted_.empty() && config_.on_request == OnRequest::stop;
+    const bool leaves = !wanted_.empty() && (config_.on_request == OnRequest::stop || powers_off_);
     const bool restart = !failure_ && !leaves && outcome_ == Outcome::reset && config_.on_reboot == OnReboot::restart;
     if (!restart) devices_->abandon();
     stop_cpus();
@@ -333,7 +376,7 @@ Result<VmEnd> Machine::run() {
   if (output_) output_->flush(kFlushTime);
   timeline_.stamp(Phase::ended);
   if (failure_) return fail(std::move(*failure_));
-  if (!wanted_.empty() && config_.on_request == OnRequest::stop) {
+  if (!wanted_.empty() && config_.on_request != OnRequest::ignore) {
     return fail(Error::make(Errc::busy, fmt::format("the host wants {} back; the guest {}", wanted_.front().to_string(),
                                                     outcome_ == Outcome::killed ? "was ended" : "ended itself"))
                     .coded("device.wanted"));
@@ -381,19 +424,68 @@ void Machine::tell_figures() {
   tell(text + std::string{kFigures});
 }
 
+// One request at a time is carried out as far as it goes at once; what takes longer is told when it is done.
+void Machine::on_plug() {
+  auto packet = receive_packet(config_.hotplug.socket.ref());
+  if (!packet || !*packet) {
+    if (packet || packet.error().sys_errno() != EAGAIN) plug_ = Watch{};  // the control socket tells that it is gone
+    return;
+  }
+  auto request = read_request(std::move(**packet));
+  if (!request) {
+    log::warning("{}", request.error().text());
+    return;
+  }
+  const auto function = request->function;
+  if (auto done = carry_out(std::move(*request)); !done) {
+    tell_plug({.kind = PlugReport::Kind::refused, .function = function, .error = std::move(done).error()});
+  }
+}
+
+Result<void> Machine::carry_out(PlugRequest request) {
+  switch (request.kind) {
+    case PlugRequest::Kind::ask_back: return devices_->ask_back(request.function);
+    case PlugRequest::Kind::take_out: return devices_->take_out(request.function);
+    case PlugRequest::Kind::attach: devices_->attach(std::move(request)); return {};
+  }
+  return {};
+}
+
+void Machine::tell_plug(const PlugReport& report) {
+  const bool wanted = !powers_off_ && std::ranges::find(wanted_, report.function) != wanted_.end();
+  if (wanted && report.kind == PlugReport::Kind::refused) ask_to_power_off();
+  if (wanted && report.kind == PlugReport::Kind::detached && std::erase(wanted_, report.function) != 0 &&
+      wanted_.empty()) {
+    (void)arm_timerfd(patience_.ref(), {}, {});
+  }
+  if (!config_.hotplug.socket) return;
+  if (auto sent = send(config_.hotplug.socket.ref(), report); !sent) log::warning("{}", sent.error().text());
+}
+
 // The kernel asks every ten seconds (vfio_unregister_group_dev).
 void Machine::on_wanted(Bdf function) {
   if (std::ranges::find(wanted_, function) != wanted_.end()) return;
   wanted_.push_back(function);
   tell(fmt::format("{} {}", kWantedBack, function.to_string()));
-  if (config_.on_request == OnRequest::ignore || wanted_.size() > 1) return;
-  chipset_->press_power_button();
-  if (auto waiting = await_power_off(); !waiting) fail_with(std::move(waiting).error());
+  if (config_.on_request == OnRequest::ignore) return;
+  const bool goes = config_.on_request == OnRequest::detach && devices_->ask_back(function);
+  if (goes && wanted_.size() == 1) {
+    if (auto waiting = await([this] { ask_to_power_off(); }); !waiting) fail_with(std::move(waiting).error());
+  } else if (!goes && !powers_off_) {
+    ask_to_power_off();
+  }
 }
 
-Result<void> Machine::await_power_off() {
+void Machine::ask_to_power_off() {
+  powers_off_ = true;
+  chipset_->press_power_button();
+  if (auto waiting = await([this] { end(Outcome::killed); }); !waiting) fail_with(std::move(waiting).error());
+}
+
+Result<void> Machine::await(std::function<void()> then) {
+  patience_over_ = Watch{};
   patience_ = TRY(make_timerfd());
-  patience_over_ = TRY(loop_.watch(patience_.ref(), Interest::read, [this] { end(Outcome::killed); }));
+  patience_over_ = TRY(loop_.watch(patience_.ref(), Interest::read, std::move(then)));
   return arm_timerfd(patience_.ref(), kRequestPatience, {});
 }
 

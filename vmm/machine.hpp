@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "vmm/doorbells.hpp"
 #include "vmm/firmware.hpp"
 #include "vmm/guest_memory.hpp"
+#include "vmm/hotplug_slots.hpp"
 #include "vmm/interrupts.hpp"
 #include "vmm/io_bus.hpp"
 #include "vmm/kvm.hpp"
@@ -69,6 +71,7 @@ class Machine final {
   [[nodiscard]] Result<void> build_devices();
   [[nodiscard]] Result<void> build_watchdog(std::size_t index);
   [[nodiscard]] Result<void> build_firmware();
+  [[nodiscard]] Result<void> build_hotplug();
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
   [[nodiscard]] SmbiosConfig smbios_facts() const;
@@ -83,8 +86,12 @@ class Machine final {
   void on_control();
   void tell(std::string_view line);
   void tell_figures();
+  void on_plug();
+  [[nodiscard]] Result<void> carry_out(PlugRequest request);
+  void tell_plug(const PlugReport& report);
   void on_wanted(Bdf function);
-  [[nodiscard]] Result<void> await_power_off();
+  void ask_to_power_off();
+  [[nodiscard]] Result<void> await(std::function<void()> then);
   void on_watchdog();
   void on_cpu_end(Result<Vcpu::End> end);
   void request(Outcome outcome);
@@ -110,13 +117,17 @@ class Machine final {
   std::unique_ptr<InitPort> init_port_;
   std::unique_ptr<Chipset> chipset_;
   std::unique_ptr<Interrupts> interrupts_;
+  std::uint32_t hotplug_slots_{};          // one bit each
+  std::unique_ptr<HotplugSlots> hotplug_;  // none in a machine without
   std::unique_ptr<DeviceSet> devices_;
   std::unique_ptr<VirtioSet> virtio_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<Firmware> firmware_;  // none in a machine that boots a kernel
   std::unique_ptr<ConsoleInput> input_;
   Watch control_;
+  Watch plug_;
   std::vector<Bdf> wanted_;  // back by the host
+  bool powers_off_{};        // is asked to, for that
   Fd patience_;              // of the host with the guest
   Watch patience_over_;
   Fd settled_;

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/pci_config.hpp"
 
 namespace pcivm::vmm {
@@ -109,10 +111,28 @@ PciBus::PciBus()
 PciBus::~PciBus() = default;
 
 Result<unsigned> PciBus::add(PciDevice& device) {
-  const auto free = std::ranges::find(slots_, nullptr, &Slot::device);
-  if (free == slots_.end()) return fail(Errc::invalid, "more than 31 PCI devices in one VM");
-  free->device = &device;
-  return static_cast<unsigned>(free - slots_.begin());
+  for (unsigned slot = 0; slot < kSlots; ++slot) {
+    const bool kept = slot >= platform::kFirstHotplugSlot && slot - platform::kFirstHotplugSlot < kept_;
+    if (kept || slots_[slot].device != nullptr) continue;
+    slots_[slot].device = &device;
+    return slot;
+  }
+  return fail(Errc::invalid, fmt::format("more than {} PCI devices in one VM{}", kSlots - 1 - kept_,
+                                         kept_ == 0 ? "" : fmt::format(", beside {} hot-plug slots", kept_)));
+}
+
+Result<void> PciBus::insert(unsigned slot, PciDevice& device) {
+  auto& place = slots_.at(slot);
+  const std::scoped_lock lock{place.mutex};
+  if (place.device != nullptr) return fail(Errc::busy, fmt::format("slot {} has a device", slot));
+  place.device = &device;
+  return {};
+}
+
+void PciBus::remove(unsigned slot) {
+  auto& place = slots_.at(slot);
+  const std::scoped_lock lock{place.mutex};
+  place.device = nullptr;
 }
 
 Result<void> PciBus::connect(IoBus& ports, IoBus& memory, std::optional<Gpa> ecam, std::function<void()> reset) {
@@ -132,12 +152,16 @@ Result<void> PciBus::move_ecam(std::optional<Gpa> ecam) {
   return {};
 }
 
+std::vector<BarRequest> PciBus::bars_in(unsigned slot) {
+  const std::scoped_lock lock{slots_[slot].mutex};
+  return slots_[slot].device == nullptr ? std::vector<BarRequest>{} : slots_[slot].device->bars();
+}
+
 platform::Window PciBus::bars_above_4g() {
   std::uint64_t begin = ~0ULL;
   std::uint64_t end = 0;
   for (unsigned slot = 0; slot < kSlots; ++slot) {
-    if (slots_[slot].device == nullptr) continue;
-    for (const auto& bar : slots_[slot].device->bars()) {
+    for (const auto& bar : bars_in(slot)) {
       if (bar.io || !bar.is_64bit) continue;
       std::array<std::byte, 2 * kDword> registers{};
       config_read(slot << 3U, static_cast<std::uint16_t>(PCI_BASE_ADDRESS_0 + kDword * bar.index), registers);
@@ -152,7 +176,7 @@ platform::Window PciBus::bars_above_4g() {
 
 PciBus::Slot* PciBus::find(unsigned devfn) {
   const auto slot = devfn >> 3U;
-  if (slot >= kSlots || (devfn & 7U) != 0 || slots_[slot].device == nullptr) return nullptr;
+  if (slot >= kSlots || (devfn & 7U) != 0) return nullptr;
   return &slots_[slot];
 }
 
@@ -161,6 +185,7 @@ void PciBus::config_read(unsigned devfn, std::uint16_t offset, std::span<std::by
   auto* slot = find(devfn);
   if (slot == nullptr || !acceptable(offset, data.size()) || offset + data.size() > PCI_CFG_SPACE_EXP_SIZE) return;
   const std::scoped_lock lock{slot->mutex};
+  if (slot->device == nullptr) return;
   for (std::size_t done = 0; done < data.size(); done += kDword) {
     const auto part = data.subspan(done, std::min(kDword, data.size() - done));
     slot->device->config_read(static_cast<std::uint16_t>(offset + done), part);
@@ -171,6 +196,7 @@ void PciBus::config_write(unsigned devfn, std::uint16_t offset, std::span<const 
   auto* slot = find(devfn);
   if (slot == nullptr || !acceptable(offset, data.size()) || offset + data.size() > PCI_CFG_SPACE_EXP_SIZE) return;
   const std::scoped_lock lock{slot->mutex};
+  if (slot->device == nullptr) return;
   for (std::size_t done = 0; done < data.size(); done += kDword) {
     const auto part = data.subspan(done, std::min(kDword, data.size() - done));
     slot->device->config_write(static_cast<std::uint16_t>(offset + done), part);

@@ -20,8 +20,8 @@
 
 namespace pcivm::vmm {
 
-/// Built before the vCPUs run, then used from their threads. An access that names no function, crosses a dword or has
-/// an odd size reads all-ones and writes nothing; 8 bytes are two dwords.
+/// Built before the vCPUs run, but for insert() and remove(), then used from their threads. An access that names no
+/// function, crosses a dword or has an odd size reads all-ones and writes nothing; 8 bytes are two dwords.
 class PciBus final {
  public:
   static constexpr unsigned kSlots = 32;
@@ -35,6 +35,13 @@ class PciBus final {
   /// Puts `device` (borrowed, outlives the bus's use) at function 0 of the next free slot, which is returned (1..31).
   /// Errc::invalid when all are taken.
   [[nodiscard]] Result<unsigned> add(PciDevice& device);
+  /// Keeps the first `count` slots from platform::kFirstHotplugSlot for insert(). Before add().
+  void keep_for_hotplug(unsigned count) { kept_ = count; }
+  /// Puts `device` into that slot while the guest runs, or takes what is there away; any thread. A slot without a
+  /// device reads all-ones. Errc::busy when there is one. After remove() the device is still used by an access in
+  /// progress, see IoBus::await_accesses().
+  [[nodiscard]] Result<void> insert(unsigned slot, PciDevice& device);
+  void remove(unsigned slot);
   /// Puts `device` at function 0 of that slot, in place of what is there: parts of a chipset. Before add().
   void place(unsigned slot, PciDevice& device) { slots_.at(slot).device = &device; }
 
@@ -55,15 +62,17 @@ class PciBus final {
 
  private:
   struct Slot {
-    PciDevice* device{};
-    std::mutex mutex;  // one configuration access at a time for each function
+    PciDevice* device{};  // guarded by mutex once the vCPUs run
+    std::mutex mutex;     // one configuration access at a time for each function
   };
   class Ecam;
   class Ports;
 
   [[nodiscard]] Slot* find(unsigned devfn);
+  [[nodiscard]] std::vector<BarRequest> bars_in(unsigned slot);
 
   std::array<Slot, kSlots> slots_;
+  unsigned kept_{};
   IoBus* memory_{};
   std::mutex ecam_mutex_;
   std::optional<Gpa> ecam_at_;  // guarded by ecam_mutex_

@@ -48,6 +48,7 @@ inline constexpr std::uint16_t kCom1 = 0x3f8;       ///< 8 ports
 inline constexpr std::uint16_t kDebug = 0x402;      ///< of a firmware
 inline constexpr std::uint16_t kFwCfg = 0x510;      ///< 12 ports: see FwCfg
 inline constexpr std::uint16_t kAcpiPm = 0x600;     ///< 16 ports: see AcpiPm
+inline constexpr std::uint16_t kHotplug = 0x620;    ///< 16 ports: see HotplugSlots
 inline constexpr std::uint16_t kPciConfig = 0xcf8;  ///< 8 ports, the PCI bus's
 inline constexpr std::uint16_t kPciWindow = 0x1000;
 inline constexpr std::uint32_t kPciWindowLength = 0xf000;
@@ -59,11 +60,17 @@ inline constexpr Gsi kTimer = 2;
 inline constexpr Gsi kKeyboard = 1;
 inline constexpr Gsi kCom1 = 4;
 inline constexpr Gsi kRtc = 8;
+inline constexpr Gsi kHotplug = 10;  ///< level, active high
 inline constexpr Gsi kMouse = 12;
 inline constexpr Gsi kSci = 9;  ///< level, active high
 /// INTA..INTD (pin 0..3) of a slot on bus 0: level, active low as PCI has it, 16..23.
 constexpr Gsi intx(unsigned slot, unsigned pin) { return 16 + (slot + pin) % 8; }
 }  // namespace gsi
+
+/// Slots of bus 0 that are kept for devices that come later: the first so many of these. What is there at the start
+/// has other slots, so a device's address in the guest does not move when the VM is given more or fewer.
+inline constexpr unsigned kFirstHotplugSlot = 16;
+inline constexpr unsigned kMostHotplugSlots = 15;
 
 /// Where memory BARs may be decoded.
 struct PciWindows {

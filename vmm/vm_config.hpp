@@ -25,8 +25,9 @@ enum class OnReboot : std::uint8_t { restart, exit };
 /// When the host wants an assigned function back (its driver is unbound, the function removed), which waits in the
 /// kernel until the VM lets go.
 enum class OnRequest : std::uint8_t {
-  stop,   ///< the power button; the VM ends when the guest powered off, or soon after
-  ignore  ///< the host waits until the VM ends
+  detach,  ///< the guest is asked to let go of it, and then as with `stop` when it does not
+  stop,    ///< the power button; the VM ends when the guest powered off, or soon after
+  ignore   ///< the host waits until the VM ends
 };
 
 /// When the guest's watchdog runs out.
@@ -48,12 +49,19 @@ struct ConsoleFiles {
   Fd out;             ///< none: what the guest says is dropped
 };
 
+/// Devices that come and go while the guest runs.
+struct HotplugConfig {
+  unsigned slots{};      ///< that are kept for them; 0: none, and those of the start stay
+  std::uint64_t room{};  ///< bytes of addresses for their 64-bit BARs
+  Fd socket;             ///< the VMM's end of a socket to the supervisor (plug_message.hpp)
+};
+
 struct VmConfig {
   std::string name;
   std::array<std::uint8_t, 16> uuid{};  ///< of the system, in the guest's SMBIOS tables
   CpuWish cpus{};
   OnReboot on_reboot{OnReboot::restart};
-  OnRequest on_request{OnRequest::stop};
+  OnRequest on_request{OnRequest::detach};
   MemoryLayout layout;
   unsigned address_bits{36};               ///< of the guest's CPUs
   Fd kvm;                                  ///< /dev/kvm
@@ -65,6 +73,7 @@ struct VmConfig {
   vfio::OpenedVfio vfio;  ///< no groups: no container either
   BarPlan bars;           ///< sites of vfio.devices, then of the virtio devices, then of the watchdog, by index
   VirtioConfig virtio;
+  HotplugConfig hotplug;
   std::optional<WatchdogAction> watchdog;  ///< none: there is no watchdog; the last device of all
   ConsoleFiles console;
   Fd control;  ///< the VMM's end of a socket to the supervisor

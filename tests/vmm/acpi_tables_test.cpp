@@ -164,6 +164,7 @@ TEST_F(Iasl, CompilesTheDsdtAgainWithoutErrorOrWarning) {
   for (const bool keyboard : {true, false}) {
     auto config = two_cpus();
     config.keyboard = keyboard;
+    if (keyboard) config.hotplug_slots = {1, 2, 15, 16, 30};
     const auto tables = build_acpi_tables(config);
     ASSERT_TRUE(tables);
     const auto dsdt = reachable(*tables).at("DSDT");
@@ -187,6 +188,28 @@ TEST_F(Iasl, ReadsTheDevicesOfTheDsdt) {
   EXPECT_THAT(text, HasSubstr("0x00000008FFFFFFFF, // Range Maximum"));
   EXPECT_THAT(text, HasSubstr("0xC0000000,         // Range Minimum"));
   EXPECT_THAT(text, HasSubstr("0xDFFFFFFF,         // Range Maximum"));
+}
+
+TEST_F(Iasl, ReadsTheSlotsOfDevicesThatComeAndGo) {
+  auto config = two_cpus();
+  config.hotplug_slots = {1, 16};
+  const auto tables = build_acpi_tables(config);
+  ASSERT_TRUE(tables);
+  const auto text = disassemble("DSDT", reachable(*tables).at("DSDT"));
+  for (const auto* part :
+       {"Device (S01)", "Device (S10)", "Name (_ADR, 0x00100000)", "Name (_SUN, 0x10)", "Method (_EJ0, 1, Serialized)",
+        "HPEJ = 0x00010000", "Method (_OST, 3, Serialized)", "OperationRegion (HPRG, SystemIO, 0x0620, 0x10)",
+        "Notify (S10, One) // Device Check", "Notify (S01, 0x03) // Eject Request", "ACPI0013", "^^PCI0.HPEV ()"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(text, ContainsRegex("Interrupt \\(ResourceConsumer, Level, ActiveHigh, Exclusive"));
+}
+
+TEST(AcpiTables, HaveNothingOfHotPlugWithoutSlots) {
+  const auto tables = build_acpi_tables(two_cpus());
+  ASSERT_TRUE(tables);
+  const auto all = text_at(tables->bytes, 0, tables->bytes.size());
+  for (const auto* name : {"HPEV", "HPRG", "_EJ0", "_OST", "ACPI0013"}) EXPECT_THAT(all, Not(HasSubstr(name)));
 }
 
 TEST_F(Iasl, ReadsTheFixedHardwareOfTheFadt) {

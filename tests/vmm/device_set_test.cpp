@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Devices that come and go, over a fake kernel: the order of what is done, and that a failure at any step leaves
+// nothing.
+#include "vmm/device_set.hpp"
+
+#include <gmock/gmock.h>
+#include <linux/vfio.h>
+
+#include <array>
+#include <atomic>
+#include <initializer_list>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/fakes/fake_vfio.hpp"
+#include "tests/support/result_matchers.hpp"
+#include "vfio/uapi.hpp"
+
+namespace pcivm::vmm {
+namespace {
+
+using test::FailsWith;
+using test::FakeVfio;
+using test::IsOk;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using Kind = PlugReport::Kind;
+
+const Bdf kOne{.bus = 1, .device = 0x10};
+const Bdf kTwo{.bus = 1, .device = 0x11};
+
+// Containers, groups and KVM's VFIO device around the one of FakeVfio.
+class Kernel final : public IoctlPort {
+ public:
+  FakeVfio vfio;
+  std::map<unsigned long, int> fail;  ///< request -> errno
+  int fail_attribute{};               ///< errno of KVM_DEV_VFIO_GROUP_ADD
+
+  int call(FdRef fd, unsigned long request, void* argument) override {
+    {
+      const std::scoped_lock lock{mutex_};
+      if (const auto failing = fail.find(request); failing != fail.end()) return -failing->second;
+      switch (request) {
+        case KVM_GET_API_VERSION: return KVM_API_VERSION;
+        case KVM_GET_VCPU_MMAP_SIZE: return 4096;
+        case VFIO_CHECK_EXTENSION:
+        case KVM_CHECK_EXTENSION: return 64;
+        case KVM_CREATE_VM: return make_eventfd().value().release();
+        case KVM_ENABLE_CAP:
+        case KVM_SET_TSS_ADDR:
+        case KVM_SET_IDENTITY_MAP_ADDR:
+        case VFIO_IOMMU_GET_INFO: return 0;
+        case KVM_CREATE_DEVICE:
+          static_cast<kvm_create_device*>(argument)->fd = static_cast<unsigned>(make_eventfd().value().release());
+          return 0;
+        case KVM_SET_DEVICE_ATTR: return tell(*static_cast<const kvm_device_attr*>(argument));
+        case VFIO_GROUP_SET_CONTAINER: return note("join");
+        case VFIO_SET_IOMMU: return note("iommu");
+        case VFIO_IOMMU_MAP_DMA: return note("map");
+        default: break;
+      }
+    }
+    return vfio.call(fd, request, argument);
+  }
+  [[nodiscard]] std::vector<std::string> take_log() {
+    const std::scoped_lock lock{mutex_};
+    return std::exchange(log_, {});
+  }
+  int groups{};  ///< that KVM was told of
+
+ private:
+  int note(std::string text) {
+    log_.push_back(std::move(text));
+    return 0;
+  }
+  int tell(const kvm_device_attr& attribute) {
+    if (attribute.attr == KVM_DEV_VFIO_GROUP_DEL) {
+      --groups;
+      return note("kvm-");
+    }
+    if (fail_attribute != 0) return -fail_attribute;
+    ++groups;
+    return note("kvm+");
+  }
+  std::mutex mutex_;
+  std::vector<std::string> log_;
+};
+
+class FakeLine final : public InterruptLine {
+ public:
+  void set(bool asserted) override { up = asserted; }
+  std::atomic<bool> up{};
+};
+
+class Devices : public testing::Test {
+ protected:
+  static constexpr std::uint32_t kPlaces = 1U << 16U | 1U << 17U;
+
+  Devices() { bus_.keep_for_hotplug(2); }
+  ~Devices() override { set_.reset(); }
+
+  vfio::OpenedVfio opened(Bdf function, std::uint32_t group, bool container = true) {
+    vfio::OpenedVfio all;
+    if (container) all.container = make_eventfd().value();
+    all.groups.push_back({.number = group, .fd = make_eventfd().value(), .reserved = {}});
+    all.devices.push_back(
+        {.address = function,
+         .group = 0,
+         .bars = {{.index = 0, .size = 16 * kKiB, .wide = true}, {.index = 3, .size = 16 * kKiB, .wide = true}}});
+    return all;
+  }
+  void start(vfio::OpenedVfio at_start = {}) {
+    const bool empty = at_start.devices.empty();
+    set_ = DeviceSet::create(std::move(at_start), {},
+                             {.port = kernel_,
+                              .loop = *loop_,
+                              .memory = memory_,
+                              .ports = ports_,
+                              .mmio = mmio_,
+                              .slots = slots_,
+                              .routes = routes_,
+                              .bus = bus_,
+                              .timeline = timeline_,
+                              .windows = {},
+                              .hotplug = &hotplug_,
+                              .hotplug_slots = kPlaces | 1U << 1U,
+                              .wanted = [this](Bdf function) { wanted_.push_back(function); },
+                              .tell =
+                                  [this](const PlugReport& report) {
+                                    told_.push_back(report);
+                                    loop_->stop();
+                                  },
+                              .fail = [this](Error error) { failures_.push_back(error.text()); },
+                              .report = [this](const Error& error) { failures_.push_back(error.text()); }})
+               .value();
+    ASSERT_THAT(set_->connect(vm_), IsOk());
+    set_->open_all();
+    set_->map_ram();
+    if (!empty) settle();
+    (void)kernel_.take_log();
+    told_.clear();
+  }
+  // What the start has begun on threads of its own is through.
+  void settle() {
+    while (!timeline_.at(Phase::memory_mapped) || !timeline_.at(Phase::device_ready)) std::this_thread::yield();
+  }
+  // Until the set says something; that.
+  PlugReport next() {
+    told_.clear();
+    while (told_.empty()) EXPECT_THAT(loop_->run(), IsOk());
+    return told_.back();
+  }
+  PlugReport attach(Bdf function, std::uint32_t group, unsigned slot = 0) {
+    told_.clear();
+    set_->attach(
+        {.kind = PlugRequest::Kind::attach, .function = function, .slot = slot, .opened = opened(function, group)});
+    return told_.empty() ? next() : told_.back();
+  }
+  std::uint32_t id_in(unsigned slot) {
+    std::array<std::byte, 4> bytes{};
+    bus_.config_read(slot << 3U, 0, bytes);
+    return static_cast<std::uint32_t>(load_le(bytes));
+  }
+  void guest(unsigned offset, std::uint32_t value) {
+    std::array<std::byte, 4> bytes{};
+    store_le(bytes, value);
+    hotplug_.write(offset, bytes);
+  }
+  std::uint32_t guest_reads(unsigned offset) {
+    std::array<std::byte, 4> bytes{};
+    hotplug_.read(offset, bytes);
+    return static_cast<std::uint32_t>(load_le(bytes));
+  }
+
+  Kernel kernel_;
+  std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
+  GuestMemory memory_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {}, .length = 4 * kMiB}}).value();
+  IoBus ports_;
+  IoBus mmio_;
+  Kvm kvm_ = Kvm::adopt(kernel_, make_eventfd().value()).value();
+  Vm vm_ = Vm::create(kernel_, kvm_).value();
+  MemorySlots slots_{kernel_, vm_.ref()};
+  InterruptRoutes routes_{kernel_, vm_.ref()};
+  PciBus bus_;
+  Timeline timeline_;
+  FakeLine line_;
+  std::unique_ptr<DeviceSet> set_;
+  HotplugSlots hotplug_{kPlaces | 1U << 1U, line_, [this] { loop_->post([this] { set_->hear_guest(); }); }};
+  std::vector<PlugReport> told_;
+  std::vector<Bdf> wanted_;
+  std::vector<std::string> failures_;
+};
+
+TEST_F(Devices, TheFirstThatComesBringsTheMappingAndTheLastTakesItAlong) {
+  start();
+  auto told = attach(kOne, 7);
+  EXPECT_EQ(told.kind, Kind::placed);
+  EXPECT_EQ(told.slot, 16U);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "iommu", "kvm+", "map"));
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  EXPECT_TRUE(line_.up);
+  EXPECT_EQ(guest_reads(HotplugSlots::kPluggedOffset), 1U << 16U);
+  EXPECT_EQ(set_->figures().mapped_bytes, 4 * kMiB);
+
+  EXPECT_EQ(attach(kTwo, 8).slot, 17U);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "kvm+")) << "what is mapped is there already";
+
+  ASSERT_THAT(set_->ask_back(kOne), IsOk());
+  EXPECT_EQ(guest_reads(HotplugSlots::kWantedOffset), 1U << 16U);
+  EXPECT_EQ(id_in(16), 0x10ca8086U) << "it is the guest's until that lets go";
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  told = next();
+  EXPECT_EQ(told.kind, Kind::detached);
+  EXPECT_EQ(told.function, kOne);
+  EXPECT_EQ(told.slot, 0U);
+  EXPECT_EQ(id_in(16), 0xffffffffU);
+  EXPECT_EQ(kernel_.groups, 1);
+
+  guest(HotplugSlots::kEjectOffset, 1U << 17U);  // without being asked
+  EXPECT_EQ(next().function, kTwo);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_EQ(set_->figures().mapped_bytes, 0U);
+  (void)kernel_.take_log();
+  EXPECT_EQ(attach(kTwo, 8).slot, 16U);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "iommu", "kvm+", "map"));
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, AFailureAtAnyStepLeavesNothing) {
+  start();
+  const unsigned long attributes = KVM_SET_DEVICE_ATTR;
+  for (const auto request : std::initializer_list<unsigned long>{
+           VFIO_GROUP_SET_CONTAINER, VFIO_SET_IOMMU, KVM_CREATE_DEVICE, attributes, VFIO_IOMMU_MAP_DMA,
+           VFIO_GROUP_GET_DEVICE_FD, VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_SET_IRQS}) {
+    if (request == attributes) {
+      kernel_.fail_attribute = EIO;
+    } else {
+      kernel_.fail[request] = EIO;
+    }
+    const auto told = attach(kOne, 7);
+    EXPECT_EQ(told.kind, Kind::failed) << request;
+    ASSERT_TRUE(told.error) << request;
+    EXPECT_THAT(told.error->text(), HasSubstr("EIO")) << request;
+    EXPECT_EQ(kernel_.groups, 0) << request;
+    EXPECT_EQ(id_in(16), 0xffffffffU);
+    EXPECT_FALSE(line_.up) << "the guest knows nothing of it";
+    kernel_.fail.clear();
+    kernel_.fail_attribute = 0;
+  }
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  // Beside one that works.
+  for (const auto request : std::initializer_list<unsigned long>{VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_GET_DEVICE_FD}) {
+    kernel_.fail[request] = EBUSY;
+    EXPECT_EQ(attach(kTwo, 8).kind, Kind::failed);
+    EXPECT_EQ(kernel_.groups, 1);
+    kernel_.fail.clear();
+  }
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  EXPECT_EQ(attach(kTwo, 8).kind, Kind::placed);
+}
+
+TEST_F(Devices, RefusesWhatItHasAndWhatHasNoPlace) {
+  start();
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  EXPECT_THAT(attach(kOne, 7).error->text(), HasSubstr("already"));
+  EXPECT_EQ(attach(kTwo, 8).kind, Kind::placed);
+  EXPECT_EQ(attach({.bus = 3}, 9).slot, 1U) << "the place of a device of the start will do";
+  EXPECT_THAT(attach({.bus = 4}, 10).error->text(), HasSubstr("no hot-plug slot is free"));
+  EXPECT_THAT(set_->ask_back({.bus = 5}), FailsWith(Errc::not_found, HasSubstr("does not have")));
+  EXPECT_THAT(set_->take_out({.bus = 5}), FailsWith(Errc::not_found, HasSubstr("does not have")));
+}
+
+TEST_F(Devices, GoToTheSlotThatTheyHadBefore) {
+  start();
+  EXPECT_EQ(attach(kOne, 7, 17).slot, 17U);
+  EXPECT_EQ(attach(kTwo, 8, 17).slot, 16U) << "that is taken";
+}
+
+TEST_F(Devices, AGuestThatRefusesKeepsIt) {
+  start();
+  (void)attach(kOne, 7);
+  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 1U << 16U);
+  EXPECT_EQ(next().kind, Kind::accepted);
+  ASSERT_THAT(set_->ask_back(kOne), IsOk());
+  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 3U << 16U | 0x84U);  // it is at it
+  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 3U << 16U | 0x82U);
+  const auto told = next();
+  EXPECT_EQ(told.kind, Kind::refused);
+  EXPECT_THAT(told.error->text(), HasSubstr("the device is busy (status 0x82)"));
+  EXPECT_EQ(told.error->kind(), Errc::busy);
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  ASSERT_THAT(set_->ask_back(kOne), IsOk()) << "it may be asked again";
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().kind, Kind::detached);
+}
+
+TEST_F(Devices, ASurpriseKeepsTheSlotEmptyUntilTheGuestForgets) {
+  start();
+  (void)attach(kOne, 7);
+  (void)guest_reads(HotplugSlots::kPluggedOffset);
+  ASSERT_THAT(set_->take_out(kOne), IsOk());
+  const auto told = next();
+  EXPECT_EQ(told.kind, Kind::detached);
+  EXPECT_EQ(told.slot, 16U);
+  EXPECT_EQ(id_in(16), 0xffffffffU);
+  EXPECT_EQ(guest_reads(HotplugSlots::kWantedOffset), 1U << 16U) << "asked afterwards";
+  EXPECT_EQ(attach(kOne, 7, 16).slot, 17U);
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  const auto vacated = next();
+  EXPECT_EQ(vacated.kind, Kind::vacated);
+  EXPECT_EQ(vacated.slot, 16U);
+  EXPECT_EQ(attach(kTwo, 8, 16).slot, 16U);
+}
+
+TEST_F(Devices, OneOfTheStartGoesToo) {
+  start(opened(kOne, 7));
+  EXPECT_EQ(id_in(1), 0x10ca8086U);
+  ASSERT_THAT(set_->ask_back(kOne), IsOk());
+  EXPECT_EQ(guest_reads(HotplugSlots::kWantedOffset), 1U << 1U);
+  guest(HotplugSlots::kEjectOffset, 1U << 1U);
+  EXPECT_EQ(next().kind, Kind::detached);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, ARebootLetsGoOfWhatTheGuestWasAskedFor) {
+  start(opened(kOne, 7));
+  (void)attach(kTwo, 8);
+  ASSERT_THAT(set_->ask_back(kTwo), IsOk());
+  ASSERT_THAT(set_->reset_all(), IsOk());
+  EXPECT_FALSE(line_.up);
+  auto vm = Vm::create(kernel_, kvm_).value();
+  ASSERT_THAT(set_->connect(vm), IsOk());
+  const auto told = next();
+  EXPECT_EQ(told.kind, Kind::detached);
+  EXPECT_EQ(told.function, kTwo);
+  EXPECT_EQ(id_in(1), 0x10ca8086U);
+  set_.reset();
+}
+
+TEST_F(Devices, EndWhileOneIsOnItsWay) {
+  start();
+  set_->attach({.kind = PlugRequest::Kind::attach, .function = kOne, .opened = opened(kOne, 7)});
+  set_->attach({.kind = PlugRequest::Kind::attach, .function = kTwo, .opened = opened(kTwo, 8)});
+  set_->abandon();
+  set_->close();
+  EXPECT_THAT(told_, IsEmpty());
+}
+
+TEST_F(Devices, AnAccessInProgressIsWaitedFor) {
+  class Slow final : public IoHandler {
+   public:
+    void read(std::uint64_t, std::span<std::byte>) override {
+      inside = true;
+      while (!leave) std::this_thread::yield();
+    }
+    void write(std::uint64_t, std::span<const std::byte>) override {}
+    std::atomic<bool> inside{};
+    std::atomic<bool> leave{};
+  } slow;
+  IoBus bus;
+  ASSERT_THAT(bus.add(0, 16, slow, "slow"), IsOk());
+  std::jthread reader{[&] {
+    std::array<std::byte, 1> byte{};
+    bus.read(0, byte);
+  }};
+  while (!slow.inside) std::this_thread::yield();
+  bus.remove(0);
+  std::atomic<bool> waited{};
+  std::jthread waiter{[&] {
+    bus.await_accesses();
+    waited = true;
+  }};
+  std::this_thread::sleep_for(std::chrono::milliseconds{20});
+  EXPECT_FALSE(waited);
+  std::array<std::byte, 1> byte{};
+  EXPECT_FALSE(bus.read(0, byte)) << "others go on meanwhile";
+  slow.leave = true;
+  waiter.join();
+  EXPECT_TRUE(waited);
+}
+
+}  // namespace
+}  // namespace pcivm::vmm

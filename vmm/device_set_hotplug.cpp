@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Devices that come and go while the guest runs.
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "vmm/device_set.hpp"
+
+namespace pcivm::vmm {
+
+namespace {
+
+constexpr std::uint32_t bit(unsigned slot) { return 1U << slot; }
+
+// ACPI 6.5, tables 6.14 and 6.15: what _OST says of an eject request.
+constexpr std::uint16_t kEjectPending = 0x84;
+
+// The last device of a group went while another was on its way.
+Error left_meanwhile(std::uint32_t group) {
+  return Error::make(Errc::busy, fmt::format("the VM has just left IOMMU group {}", group)).advise("try again");
+}
+
+std::string status_text(std::uint16_t status) {
+  switch (status) {
+    case 0x80: return "it does not support that";
+    case 0x81: return "the device is in use";
+    case 0x82: return "the device is busy";
+    case 0x83: return "something that it depends on is busy";
+    default: return "no reason given";
+  }
+}
+
+}  // namespace
+
+Result<DeviceSet::Member*> DeviceSet::find(Bdf function) {
+  for (const auto& member : members_) {
+    if (member->facts.address != function) continue;
+    if (wiring_.hotplug == nullptr || (wiring_.hotplug_slots & bit(member->slot)) == 0) {
+      return fail(Errc::refused,
+                  fmt::format("{} is in slot {}, which is not for hot-plug", function.to_string(), member->slot));
+    }
+    return member.get();
+  }
+  return fail(Errc::not_found, fmt::format("the VM does not have {}", function.to_string()));
+}
+
+// Where it was, or the first of those that are kept, or one that a device of the start has left.
+Result<unsigned> DeviceSet::free_slot(unsigned preferred) const {
+  const auto free = wiring_.hotplug_slots & ~taken_;
+  if (free == 0) return fail(Errc::busy, "no hot-plug slot is free");
+  if (preferred != 0 && preferred < HotplugSlots::kSlots && (free & bit(preferred)) != 0) return preferred;
+  const auto kept = free & ~(bit(platform::kFirstHotplugSlot) - 1);
+  return static_cast<unsigned>(std::countr_zero(kept != 0 ? kept : free));
+}
+
+void DeviceSet::attach(PlugRequest request) {
+  const auto refuse = [&](Error error) {
+    wiring_.tell({.kind = PlugReport::Kind::failed, .function = request.function, .error = std::move(error)});
+  };
+  const auto slot = free_slot(request.slot);
+  if (!slot) return refuse(slot.error());
+  const auto known =
+      std::ranges::any_of(members_, [&](const auto& member) { return member->facts.address == request.function; });
+  const auto comes = std::ranges::any_of(
+      jobs_, [&](const Job& job) { return job.newcomer && job.newcomer->facts.address == request.function; });
+  if (known || comes) return refuse(Error::make(Errc::busy, "the VM has it already"));
+  Job job;
+  job.newcomer = std::make_unique<Member>();
+  job.newcomer->facts = request.opened.devices.front();
+  job.newcomer->group = request.opened.groups.front().number;
+  job.newcomer->slot = *slot;
+  job.opened = std::move(request.opened);
+  taken_ |= bit(*slot);
+  start(std::move(job));
+}
+
+// Of one that does not leave: then there is a space.
+bool DeviceSet::settled(const Member& member) const { return member.opened && space_->dma.is_set(); }
+
+Result<void> DeviceSet::ask_back(Bdf function) {
+  auto& member = *TRY(find(function));
+  if (member.leaving) return {};
+  if (!settled(member)) return fail(Errc::busy, fmt::format("{} is being opened", function.to_string()));
+  member.asked = true;
+  wiring_.hotplug->ask_back(member.slot);
+  return {};
+}
+
+Result<void> DeviceSet::take_out(Bdf function) {
+  auto& member = *TRY(find(function));
+  if (member.leaving) return {};
+  if (!settled(member)) return fail(Errc::busy, fmt::format("{} is being opened", function.to_string()));
+  leave(member, true);
+  return {};
+}
+
+void DeviceSet::leave(Member& member, bool surprise) {
+  member.leaving = true;
+  wiring_.hotplug->withdraw(member.slot);
+  Job job;
+  job.leaver = &member;
+  job.surprise = surprise;
+  start(std::move(job));
+}
+
+void DeviceSet::hear_guest() {
+  const auto news = wiring_.hotplug->take_news();
+  for (const auto& member : members_) {
+    if (member->leaving || !settled(*member)) continue;  // a guest that has not seen it yet has nothing to say
+    if ((news.ejected & bit(member->slot)) != 0) {
+      leave(*member, false);
+      continue;
+    }
+    const auto& answer = news.answers.at(member->slot);
+    if (!answer || answer->status == kEjectPending) continue;
+    const auto& function = member->facts.address;
+    if (answer->event == HotplugSlots::kDeviceCheck && answer->status == 0) {
+      wiring_.tell({.kind = PlugReport::Kind::accepted, .function = function, .slot = member->slot});
+    } else if (answer->event == HotplugSlots::kEjectRequest && answer->status != 0 && member->asked) {
+      member->asked = false;
+      wiring_.tell({.kind = PlugReport::Kind::refused,
+                    .function = function,
+                    .slot = member->slot,
+                    .error = Error::make(Errc::busy, fmt::format("the guest refuses to let go of it: {} (status {:#x})",
+                                                                 status_text(answer->status), answer->status))
+                                 .coded("guest.refused")});
+    }
+  }
+  const auto vacated = std::exchange(ghosts_, ghosts_ & ~news.ejected) & news.ejected;
+  taken_ &= ~vacated;
+  for (unsigned slot = 0; slot < HotplugSlots::kSlots; ++slot) {
+    if ((vacated & bit(slot)) != 0) wiring_.tell({.kind = PlugReport::Kind::vacated, .slot = slot});
+  }
+}
+
+void DeviceSet::start(Job job) {
+  jobs_.push_back(std::move(job));
+  if (jobs_.size() == 1) start_next();
+}
+
+void DeviceSet::start_next() {
+  auto& job = jobs_.front();
+  job_ = std::jthread{[this, &job] {
+    if (job.newcomer) {
+      job.outcome = bring(job);
+    } else {
+      take_away(*job.leaver);
+    }
+    wiring_.loop.post([this] { finish(); });
+  }};
+}
+
+void DeviceSet::finish() {
+  if (job_.joinable()) job_.join();
+  if (jobs_.empty()) return;
+  auto job = std::move(jobs_.front());
+  jobs_.pop_front();
+  if (job.newcomer) {
+    welcome(std::move(job));
+  } else {
+    forget(std::move(job));
+  }
+  if (!jobs_.empty()) start_next();
+}
+
+// On a job's thread. The guest sees nothing of it before all of it is done: it can neither wait for it nor break it.
+Result<void> DeviceSet::bring(Job& job) {
+  auto& member = *job.newcomer;
+  TRY(join_group(job.opened));
+  auto made = [&]() -> Result<void> {
+    member.device = TRY(AssignedDevice::create(member.facts, assigned_wiring()));
+    TRY(member.device->deliver(open_device(member)));
+    return wiring_.bus.insert(member.slot, *member.device);
+  }();
+  if (made) {
+    member.opened = true;
+    return {};
+  }
+  member.device.reset();
+  drop_group(member.group, nullptr);
+  return made;
+}
+
+Result<void> DeviceSet::join_group(vfio::OpenedVfio& opened) {
+  if (!space_) return make_space(opened);
+  auto& group = opened.groups.front();
+  const auto number = group.number;
+  auto& container = *space_->container;
+  if (container.group(number)) return {};
+  if (!group.fd) return fail(left_meanwhile(number));
+  TRY(space_->dma.wait());  // of the start: two must not map at a time
+  TRY(container.add(std::move(group)));
+  auto told = vm_->add_vfio(*container.group(number));
+  if (!told) container.remove(number);
+  return told;
+}
+
+Result<void> DeviceSet::make_space(vfio::OpenedVfio& opened) {
+  const auto number = opened.groups.front().number;
+  if (!opened.container || !opened.groups.front().fd) return fail(left_meanwhile(number));
+  auto space = std::make_unique<Space>();
+  space->container = TRY(vfio::Container::attach(wiring_.port, std::move(opened.container), std::move(opened.groups)));
+  TRY(vm_->add_vfio(*space->container->group(number)));
+  space_ = std::move(space);
+  auto mapped = map_memory(*space_->container);
+  if (!mapped) {
+    drop_group(number, nullptr);
+    return mapped;
+  }
+  space_->dma.set({});
+  return {};
+}
+
+// On a job's thread: irqfds, interrupts, BARs; then nobody is inside any more; then the device, whose close ends its
+// DMA, before the memory that it reached.
+void DeviceSet::take_away(Member& member) {
+  wiring_.bus.remove(member.slot);
+  member.device->release();
+  wiring_.mmio.await_accesses();
+  wiring_.ports.await_accesses();
+  // Its events may still be watched, which need not its device: see forget().
+  member.device->close();
+  drop_group(member.group, &member);
+}
+
+// A group in which no device is open any more.
+void DeviceSet::drop_group(std::uint32_t number, const Member* but) {
+  bool others = false;
+  for (const auto& member : members_) {
+    if (member.get() == but || !member->device) continue;
+    if (member->group == number) return;
+    others = true;
+  }
+  // KVM has a reference of its own to the group.
+  if (auto told = vm_->remove_vfio(*space_->container->group(number)); !told) {
+    wiring_.report(std::move(told).error().within(fmt::format("group {}", number)));
+  }
+  if (others) {
+    space_->container->remove(number);
+  } else {
+    space_.reset();
+    const std::scoped_lock lock{mutex_};
+    figures_ = {};
+  }
+}
+
+void DeviceSet::welcome(Job job) {
+  auto& member = *job.newcomer;
+  const auto function = member.facts.address;
+  if (!job.outcome) {
+    taken_ &= ~bit(member.slot);
+    wiring_.tell({.kind = PlugReport::Kind::failed,
+                  .function = function,
+                  .error = std::move(job.outcome).error().within(function.to_string())});
+    return;
+  }
+  if (auto watched = watch(member); !watched) wiring_.report(std::move(watched).error().within(function.to_string()));
+  members_.push_back(std::move(job.newcomer));
+  wiring_.hotplug->tell_plugged(member.slot);
+  wiring_.tell({.kind = PlugReport::Kind::placed, .function = function, .slot = member.slot});
+}
+
+void DeviceSet::forget(Job job) {
+  const auto function = job.leaver->facts.address;
+  const auto slot = job.leaver->slot;
+  std::erase_if(members_, [&](const auto& member) { return member.get() == job.leaver; });
+  if (job.surprise) {
+    ghosts_ |= bit(slot);
+    wiring_.hotplug->ask_back(slot);
+  } else {
+    taken_ &= ~bit(slot);
+  }
+  wiring_.tell({.kind = PlugReport::Kind::detached, .function = function, .slot = job.surprise ? slot : 0});
+}
+
+}  // namespace pcivm::vmm
