@@ -9,6 +9,7 @@
 #include "cli/vm_definition.hpp"
 #include "cli/vm_firmware.hpp"
 #include "cli/vm_runner.hpp"
+#include "cli/vm_slots.hpp"
 #include "cli/vm_start.hpp"
 
 namespace pcivm::cli {
@@ -62,7 +63,8 @@ Result<int> remove(Context& context, const DeleteArguments& args) {
   if (context.options.dry_run) return print_steps(context, {fmt::format("remove {}", path)});
   TRY(confirm(context, fmt::format("delete the definition of VM '{}'?", args.name)));
   TRY(remove_definition(context.root(), args.name));
-  for (const auto& file : {vm_console_file(args.name), vm_messages_file(args.name), vm_variables_file(args.name)}) {
+  for (const auto& file : {vm_console_file(args.name), vm_messages_file(args.name), vm_variables_file(args.name),
+                           vm_slots_file(args.name)}) {
     if (context.root().exists(file)) TRY(remove_file(context.root(), file));
   }
   context.note(fmt::format("removed {}", path));

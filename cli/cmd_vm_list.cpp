@@ -56,6 +56,7 @@ Json to_json(const Known& known) {
           {"cpus", known.facts["cpus"]},
           {"memory", known.facts["memory"]},
           {"devices", known.facts["devices"]},
+          {"slots", value_at(running, "slots")},
           {"console", value_at(running, "console")},
           {"startedAt", value_at(running, "startedAt")},
           {"uptimeSeconds", value_at(running, "uptimeSeconds")}};
@@ -69,6 +70,23 @@ std::string memory_text(const Json& value) { return value.is_number() ? size_tex
 
 std::string devices_text(const Json& value) {
   return value.is_array() ? fmt::format("{}", fmt::join(value.get<std::vector<std::string>>(), " ")) : "";
+}
+
+/// "0000:01:10.0 at 00:10.0 (attached), 3 free"
+std::string slots_text(const Json& slots) {
+  if (!slots.is_array()) return "";
+  std::vector<std::string> texts;
+  unsigned free = 0;
+  for (const auto& slot : slots) {
+    const auto state = slot["state"].get<std::string>();
+    if (state == "free") ++free;
+    if (state == "free") continue;
+    const auto at = slot["guestAddress"].is_string() ? slot["guestAddress"].get<std::string>() : "?";
+    const auto device = slot["device"].is_string() ? slot["device"].get<std::string>() : "nothing";
+    texts.push_back(fmt::format("{} at {} ({})", device, at, state));
+  }
+  texts.push_back(fmt::format("{} free", free));
+  return fmt::format("{}", fmt::join(texts, ", "));
 }
 
 /// "3 d 4 h", "4 h 5 min", "5 min", "12 s"
@@ -143,6 +161,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("CPUs", number_text(json["cpus"]));
   add("Memory", memory_text(json["memory"]));
   add("Devices", devices_text(json["devices"]));
+  add("Slots", slots_text(json["slots"]));
   add("Started", json["startedAt"].is_string() ? json["startedAt"].get<std::string>() : "");
   add("Uptime", uptime_text(json["uptimeSeconds"]));
   add("Supervisor", number_text(json["pid"]));

@@ -6,6 +6,7 @@
 #include "cli/selector.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_runner.hpp"
+#include "vmm/platform.hpp"
 
 namespace pcivm::cli {
 
@@ -87,6 +88,16 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("DEVICE")
       ->allow_extra_args(false);
   command
+      .add_option("--hotplug-slots", request.hotplug_slots,
+                  "slots for devices that are attached later, 0 to 15; 0: devices neither come nor go")
+      ->check(CLI::Range(vmm::platform::kMostHotplugSlots).description(""))
+      ->type_name("N")
+      ->capture_default_str();
+  command
+      .add_option("--hotplug-room", request.hotplug_room,
+                  "addresses for the 64-bit BARs of such devices; without it 64G, or what fits")
+      ->type_name("SIZE");
+  command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
                   "ring=split|packed, iops=N, bandwidth=SIZE")
@@ -131,10 +142,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("restart|exit")
       ->capture_default_str();
   command
-      .add_option("--on-request", request.on_request,
-                  "when the host wants a device back: stop the guest, or ignore it and let the host wait")
-      ->check(CLI::IsMember({"stop", "ignore"}).description(""))
-      ->type_name("stop|ignore")
+      .add_option(
+          "--on-request", request.on_request,
+          "when the host wants a device back: ask the guest to let go of it and stop the guest when it does not; "
+          "stop it; or ignore it and let the host wait")
+      ->check(CLI::IsMember({"detach", "stop", "ignore"}).description(""))
+      ->type_name("detach|stop|ignore")
       ->capture_default_str();
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }

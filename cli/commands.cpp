@@ -73,6 +73,8 @@ constexpr Entry kCommands[] = {
     {"vm", "console", add_vm_console},
     {"vm", "logs", add_vm_logs},
     {"vm", "wait", add_vm_wait},
+    {kNoGroup, "attach", add_attach},
+    {kNoGroup, "detach", add_detach},
     {kNoGroup, "completion", add_completion},
 };
 // clang-format on

@@ -9,9 +9,11 @@
 namespace pcivm::cli {
 
 void add_apply(CLI::App& root, Context& context);
+void add_attach(CLI::App& root, Context& context);
 void add_completion(CLI::App& root, Context& context);
 void add_config_import(CLI::App& group, Context& context);
 void add_config_validate(CLI::App& group, Context& context);
+void add_detach(CLI::App& root, Context& context);
 void add_device_list(CLI::App& group, Context& context);
 void add_device_show(CLI::App& group, Context& context);
 void add_device_bind(CLI::App& group, Context& context);

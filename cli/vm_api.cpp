@@ -35,9 +35,37 @@ HttpReply refusal(unsigned status, const Error& error) {
   return json_reply(error_document(error, exit_code(error.kind())), status);
 }
 
+unsigned status_of(Errc kind) {
+  switch (kind) {
+    case Errc::invalid: return 400;
+    case Errc::refused:
+    case Errc::denied: return 403;
+    case Errc::not_found: return 404;
+    case Errc::busy: return 409;
+    case Errc::timeout: return 504;
+    case Errc::internal:
+    case Errc::kernel:
+    case Errc::rolled_back:
+    case Errc::stranded: return 500;
+  }
+  return 500;
+}
+
+// "0000:00:10.0": bus 0 of the guest.
+std::string guest_address(unsigned slot) { return Bdf{.device = static_cast<std::uint8_t>(slot)}.to_string(); }
+
+Json to_json(const VmDevices::View& view) {
+  return {{"slot", view.slot == 0 ? Json(nullptr) : Json(view.slot)},
+          {"guestAddress", view.slot == 0 ? Json(nullptr) : Json(guest_address(view.slot))},
+          {"device", view.function ? Json(view.function->to_string()) : Json(nullptr)},
+          {"state", view.state}};
+}
+
 HttpReply no_console() {
   return refusal(404, Error::make(Errc::not_found, "this VM has no console (--console off)").coded("console.off"));
 }
+
+Error stops() { return Error::make(Errc::busy, "the VM is about to end").coded("vm.stopping"); }
 
 HttpReply too_many() {
   return refusal(503, Error::make(Errc::busy, "too many wait for this already").coded("api.busy"));
@@ -76,6 +104,8 @@ std::span<const VmApi::Route> VmApi::table() {
   static constexpr std::array kTable{
       Route{{"GET", "/v1/vm"}, &VmApi::get_vm, {}},
       Route{{"POST", "/v1/vm/stop"}, &VmApi::post_stop, {}},
+      Route{{"POST", "/v1/vm/attach"}, &VmApi::post_attach, {}},
+      Route{{"POST", "/v1/vm/detach"}, &VmApi::post_detach, {}},
       Route{{"GET", "/v1/vm/end"}, &VmApi::get_end, {}},
       Route{{"GET", "/v1/console"}, &VmApi::get_console, "write"},
       Route{{"GET", "/v1/console/log"}, &VmApi::get_log, {}},
@@ -143,12 +173,32 @@ Json VmApi::vm_document() const {
                {"readers", figures.readers},
                {"writer", figures.writer}};
   }
-  return {{"apiVersion", "pcivm/v1"},  {"kind", "Vm"},
-          {"name", facts_.name},       {"state", wiring_.stopping() ? "stopping" : running_ ? "running" : "starting"},
-          {"pid", ::getpid()},         {"vmmPid", facts_.vmm},
-          {"cpus", facts_.cpus},       {"memory", facts_.memory},
-          {"devices", facts_.devices}, {"console", std::move(console)},
-          {"startedAt", started_at_},  {"uptimeSeconds", uptime_seconds()}};
+  auto devices = facts_.devices;
+  Json slots(nullptr);
+  if (wiring_.devices != nullptr) {
+    devices.clear();
+    for (const auto& view : wiring_.devices->view()) {
+      if (view.function) devices.push_back(view.function->to_string());
+      if (!wiring_.devices->hotplug()) continue;
+      if (slots.is_null()) slots = Json::array();
+      slots.push_back(to_json(view));
+    }
+  }
+  return {{"apiVersion", "pcivm/v1"},
+          {"kind", "Vm"},
+          {"name", facts_.name},
+          {"state", wiring_.stopping() ? "stopping"
+                    : running_         ? "running"
+                                       : "starting"},
+          {"pid", ::getpid()},
+          {"vmmPid", facts_.vmm},
+          {"cpus", facts_.cpus},
+          {"memory", facts_.memory},
+          {"devices", devices},
+          {"slots", std::move(slots)},
+          {"console", std::move(console)},
+          {"startedAt", started_at_},
+          {"uptimeSeconds", uptime_seconds()}};
 }
 
 void VmApi::get_vm(const HttpRequest& /*request*/, Answer answer) { answer(json_reply(vm_document())); }
@@ -158,6 +208,34 @@ void VmApi::post_stop(const HttpRequest& request, Answer answer) {
   if (!how) return answer(refusal(400, how.error()));
   wiring_.stop(*how);
   answer(json_reply(vm_document(), 202));
+}
+
+Json VmApi::device_document(Bdf function) const {
+  const auto view =
+      wiring_.devices->view(function).value_or(VmDevices::View{.function = function, .state = "detached"});
+  Json document{{"apiVersion", "pcivm/v1"}, {"kind", "VmDevice"}, {"name", facts_.name}};
+  document.update(to_json(view));
+  return document;
+}
+
+void VmApi::post_attach(const HttpRequest& request, Answer answer) {
+  auto call = parse_attach(request.body);
+  if (!call) return answer(refusal(400, call.error()));
+  if (wiring_.devices == nullptr || wiring_.stopping()) return answer(refusal(409, stops()));
+  const auto function = call->function;
+  wiring_.devices->attach(function, std::move(call->force), [this, function, answer](const Result<void>& done) {
+    answer(done ? json_reply(device_document(function)) : refusal(status_of(done.error().kind()), done.error()));
+  });
+}
+
+void VmApi::post_detach(const HttpRequest& request, Answer answer) {
+  const auto call = parse_detach(request.body);
+  if (!call) return answer(refusal(400, call.error()));
+  if (wiring_.devices == nullptr || wiring_.stopping()) return answer(refusal(409, stops()));
+  const auto function = call->function;
+  wiring_.devices->detach(function, call->surprise, call->patience, [this, function, answer](const Result<void>& done) {
+    answer(done ? json_reply(device_document(function)) : refusal(status_of(done.error().kind()), done.error()));
+  });
 }
 
 void VmApi::get_end(const HttpRequest& /*request*/, Answer answer) {
@@ -252,6 +330,54 @@ void VmApi::ended(const Result<vmm::VmEnd>& end) {
                       {"error", end ? Json(nullptr) : error_document(end.error(), exit)["error"]}};
   for (const auto& answer : std::exchange(wants_end_, {})) answer(json_reply(document));
   server_->finish(std::chrono::seconds{1});
+}
+
+namespace {
+
+// An object with "device" and, of `keys`, what it has.
+Result<Json> device_object(std::string_view body, std::span<const std::string_view> keys, std::string_view wanted) {
+  auto document = TRY(parse_json(body, kMostDepth));
+  const auto known = [&](const std::string& key) {
+    return key == "device" || std::ranges::find(keys, key) != keys.end();
+  };
+  bool good = document.is_object() && document.contains("device") && document["device"].is_string();
+  if (good) {
+    for (const auto& [key, value] : document.items()) good = good && known(key);
+  }
+  if (!good) return fail(Errc::invalid, fmt::format("{} wanted", wanted));
+  return document;
+}
+
+}  // namespace
+
+Result<DeviceCall> parse_attach(std::string_view body) {
+  static constexpr std::array<std::string_view, 1> kKeys{"force"};
+  constexpr std::string_view kWanted{R"({"device": ADDRESS, "force": [CHECK]})"};
+  const auto document = TRY(device_object(body, kKeys, kWanted));
+  DeviceCall call{.function = TRY(Bdf::parse(document["device"].get<std::string>()))};
+  const auto force = document.value("force", Json::array());
+  for (const auto& check : force) {
+    if (!check.is_string()) return fail(Errc::invalid, fmt::format("{} wanted", kWanted));
+    call.force.push_back(check.get<std::string>());
+  }
+  if (!force.is_array()) return fail(Errc::invalid, fmt::format("{} wanted", kWanted));
+  return call;
+}
+
+Result<DeviceCall> parse_detach(std::string_view body) {
+  static constexpr std::array<std::string_view, 2> kKeys{"how", "timeoutSeconds"};
+  constexpr std::int64_t kMostSeconds{86'400};
+  constexpr std::string_view kWanted{R"({"device": ADDRESS, "how": "request"|"force", "timeoutSeconds": N})"};
+  const auto document = TRY(device_object(body, kKeys, kWanted));
+  DeviceCall call{.function = TRY(Bdf::parse(document["device"].get<std::string>()))};
+  const auto how = document.value("how", Json("request"));
+  const auto seconds = document.value("timeoutSeconds", Json(call.patience.count()));
+  const bool good = (how == "request" || how == "force") && seconds.is_number_integer() &&
+                    seconds.get<std::int64_t>() >= 0 && seconds.get<std::int64_t>() <= kMostSeconds;
+  if (!good) return fail(Errc::invalid, fmt::format("{} wanted", kWanted));
+  call.surprise = how == "force";
+  call.patience = std::chrono::seconds{seconds.get<std::int64_t>()};
+  return call;
 }
 
 std::string_view to_string(Stop how) { return kStops.at(static_cast<std::size_t>(how)); }

@@ -20,6 +20,7 @@
 #include "cli/console_hub.hpp"
 #include "cli/http_server.hpp"
 #include "cli/json.hpp"
+#include "cli/vm_devices.hpp"
 #include "cli/vm_metrics.hpp"
 #include "cli/vm_supervisor.hpp"
 
@@ -54,6 +55,7 @@ class VmApi final {
     std::function<bool()> stopping;
     std::function<void()> ask_figures;  ///< the answer comes to heard()
     ConsoleHub* console{};              ///< null: the VM has none
+    VmDevices* devices{};               ///< null: those of the facts, which stay
   };
   /// What is wired outlives it.
   [[nodiscard]] static Result<std::unique_ptr<VmApi>> create(Wiring wiring, VmFacts facts, Fd listener);
@@ -80,12 +82,15 @@ class VmApi final {
   void dispatch(const HttpRequest& request, Answer answer);
   void get_vm(const HttpRequest& request, Answer answer);
   void post_stop(const HttpRequest& request, Answer answer);
+  void post_attach(const HttpRequest& request, Answer answer);
+  void post_detach(const HttpRequest& request, Answer answer);
   void get_end(const HttpRequest& request, Answer answer);
   void get_log(const HttpRequest& request, Answer answer);
   void get_console(const HttpRequest& request, Answer answer);
   void get_metrics(const HttpRequest& request, Answer answer);
   void get_openapi(const HttpRequest& request, Answer answer);
   [[nodiscard]] Json vm_document() const;
+  [[nodiscard]] Json device_document(Bdf function) const;
   [[nodiscard]] double uptime_seconds() const;
   void tell_metrics(bool answered);
 
@@ -105,5 +110,17 @@ class VmApi final {
 /// `{"how": "request"}` and nothing else.
 [[nodiscard]] Result<Stop> parse_stop(std::string_view body);
 [[nodiscard]] std::string_view to_string(Stop how);
+
+/// What is asked for with one function of the VM.
+struct DeviceCall {
+  Bdf function{};
+  std::vector<std::string> force{};   ///< of an attach: checks that are left out
+  bool surprise{};                    ///< of a detach: the guest is not asked
+  std::chrono::seconds patience{30};  ///< with the guest
+};
+/// `{"device": "0000:01:10.0", "force": ["no-reset"]}`; force may be left out.
+[[nodiscard]] Result<DeviceCall> parse_attach(std::string_view body);
+/// `{"device": "0000:01:10.0", "how": "request", "timeoutSeconds": 30}`; how (or "force") and time may be left out.
+[[nodiscard]] Result<DeviceCall> parse_detach(std::string_view body);
 
 }  // namespace pcivm::cli

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <iterator>
 #include <utility>
@@ -23,11 +24,14 @@
 #include "vfio/opened.hpp"
 #include "vmm/cpuid.hpp"
 #include "vmm/kvm.hpp"
+#include "vmm/pci_bus.hpp"
 #include "vmm/watchdog.hpp"
 
 namespace pcivm::cli {
 
 namespace {
+
+constexpr std::uint64_t kHotplugRoom = 64 * kGiB;
 
 Result<std::uint64_t> check_memory(const std::string& text) {
   const auto size = TRY_IN(parse_size(text), "--memory");
@@ -36,6 +40,11 @@ Result<std::uint64_t> check_memory(const std::string& text) {
                 fmt::format("--memory {} found, a multiple of 2M from {}M wanted", text, vmm::kLeastMemory / kMiB));
   }
   return size;
+}
+
+vmm::OnRequest on_request(std::string_view text) {
+  if (text == "ignore") return vmm::OnRequest::ignore;
+  return text == "stop" ? vmm::OnRequest::stop : vmm::OnRequest::detach;
 }
 
 Result<Fd> open_kvm(const SysRoot& root) {
@@ -81,6 +90,40 @@ Result<void> plan(VmChecked& checked, const vmm::LayoutRequest& request) {
   if (config.firmware) return {};
   config.boot = TRY(vmm::plan_boot(checked.image, checked.initrd_length, config.cmdline.size(), config.layout.ram));
   return {};
+}
+
+// Slots that are needed are not kept for what may come.
+void fit_hotplug(vmm::VmConfig& config, std::size_t devices) {
+  const auto taken = devices + (config.firmware ? 1U : 0U);
+  const auto left = vmm::PciBus::kSlots - 1 - std::min<std::size_t>(taken, vmm::PciBus::kSlots - 1);
+  config.hotplug.slots = std::min(config.hotplug.slots, static_cast<unsigned>(left));
+}
+
+// The window above RAM for the BARs that there are, then `room` on its natural boundary for those that come. With a
+// firmware, which places BARs itself, what it is told has the room (Firmware).
+Result<void> plan_with(VmChecked& checked, vmm::LayoutRequest request, std::uint64_t room) {
+  auto& config = checked.config;
+  config.hotplug.room = room;
+  request.window64_length = config.bars.window64_length;
+  request.window64_alignment = config.bars.window64_alignment;
+  if (room != 0 && !config.firmware) {
+    request.window64_length = align_up(request.window64_length, std::bit_floor(room)) + room;
+    request.window64_alignment = std::max(request.window64_alignment, std::bit_floor(room));
+  }
+  return plan(checked, request);
+}
+
+// What nobody asked for is made as small as it must be.
+Result<void> plan_with_room(VmChecked& checked, const vmm::LayoutRequest& request) {
+  if (checked.config.hotplug.slots == 0) return plan_with(checked, request, 0);
+  if (checked.hotplug_room) {
+    TRY_IN(plan_with(checked, request, *checked.hotplug_room), "--hotplug-room");
+    return {};
+  }
+  for (auto room = kHotplugRoom; room >= kGiB; room /= 2) {
+    if (plan_with(checked, request, room)) return {};
+  }
+  return plan_with(checked, request, 0);
 }
 
 std::string booted(const VmRequest& request) {
@@ -145,7 +188,9 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
-  config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
+  config.on_request = on_request(request.on_request);
+  config.hotplug.slots = request.hotplug_slots;
+  if (!request.hotplug_room.empty()) checked.hotplug_room = TRY_IN(parse_size(request.hotplug_room), "--hotplug-room");
   TRY(read_files(root, checked, request));
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
@@ -172,15 +217,14 @@ Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& c
   auto wanted = bars_of(config.vfio);
   std::ranges::move(vmm::virtio_bars(config.virtio), std::back_inserter(wanted));
   if (config.watchdog) wanted.push_back({.name = "watchdog", .bars = {vmm::Watchdog::bar_request()}});
-  if (wanted.empty()) return std::move(config);
+  fit_hotplug(config, wanted.size());
+  if (wanted.empty() && config.hotplug.slots == 0) return std::move(config);
   config.bars = TRY(vmm::plan_bars(wanted));
   auto request = layout_request(checked);
-  request.window64_length = config.bars.window64_length;
-  request.window64_alignment = config.bars.window64_alignment;
   for (const auto& range : config.vfio.reserved()) {
     request.reserved.push_back({.first = range.first.value, .last = range.last.value});
   }
-  TRY(plan(checked, request));
+  TRY(plan_with_room(checked, request));
   return std::move(config);
 }
 

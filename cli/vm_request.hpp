@@ -40,11 +40,13 @@ struct VmRequest {
   std::vector<std::string> folders{};
   std::optional<std::string> vsock{};
   std::optional<std::string> watchdog{};
+  std::uint32_t hotplug_slots{4};
+  std::string hotplug_room{};  ///< empty: 64G, or what fits
   bool rng{};
   bool balloon{};
   std::string console{"serial"};
   std::string on_reboot{"restart"};
-  std::string on_request{"stop"};
+  std::string on_request{"detach"};
   std::string timeline{};
 };
 
@@ -53,7 +55,8 @@ struct VmChecked {
   vmm::VmConfig config;        ///< without devices: layout, boot plan and vfio are those of a VM that has none
   std::vector<Bdf> functions;  ///< to assign
   std::uint64_t memory{};
-  unsigned address_bits{};  ///< of the guest's CPUs
+  unsigned address_bits{};                      ///< of the guest's CPUs
+  std::optional<std::uint64_t> hotplug_room{};  ///< as asked for
   std::uint64_t initrd_length{};
   vmm::KernelImage image;
   NameLock lock;  ///< held as long as the VM runs

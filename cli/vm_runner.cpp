@@ -10,7 +10,6 @@
 
 #include <chrono>
 #include <optional>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -24,6 +23,9 @@
 #include "cli/http_client.hpp"
 #include "cli/raw_terminal.hpp"
 #include "cli/vm_api.hpp"
+#include "cli/vm_definition.hpp"
+#include "cli/vm_plug.hpp"
+#include "cli/vm_slots.hpp"
 #include "cli/vm_supervisor.hpp"
 #include "cli/vm_timeline.hpp"
 #include "vfio/blocker.hpp"
@@ -39,8 +41,6 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds kPatience{60};
 constexpr milliseconds kLastWords{1000};
 constexpr rlim_t kDescriptors = 4096;
-constexpr int kReturnTries = 30;
-constexpr milliseconds kReturnPause{100};
 
 // The kernel doubles the table of a process with several threads by waiting for a grace period: grow it before there
 // are any. A VM needs one descriptor for each interrupt vector.
@@ -75,22 +75,22 @@ Result<vmm::VmEnd> run_vmm(Vm& vm, Fd control) {
   return end;
 }
 
-// The kernel may still be closing what the child had open.
-Result<void> return_functions(const vfio::Host& host, const std::vector<vfio::ManagedBinding>& bindings) {
-  for (int attempt = 1;; ++attempt) {
-    auto done = vfio::give_back(host, bindings);
-    if (done || done.error().kind() != Errc::busy || attempt == kReturnTries) return done;
-    std::this_thread::sleep_for(kReturnPause);
+std::string_view answer_to_request(vmm::OnRequest how) {
+  switch (how) {
+    case vmm::OnRequest::detach: return "the guest is asked to let go of it";
+    case vmm::OnRequest::stop: return "the guest is asked to power off";
+    case vmm::OnRequest::ignore: return "it waits until this VM ends (--on-request ignore)";
   }
+  return {};
 }
 
 // Said while whoever asks still waits, because afterwards nobody can tell who it was.
-void tell_request(Context& context, std::string_view line, bool stops) {
+void tell_request(Context& context, std::string_view line, vmm::OnRequest how) {
   const auto space = line.find(' ');
   if (line.substr(0, space) != vmm::kWantedBack || space == std::string_view::npos) return;
   const auto askers = vfio::waiters_of(context.root());
   log::warning("the host wants {} back{}{}; {}", line.substr(space + 1), askers.empty() ? "" : ": ", askers,
-               stops ? "the guest is asked to power off" : "it waits until this VM ends (--on-request ignore)");
+               answer_to_request(how));
 }
 
 bool is_null_device(int number) {
@@ -101,8 +101,8 @@ bool is_null_device(int number) {
 // The supervisor's part of a VM that runs. Members go in reverse: what is hung into the loop before the loop.
 class Service final {
  public:
-  Service(Context& context, Vm& vm, const std::function<void()>& ready)
-      : context_{context}, vm_{vm}, ready_{ready}, facts_{.name = vm.checked.config.name} {}
+  Service(Context& context, Vm& vm, const vfio::Host& host, const std::function<void()>& ready)
+      : context_{context}, vm_{vm}, host_{host}, ready_{ready}, facts_{.name = vm.checked.config.name} {}
 
   Result<vmm::VmEnd> run() {
     TRY(prepare());
@@ -120,6 +120,10 @@ class Service final {
   void tell_end(const Result<vmm::VmEnd>& end) {
     if (api_) api_->ended(end);
   }
+  /// What to give back now that the VMM is gone: of the start, or of those that it had at its end.
+  std::vector<vfio::ManagedBinding> bindings(std::vector<vfio::ManagedBinding> of_start) {
+    return devices_ ? devices_->finish() : std::move(of_start);
+  }
 
  private:
   Result<void> prepare() {
@@ -129,7 +133,9 @@ class Service final {
     for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
     vm_.timeline.stamp(vmm::Phase::prepared);
     facts_.cpus = vm_.config.cpus.topology.count();
-    stops_ = vm_.config.on_request == vmm::OnRequest::stop;
+    on_request_ = vm_.config.on_request;
+    if (on_request_ == vmm::OnRequest::detach && vm_.config.hotplug.slots == 0) on_request_ = vmm::OnRequest::stop;
+    TRY(prepare_devices());
     if (!vm_.config.console.serial && !vm_.config.virtio.console) return {};
     auto [ours, guests] = TRY(make_socket_pair(SOCK_NONBLOCK));
     vm_.config.console.out = TRY(guests.dup());
@@ -142,6 +148,7 @@ class Service final {
     supervisor_ = TRY(Supervisor::start({.child =
                                              [this](Fd control) {
                                                console_.close();
+                                               setup_.socket.close();
                                                return run_vmm(vm_, std::move(control));
                                              },
                                          .after_fork = [this] { vm_.config = vmm::VmConfig{}; },
@@ -158,14 +165,60 @@ class Service final {
       hub_ = TRY(ConsoleHub::create(*loop_, std::move(console_)));
       TRY(join_console());
     }
+    devices_ = TRY(VmDevices::create({.loop = *loop_,
+                                      .root = root_side(host_, plug_facts()),
+                                      .note = [this](std::string_view text) { context_.note(text); },
+                                      .keep = [this](const VmSlots& slots) { keep_slots(slots); }},
+                                     std::move(setup_)));
     auto listener = TRY(listen_at(vm_socket(context_.root(), facts_.name)));
     api_ = TRY(VmApi::create({.loop = *loop_,
                               .stop = [this](Stop how) { supervisor_->stop(how); },
                               .stopping = [this] { return supervisor_->stopping(); },
                               .ask_figures = [this] { supervisor_->ask_figures(); },
-                              .console = hub_.get()},
+                              .console = hub_.get(),
+                              .devices = devices_.get()},
                              facts_, std::move(listener)));
     return {};
+  }
+
+  Result<void> prepare_devices() {
+    auto& config = vm_.config;
+    for (const auto& device : config.vfio.devices) {
+      auto binding = TRY(vfio::binding_for(context_.root(), device.address, ::getpid()));
+      setup_.devices.push_back({.binding = std::move(binding), .group = config.vfio.groups.at(device.group).number});
+    }
+    layout_ = config.layout;
+    setup_.slots = config.hotplug.slots;
+    setup_.remembered = load_slots(context_.root(), facts_.name);
+    if (config.virtio.balloon) {
+      setup_.refusal = Error::make(Errc::refused, "--balloon beside a device: it could write to pages that were taken")
+                           .coded("vm.balloon_with_device");
+    }
+    if (config.hotplug.slots == 0) {
+      setup_.refusal = Error::make(Errc::refused, "the VM has no slots for devices that come and go")
+                           .coded("vm.no_hotplug")
+                           .advise("start it with --hotplug-slots");
+      return {};
+    }
+    auto [ours, vmms] = TRY(make_packet_sockets());
+    setup_.socket = std::move(ours);
+    config.hotplug.socket = std::move(vmms);
+    return {};
+  }
+
+  [[nodiscard]] PlugFacts plug_facts() const {
+    return {.supervisor = ::getpid(),
+            .vmm = facts_.vmm,
+            .memory = facts_.memory,
+            .layout = layout_,
+            .firmware = vm_.checked.config.firmware.has_value()};
+  }
+
+  // Of a VM that is not defined nothing stays.
+  void keep_slots(const VmSlots& slots) {
+    if (!is_defined(context_.root(), facts_.name)) return;
+    const auto kept = save_slots(context_.root(), facts_.name, slots);
+    if (!kept) context_.note(fmt::format("slots of devices are not kept: {}", kept.error().text()));
   }
 
   // Whoever started it in the foreground is the console's first reader, and types.
@@ -193,7 +246,7 @@ class Service final {
   }
 
   void hear(std::string_view line) {
-    tell_request(context_, line, stops_);
+    tell_request(context_, line, on_request_);
     const bool before = api_ && api_->running();
     if (api_) api_->heard(line);
     if (!api_ || before || !api_->running()) return;
@@ -204,14 +257,18 @@ class Service final {
 
   Context& context_;
   Vm& vm_;
+  const vfio::Host& host_;
   const std::function<void()>& ready_;
   VmFacts facts_;
-  bool stops_{};
+  vmm::MemoryLayout layout_;
+  vmm::OnRequest on_request_{};
+  VmDevices::Setup setup_;
   Fd console_;
   std::optional<RawTerminal> terminal_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<ConsoleHub> hub_;
   std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<VmDevices> devices_;
   std::unique_ptr<VmApi> api_;
 };
 
@@ -234,10 +291,10 @@ Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std:
   if (!vm.checked.functions.empty()) {
     bindings = TRY(vfio::acquire(host, {.functions = vm.checked.functions, .force = context.options.force}));
   }
-  Service service{context, vm, ready};
+  Service service{context, vm, host, ready};
   auto end = service.run();
   vm.config = vmm::VmConfig{};
-  auto returned = return_functions(host, bindings);
+  auto returned = return_functions(host, service.bindings(std::move(bindings)));
   if (!returned && !end) context.note(returned.error().text());
   if (!returned && end) end = fail(std::move(returned).error());
   if (!end) end = fail(std::move(end).error().within(fmt::format("VM '{}'", request.name)));

@@ -67,7 +67,7 @@ def agreement():
             jsonschema.Draft202012Validator.check_schema(schema)
         except jsonschema.SchemaError as problem:
             failures.append(f"{name}: {problem}")
-    for name, file in (("Vm", "vm.json"), ("VmEnd", "vm-end.json")):
+    for name, file in (("Vm", "vm.json"), ("VmDevice", "vm-device.json"), ("VmEnd", "vm-end.json")):
         ours = json.loads((DOCS / "schema" / file).read_text(encoding="utf-8"))
         expect(f"{name} and {file} want other keys", schemas[name]["required"] == ours["required"])
         expect(f"{name} has keys that {file} has not", set(schemas[name]["properties"]) <= set(ours["properties"]))

@@ -135,6 +135,40 @@ TEST_F(Api, RefusesJsonThatIsNotExactlyThat) {
   EXPECT_TRUE(stops_.empty());
 }
 
+TEST(ApiCalls, OfDevicesAreReadStrictly) {
+  const auto attach = parse_attach(R"({"device":"0000:01:10.0","force":["no-reset"]})");
+  ASSERT_THAT(attach, IsOk());
+  EXPECT_EQ(attach->function, (Bdf{.bus = 1, .device = 0x10}));
+  EXPECT_EQ(attach->force, std::vector<std::string>{"no-reset"});
+  const auto detach = parse_detach(R"({"device":"01:10.0","how":"force","timeoutSeconds":60})");
+  ASSERT_THAT(detach, IsOk());
+  EXPECT_TRUE(detach->surprise);
+  EXPECT_EQ(detach->patience, std::chrono::seconds{60});
+  EXPECT_EQ(parse_detach(R"({"device":"01:10.0"})")->patience, std::chrono::seconds{30});
+  for (const auto* body :
+       {"", "{}", "[]", R"({"device":1})", R"({"device":"eth0"})", R"({"device":"01:10.0","x":1})",
+        R"({"device":"01:10.0","device":"01:10.1"})", R"({"device":"01:10.0","force":"x"})",
+        R"({"device":"01:10.0","force":[1]})", R"({"device":"01:10.0","force":{"a":"b"}})",
+        R"({"device":"01:10.0","how":1})", R"({"device":"01:10.0","how":"kill"})",
+        R"({"device":"01:10.0","timeoutSeconds":-1})", R"({"device":"01:10.0","timeoutSeconds":1e9})",
+        R"({"device":"01:10.0","timeoutSeconds":99999999999999999999})"}) {
+    const std::string_view text{body};
+    if (!text.contains("how") && !text.contains("timeout")) {
+      EXPECT_THAT(parse_attach(body), FailsWith(Errc::invalid)) << body;
+    }
+    if (!text.contains("force")) {
+      EXPECT_THAT(parse_detach(body), FailsWith(Errc::invalid)) << body;
+    }
+  }
+}
+
+TEST_F(Api, WithoutDevicesNoneComesOrGoes) {
+  EXPECT_EQ(answer("POST", "/v1/vm/attach", R"({"device":"01:10.0"})").status, 409U);
+  EXPECT_EQ(answer("POST", "/v1/vm/detach", R"({"device":"01:10.0"})").status, 409U);
+  EXPECT_EQ(answer("POST", "/v1/vm/attach", "{}").status, 400U);
+  EXPECT_EQ(document("/v1/vm")["slots"], nullptr);
+}
+
 TEST_F(Api, KnowsItsPathsAndMethods) {
   EXPECT_EQ(answer("GET", "/").status, 404U);
   EXPECT_EQ(answer("GET", "/v1/vm/").status, 404U);

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/vm_plug.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "iommu/inventory.hpp"
+#include "vfio/memlock.hpp"
+#include "vfio/quarantine.hpp"
+#include "vmm/platform.hpp"
+
+namespace pcivm::cli {
+
+namespace {
+
+constexpr int kReturnTries = 30;
+constexpr std::chrono::milliseconds kReturnPause{100};
+constexpr unsigned kBars = 6;
+
+// A BAR for which no window can have room: the guest would leave the device without it.
+Result<void> check_room(const SysRoot& root, Bdf function, const PlugFacts& facts) {
+  const auto found = TRY(iommu::read_function(root, function));
+  if (facts.firmware) return {};
+  for (const auto& bar : found.bars) {
+    if (bar.io || bar.index >= kBars) continue;
+    const auto high = bar.wide ? facts.layout.window64.length : 0;
+    const auto room = std::max(high, vmm::platform::kPciWindow32.length);
+    if (bar.size <= room) continue;
+    return fail(Error::make(Errc::refused, fmt::format("BAR {} has {} MiB, and the guest has addresses for {} MiB",
+                                                       bar.index, bar.size / kMiB, room / kMiB))
+                    .coded("vm.no_room")
+                    .advise(fmt::format("start the VM with --hotplug-room {}M or more", bar.size / kMiB)));
+  }
+  return {};
+}
+
+Result<void> check_ram(const vfio::OpenedVfio& opened, const PlugFacts& facts) {
+  for (const auto& range : opened.reserved()) {
+    for (const auto& ram : facts.layout.ram) {
+      if (range.last.value < ram.gpa.value || range.first.value >= ram.gpa.value + ram.length) continue;
+      return fail(
+          Error::make(Errc::refused, fmt::format("the IOMMU does not translate {:#x} to {:#x} for it, where the "
+                                                 "guest has RAM",
+                                                 range.first.value, range.last.value))
+              .coded("vm.reserved_ram")
+              .advise("start the VM with the device: its RAM is then laid out around that"));
+    }
+  }
+  return {};
+}
+
+Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bdf function,
+                              const std::vector<std::string>& force, std::span<const std::uint32_t> held) {
+  const auto name = function.to_string();
+  TRY_IN(check_room(host.root, function, facts), name);
+  TRY(vfio::ensure_memlock(host.root, facts.memory, facts.vmm));
+  const auto bindings = TRY(vfio::acquire(host, {.functions = {function}, .force = force, .owner = facts.supervisor}));
+  auto opened = vfio::open_one_more(host.root, system_ioctl(), function, held);
+  auto checked = opened ? check_ram(*opened, facts) : Result<void>{fail(opened.error())};
+  if (!checked) {
+    opened = vfio::OpenedVfio{};  // closed, so that it can go back
+    auto returned = vfio::give_back(host, bindings);
+    if (!returned) return fail(std::move(checked).error().within(returned.error().text()).as(Errc::stranded));
+    return fail(std::move(checked).error().within(name));
+  }
+  opened->devices.front().reset_forced = std::ranges::find(force, vfio::kForceNoReset) != force.end();
+  return opened;
+}
+
+}  // namespace
+
+VmDevices::RootSide root_side(const vfio::Host& host, PlugFacts facts) {
+  const auto supervisor = facts.supervisor;
+  return {
+      .take = [&host, facts = std::move(facts)](
+                  Bdf function, const std::vector<std::string>& force,
+                  std::span<const std::uint32_t> held) { return take(host, facts, function, force, held); },
+      .give_back = [&host](std::span<const vfio::ManagedBinding> bindings) { return return_functions(host, bindings); },
+      .binding = [&host, supervisor](Bdf function) { return vfio::binding_for(host.root, function, supervisor); }};
+}
+
+Result<void> return_functions(const vfio::Host& host, std::span<const vfio::ManagedBinding> bindings) {
+  for (int attempt = 1;; ++attempt) {
+    auto done = vfio::give_back(host, bindings);
+    if (done || done.error().kind() != Errc::busy || attempt == kReturnTries) return done;
+    std::this_thread::sleep_for(kReturnPause);
+  }
+}
+
+}  // namespace pcivm::cli
