@@ -116,8 +116,9 @@ void DeviceSet::hear_guest() {
     const auto& answer = news.answers.at(member->slot);
     if (!answer || answer->status == kEjectPending) continue;
     const auto& function = member->facts.address;
-    if (answer->event == HotplugSlots::kDeviceCheck && answer->status == 0) {
-      wiring_.tell({.kind = PlugReport::Kind::accepted, .function = function, .slot = member->slot});
+    if (answer->event == HotplugSlots::kDeviceCheck && answer->status != 0) {
+      wiring_.report(Error::make(
+          Errc::busy, fmt::format("the guest does not take {} (status {:#x})", function.to_string(), answer->status)));
     } else if (answer->event == HotplugSlots::kEjectRequest && answer->status != 0 && member->asked) {
       member->asked = false;
       wiring_.tell({.kind = PlugReport::Kind::refused,

@@ -36,8 +36,7 @@ struct PlugReport {
   enum class Kind : std::uint8_t {
     placed,    ///< it is in `slot`: at the start of the VM, or attached
     failed,    ///< it is not attached, and nothing of it is left; why is in `error`
-    accepted,  ///< the guest says that it has taken it
-    refused,   ///< the guest will not let go of it, or not take it; why is in `error`
+    refused,   ///< the guest will not let go of it; why is in `error`
     detached,  ///< it is closed; with a `slot`: that stays empty until the guest forgets the device
     vacated    ///< the guest has forgotten the device that was in `slot`
   };

@@ -296,8 +296,8 @@ TEST_F(VmDevicesTest, WhatCannotGoBackIsTriedAgainAtTheEnd) {
 TEST_F(VmDevicesTest, BelievesNothingOfFunctionsThatTheVmHasNot) {
   make();
   attached(kOne, 16);
-  for (const auto kind : {PlugReport::Kind::placed, PlugReport::Kind::detached, PlugReport::Kind::failed,
-                          PlugReport::Kind::refused, PlugReport::Kind::accepted}) {
+  for (const auto kind :
+       {PlugReport::Kind::placed, PlugReport::Kind::detached, PlugReport::Kind::failed, PlugReport::Kind::refused}) {
     say({.kind = kind, .function = kTwo, .slot = 17});
   }
   say({.kind = PlugReport::Kind::failed, .function = kOne});

@@ -129,13 +129,21 @@ class Devices : public testing::Test {
                               .windows = {},
                               .hotplug = &hotplug_,
                               .hotplug_slots = kPlaces | 1U << 1U,
-                              .wanted = [this](Bdf function) { wanted_.push_back(function); },
+                              .wanted =
+                                  [this](Bdf function) {
+                                    wanted_.push_back(function);
+                                    loop_->stop();
+                                  },
                               .tell =
                                   [this](const PlugReport& report) {
                                     told_.push_back(report);
                                     loop_->stop();
                                   },
-                              .fail = [this](Error error) { failures_.push_back(error.text()); },
+                              .fail =
+                                  [this](Error error) {
+                                    failures_.push_back(error.text());
+                                    loop_->stop();
+                                  },
                               .report = [this](const Error& error) { failures_.push_back(error.text()); }})
                .value();
     ASSERT_THAT(set_->connect(vm_), IsOk());
@@ -281,11 +289,20 @@ TEST_F(Devices, GoToTheSlotThatTheyHadBefore) {
   EXPECT_EQ(attach(kTwo, 8, 17).slot, 16U) << "that is taken";
 }
 
+TEST_F(Devices, AGuestThatDoesNotTakeItIsReported) {
+  start();
+  (void)attach(kOne, 7);
+  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 1U << 16U | 1U);
+  set_->hear_guest();
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("the guest does not take 0000:01:10.0 (status 0x1)")));
+  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 1U << 16U);
+  set_->hear_guest();
+  EXPECT_EQ(failures_.size(), 1U);
+}
+
 TEST_F(Devices, AGuestThatRefusesKeepsIt) {
   start();
   (void)attach(kOne, 7);
-  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 1U << 16U);
-  EXPECT_EQ(next().kind, Kind::accepted);
   ASSERT_THAT(set_->ask_back(kOne), IsOk());
   guest(HotplugSlots::kAnswerOffset, 16U << 24U | 3U << 16U | 0x84U);  // it is at it
   guest(HotplugSlots::kAnswerOffset, 16U << 24U | 3U << 16U | 0x82U);
@@ -341,6 +358,22 @@ TEST_F(Devices, ARebootLetsGoOfWhatTheGuestWasAskedFor) {
   EXPECT_EQ(told.function, kTwo);
   EXPECT_EQ(id_in(1), 0x10ca8086U);
   set_.reset();
+}
+
+TEST_F(Devices, AnErrorOfOneEndsTheVm) {
+  start();
+  (void)attach(kOne, 7);
+  kernel_.vfio.fire(VFIO_PCI_ERR_IRQ_INDEX, 0);
+  while (failures_.empty()) ASSERT_THAT(loop_->run(), IsOk());
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("0000:01:10.0: the device reported an uncorrectable error")));
+}
+
+TEST_F(Devices, TheHostMayWantOneBack) {
+  start();
+  (void)attach(kOne, 7);
+  kernel_.vfio.fire(VFIO_PCI_REQ_IRQ_INDEX, 0);
+  while (wanted_.empty()) ASSERT_THAT(loop_->run(), IsOk());
+  EXPECT_THAT(wanted_, ElementsAre(kOne));
 }
 
 TEST_F(Devices, EndWhileOneIsOnItsWay) {

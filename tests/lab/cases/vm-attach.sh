@@ -3,7 +3,7 @@
 # surprise. What is refused changes nothing. The host is as before each time.
 # topologies: vtd amdvi
 # needs: pcivm
-# deadline: 600
+# deadline: 900
 . /lab/cases/lib.sh
 
 igb=$(bdf igb)
@@ -134,17 +134,46 @@ expect_exit 0 pcivm vm stop guest-sleep --force
 guest_wait
 free "$one"
 
-# One of the start goes and comes again; after a reboot of the guest everything is where it was.
+# One of the start goes and comes again; over a restart of the guest all is where it was.
+parameters=lab.reboot=0000:00:11.0
 guest_start hotplug --device "$three"
 guest_says "LAB-RESULT came=0000:00:01.0 received=[1-9]" 90
 expect_exit 0 pcivm detach "$vm" "$three"
 expect_within 20 times 1 "LAB-RESULT gone=0000:00:01.0"
 free "$three"
+expect_exit 0 pcivm attach "$vm" "$one"
 expect_exit 0 pcivm attach "$vm" "$three"
 expect_eq "where it is, as before" "$(slot_of "$three")" 0000:00:01.0
 expect_within 60 times 2 "LAB-RESULT came=0000:00:01.0 received=[1-9]"
-expect_exit 0 pcivm attach "$vm" "$one"
-expect_within 60 times 1 "LAB-RESULT came=0000:00:10.0 received=[1-9]"
+expect_exit 0 pcivm attach "$vm" "$two"
+expect_within 60 times 1 "LAB-RESULT came=0000:00:11.0 received=[1-9]"
+expect_exit 0 pcivm detach "$vm" "$two"
+expect_within 60 times 2 "LAB-RESULT ready=1"
+expect_within 60 times 3 "LAB-RESULT came=0000:00:01.0 received=[1-9]"
+expect_within 60 times 2 "LAB-RESULT came=0000:00:10.0 received=[1-9]"
+expect_exit 0 pcivm detach "$vm" "$one"
+expect_within 20 times 1 "LAB-RESULT gone=0000:00:10.0"
+free "$one" "$two"
 expect_exit 0 pcivm vm stop "$vm" --force
 guest_wait
 free "$three"
+parameters=
+
+# A VM that is defined remembers the slot over `vm restart`.
+defer rm -rf /etc/pcivm /var/log/pcivm /var/lib/pcivm/vm
+# shellcheck disable=SC2046  # one option, many words
+expect_exit 0 pcivm vm create web --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cpus 1 \
+    --cmdline "$(guest_cmdline hotplug)"
+defer pcivm -q vm stop web --kill
+vm=web
+expect_exit 0 pcivm vm start web
+expect_exit 0 pcivm attach web "$one"
+expect_exit 0 pcivm attach web "$two"
+where=$(slot_of "$two")
+expect_exit 0 pcivm vm restart web --force
+free "$one" "$two"
+expect_exit 0 pcivm attach web "$two"
+expect_eq "where it is after a restart of the VM" "$(slot_of "$two")" "$where"
+expect_exit 0 pcivm vm stop web --force
+free "$two"
+expect_exit 0 pcivm vm delete web --yes

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Uses every VF of an igb that comes while it runs: pings the PF (lab.peer, default 10.99.0.1) through it, then goes on
-# with that until it has gone. Says what came and what went.
+# with that until it has gone. Says what came and what went; restarts when it was in slot lab.reboot.
 peer=${LAB_peer:-10.99.0.1}
 known=""
 
@@ -35,6 +35,7 @@ while true; do
             there="$there $slot"
         else
             echo "LAB-RESULT gone=$slot"
+            [ "$slot" = "$LAB_reboot" ] && reboot -f
         fi
     done
     known=$there
