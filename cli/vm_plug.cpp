@@ -60,7 +60,8 @@ Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bd
   const auto name = function.to_string();
   TRY_IN(check_room(host.root, function, facts), name);
   TRY(vfio::ensure_memlock(host.root, facts.memory, facts.vmm));
-  const auto bindings = TRY(vfio::acquire(host, {.functions = {function}, .force = force, .owner = facts.supervisor}));
+  const auto bindings = TRY(vfio::acquire(
+      host, {.functions = {function}, .force = force, .on_release = facts.on_release, .owner = facts.supervisor}));
   auto opened = vfio::open_one_more(host.root, system_ioctl(), function, held);
   auto checked = opened ? check_ram(*opened, facts) : Result<void>{fail(opened.error())};
   if (!checked) {

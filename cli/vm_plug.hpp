@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "base/result.hpp"
 #include "cli/vm_devices.hpp"
@@ -20,7 +21,8 @@ struct PlugFacts {
   pid_t vmm{};         ///< pins the RAM
   std::uint64_t memory{};
   vmm::MemoryLayout layout{};
-  bool firmware{};  ///< places BARs itself, where it likes
+  bool firmware{};           ///< places BARs itself, where it likes
+  std::string on_release{};  ///< as in vfio::AcquireRequest
 };
 
 /// `host` outlives it. A function is checked before it is bound: its BARs must have room in the guest, the VMM must be

@@ -101,8 +101,14 @@ bool is_null_device(int number) {
 // The supervisor's part of a VM that runs. Members go in reverse: what is hung into the loop before the loop.
 class Service final {
  public:
-  Service(Context& context, Vm& vm, const vfio::Host& host, const std::function<void()>& ready)
-      : context_{context}, vm_{vm}, host_{host}, ready_{ready}, facts_{.name = vm.checked.config.name} {}
+  Service(Context& context, Vm& vm, const vfio::Host& host, const VmRequest& request,
+          const std::function<void()>& ready)
+      : context_{context},
+        vm_{vm},
+        host_{host},
+        ready_{ready},
+        on_release_{request.on_release},
+        facts_{.name = vm.checked.config.name} {}
 
   Result<vmm::VmEnd> run() {
     TRY(prepare());
@@ -211,7 +217,8 @@ class Service final {
             .vmm = facts_.vmm,
             .memory = facts_.memory,
             .layout = layout_,
-            .firmware = vm_.checked.config.firmware.has_value()};
+            .firmware = vm_.checked.config.firmware.has_value(),
+            .on_release = on_release_};
   }
 
   // Of a VM that is not defined nothing stays.
@@ -259,6 +266,7 @@ class Service final {
   Vm& vm_;
   const vfio::Host& host_;
   const std::function<void()>& ready_;
+  std::string on_release_;
   VmFacts facts_;
   vmm::MemoryLayout layout_;
   vmm::OnRequest on_request_{};
@@ -289,9 +297,10 @@ Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std:
   const BlockedStopSignals blocked;  // from here to the end, the host must be put back in order
   std::vector<vfio::ManagedBinding> bindings;
   if (!vm.checked.functions.empty()) {
-    bindings = TRY(vfio::acquire(host, {.functions = vm.checked.functions, .force = context.options.force}));
+    bindings = TRY(vfio::acquire(
+        host, {.functions = vm.checked.functions, .force = context.options.force, .on_release = request.on_release}));
   }
-  Service service{context, vm, host, ready};
+  Service service{context, vm, host, request, ready};
   auto end = service.run();
   vm.config = vmm::VmConfig{};
   auto returned = return_functions(host, service.bindings(std::move(bindings)));

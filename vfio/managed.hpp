@@ -22,6 +22,7 @@ struct AcquireRequest {
   std::vector<Bdf> functions{};
   std::string driver{"vfio-pci"};
   std::vector<std::string> force{};
+  std::string on_release{};  ///< program that must succeed before anybody else has one of them (release_hook.hpp)
   int owner{};  ///< the supervisor that they belong to; 0 = the calling process
 };
 
