@@ -56,6 +56,8 @@ Json to_json(const Known& known) {
           {"cpus", known.facts["cpus"]},
           {"memory", known.facts["memory"]},
           {"devices", known.facts["devices"]},
+          {"iommuBackend", value_at(running, "iommuBackend")},
+          {"iommuBackendReason", value_at(running, "iommuBackendReason")},
           {"console", value_at(running, "console")},
           {"startedAt", value_at(running, "startedAt")},
           {"uptimeSeconds", value_at(running, "uptimeSeconds")}};
@@ -121,6 +123,14 @@ Result<int> list(Context& context) {
   return print(context, listing);
 }
 
+/// "iommufd", "container: the kernel has no iommufd (/dev/iommu)"
+std::string backend_text(const Json& json) {
+  if (!json["iommuBackend"].is_string()) return "";
+  const auto backend = json["iommuBackend"].get<std::string>();
+  if (!json["iommuBackendReason"].is_string()) return backend;
+  return fmt::format("{}: {}", backend, json["iommuBackendReason"].get<std::string>());
+}
+
 std::string console_text(const Json& console) {
   if (!console.is_object()) return "";
   return fmt::format("{} bytes said, {} readers{}", console.value("bytes", 0ULL), console.value("readers", 0ULL),
@@ -143,6 +153,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("CPUs", number_text(json["cpus"]));
   add("Memory", memory_text(json["memory"]));
   add("Devices", devices_text(json["devices"]));
+  add("Assigned by", backend_text(json));
   add("Started", json["startedAt"].is_string() ? json["startedAt"].get<std::string>() : "");
   add("Uptime", uptime_text(json["uptimeSeconds"]));
   add("Supervisor", number_text(json["pid"]));

@@ -87,6 +87,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("DEVICE")
       ->allow_extra_args(false);
   command
+      .add_option("--iommu-backend", request.iommu_backend,
+                  "how devices are assigned: by iommufd where the host has it, else by container and groups (auto)")
+      ->check(CLI::IsMember({"auto", "iommufd", "container"}).description(""))
+      ->type_name("auto|iommufd|container")
+      ->capture_default_str();
+  command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
                   "ring=split|packed, iops=N, bandwidth=SIZE")

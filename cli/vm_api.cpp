@@ -143,12 +143,22 @@ Json VmApi::vm_document() const {
                {"readers", figures.readers},
                {"writer", figures.writer}};
   }
-  return {{"apiVersion", "pcivm/v1"},  {"kind", "Vm"},
-          {"name", facts_.name},       {"state", wiring_.stopping() ? "stopping" : running_ ? "running" : "starting"},
-          {"pid", ::getpid()},         {"vmmPid", facts_.vmm},
-          {"cpus", facts_.cpus},       {"memory", facts_.memory},
-          {"devices", facts_.devices}, {"console", std::move(console)},
-          {"startedAt", started_at_},  {"uptimeSeconds", uptime_seconds()}};
+  return {{"apiVersion", "pcivm/v1"},
+          {"kind", "Vm"},
+          {"name", facts_.name},
+          {"state", wiring_.stopping() ? "stopping"
+                    : running_         ? "running"
+                                       : "starting"},
+          {"pid", ::getpid()},
+          {"vmmPid", facts_.vmm},
+          {"cpus", facts_.cpus},
+          {"memory", facts_.memory},
+          {"devices", facts_.devices},
+          {"iommuBackend", or_null(facts_.iommu_backend)},
+          {"iommuBackendReason", or_null(facts_.backend_reason)},
+          {"console", std::move(console)},
+          {"startedAt", started_at_},
+          {"uptimeSeconds", uptime_seconds()}};
 }
 
 void VmApi::get_vm(const HttpRequest& /*request*/, Answer answer) { answer(json_reply(vm_document())); }

@@ -127,6 +127,12 @@ class Service final {
     facts_.memory = vm_.checked.memory;
     vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
     for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
+    if (!vm_.checked.functions.empty()) {
+      facts_.iommu_backend = vfio::to_string(vm_.config.vfio.backend);
+      facts_.backend_reason = vm_.config.vfio.reason;
+      log::debug("devices are assigned by {}{}{}", facts_.iommu_backend, facts_.backend_reason.empty() ? "" : ": ",
+                 facts_.backend_reason);
+    }
     vm_.timeline.stamp(vmm::Phase::prepared);
     facts_.cpus = vm_.config.cpus.topology.count();
     stops_ = vm_.config.on_request == vmm::OnRequest::stop;

@@ -8,57 +8,14 @@
 
 #include <fmt/format.h>
 
+#include "vfio/dma_errors.hpp"
 #include "vfio/info_chain.hpp"
 #include "vfio/uapi.hpp"
 
 namespace pcivm::vfio {
 
-namespace {
-
-Error explain_refusal(Error error, const std::vector<OpenedGroup>& groups) {
-  const auto firmware = std::ranges::find(groups, true, &OpenedGroup::firmware_memory);
-  if (error.sys_errno() == EPERM && firmware != groups.end()) {
-    return std::move(error)
-        .as(Errc::refused)
-        .within(fmt::format("firmware reserves memory for a device of group {}", firmware->number))
-        .advise("disable the feature of the device that needs it (RMRR / IVMD) in the firmware setup");
-  }
-  if (error.sys_errno() == EPERM) {
-    // vfio_iommu_type1_attach_group: without isolated MSIs a device could write any interrupt message.
-    return std::move(error)
-        .as(Errc::refused)
-        .within("interrupt remapping is off")
-        .advise("switch it on (firmware setup, no intremap=off); pcivm does not set allow_unsafe_interrupts");
-  }
-  return error;
-}
-
-Error explain_map(Error error, const DmaRun& run, bool allowed) {
-  const auto what = fmt::format("map {} bytes at {:#x} for DMA", run.length, run.iova.value);
-  switch (error.sys_errno()) {
-    case ENOMEM:
-      return std::move(error)
-          .as(Errc::denied)
-          .within(what)
-          .advise(fmt::format(
-              "locked memory is limited: LimitMEMLOCK=infinity in the unit, or ulimit -l of at least {} KiB more",
-              run.length / kKiB));
-    case ENOSPC: return std::move(error).within(what).advise("raise dma_entry_limit of the module vfio_iommu_type1");
-    case EEXIST: return std::move(error).as(Errc::busy).within(what);
-    case EINVAL:
-      return allowed ? std::move(error).within(what)
-                     : std::move(error)
-                           .as(Errc::refused)
-                           .within(what)
-                           .advise("the host reserves part of this range: guest memory has to be laid out around it");
-    default: return std::move(error).within(what);
-  }
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, Fd container, std::vector<OpenedGroup> groups) {
-  std::unique_ptr<Container> made{new Container{port, std::move(container), std::move(groups)}};
+Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, OpenedVfio opened) {
+  std::unique_ptr<Container> made{new Container{port, std::move(opened)}};
   TRY(made->join());
   TRY(made->set_iommu());
   TRY_IN(made->read_info(), "container");
@@ -127,6 +84,17 @@ void Container::read_capabilities(std::span<const std::byte> info, std::uint32_t
   if (allowed_.empty()) allowed_.push_back({.first = Iova{0}, .last = Iova{~std::uint64_t{0}}});
 }
 
+std::vector<FdRef> Container::files() const {
+  std::vector<FdRef> files;
+  for (const auto& group : groups_) files.push_back(group.fd.ref());
+  return files;
+}
+
+Result<std::unique_ptr<Device>> Container::open(std::size_t device, UnprovenReset unproven) {
+  const auto& facts = devices_.at(device);
+  return Device::open(port_, groups_.at(facts.group).fd.ref(), facts.address, facts.vf_token, unproven);
+}
+
 Result<void> Container::map(const DmaRun& run) {
   for (const auto value : {run.iova.value, run.hva.value, run.length}) {
     if (is_aligned(value, page_size_)) continue;
@@ -134,7 +102,10 @@ Result<void> Container::map(const DmaRun& run) {
                                            run.length, run.hva.value, page_size_));
   }
   const bool allowed = holds(allowed_, run.iova, run.length);
-  if (!allowed) return fail(explain_map(Error::from_errno(EINVAL, "outside the IOVA ranges of the IOMMU"), run, false));
+  if (!allowed) {
+    return fail(explain_map(Error::from_errno(EINVAL, "outside the IOVA ranges of the IOMMU"), run,
+                            IommuBackend::container, false));
+  }
   vfio_iommu_type1_dma_map request{};
   request.argsz = sizeof request;
   request.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
@@ -142,7 +113,9 @@ Result<void> Container::map(const DmaRun& run) {
   request.iova = run.iova.value;
   request.size = run.length;
   auto outcome = uapi::map_dma(port_, container_.ref(), request);
-  if (!outcome) return fail(explain_map(std::move(outcome).error(), run, allowed));
+  if (!outcome) {
+    return fail(explain_map(std::move(outcome).error(), run, IommuBackend::container, allowed));
+  }
   ++maps_;
   mapped_bytes_ += run.length;
   return {};

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/fd.hpp"
@@ -14,30 +16,40 @@
 
 namespace pcivm::vfio {
 
-/// Any thread. Owns the container's and the groups' descriptors: destroy it after the devices of these groups.
+struct DmaCounters {
+  std::uint64_t maps{};
+  std::uint64_t unmaps{};
+  std::uint64_t mapped_bytes{};  ///< at present
+};
+
 class Container final : public DmaSpace {
  public:
-  /// Joins the groups and sets the IOMMU once. Between this and Device::open the KVM VFIO device is told of the groups
-  /// (group()). Errc::refused: the IOMMU does not isolate interrupts, or firmware keeps memory of the device;
-  /// not_found: no type1v2 IOMMU; busy: a group is in another container. `port` outlives the object.
-  [[nodiscard]] static Result<std::unique_ptr<Container>> attach(IoctlPort& port, Fd container,
-                                                                 std::vector<OpenedGroup> groups);
+  /// Joins the groups and sets the IOMMU once: what attach() does elsewhere. Errc::refused: the IOMMU does not isolate
+  /// interrupts, or firmware keeps memory of the device; not_found: no type1v2 IOMMU; busy: a group is in another
+  /// container.
+  [[nodiscard]] static Result<std::unique_ptr<Container>> attach(IoctlPort& port, OpenedVfio opened);
 
-  /// By the index that OpenedDevice::group holds.
-  [[nodiscard]] FdRef group(std::size_t index) const { return groups_.at(index).fd.ref(); }
-  [[nodiscard]] std::size_t group_count() const { return groups_.size(); }
-
+  [[nodiscard]] std::vector<FdRef> files() const override;
+  [[nodiscard]] Result<std::unique_ptr<Device>> open(std::size_t device, UnprovenReset unproven) override;
+  [[nodiscard]] Result<void> attach(std::size_t /*device*/) override { return {}; }
+  void close(std::size_t /*device*/) override {}
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
-  [[nodiscard]] std::span<const IovaRange> allowed() const override { return allowed_; }
-  [[nodiscard]] std::uint64_t page_size() const override { return page_size_; }
-  [[nodiscard]] DmaCounters counters() const override;
+
+  /// Ascending; what is outside of them cannot be mapped.
+  [[nodiscard]] std::span<const IovaRange> allowed() const { return allowed_; }
+  /// The smallest page that the IOMMU can map.
+  [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
+  [[nodiscard]] DmaCounters counters() const;
   /// How many more mappings the kernel allows; absent when it does not say (before 5.10).
   [[nodiscard]] std::optional<std::uint32_t> mappings_left() const { return mappings_left_; }
 
  private:
-  Container(IoctlPort& port, Fd container, std::vector<OpenedGroup> groups)
-      : port_{port}, container_{std::move(container)}, groups_{std::move(groups)} {}
+  Container(IoctlPort& port, OpenedVfio opened)
+      : port_{port},
+        container_{std::move(opened.iommu)},
+        groups_{std::move(opened.groups)},
+        devices_{std::move(opened.devices)} {}
   [[nodiscard]] Result<void> join();
   [[nodiscard]] Result<void> set_iommu();
   [[nodiscard]] Result<void> read_info();
@@ -46,6 +58,7 @@ class Container final : public DmaSpace {
   IoctlPort& port_;
   Fd container_;  // closed after the groups have left it
   std::vector<OpenedGroup> groups_;
+  std::vector<OpenedDevice> devices_;
   std::vector<IovaRange> allowed_;
   std::uint64_t page_size_{kPageSize};
   std::optional<std::uint32_t> mappings_left_;

@@ -22,9 +22,8 @@ Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, co
   std::unique_ptr<DeviceSet> set{new DeviceSet{std::move(wiring)}};
   if (opened.devices.empty()) return set;
   for (const auto& facts : opened.devices) TRY_IN(set->add(facts, bars), facts.address.to_string());
-  set->facts_ = std::move(opened.devices);
-  set->container_ =
-      TRY(vfio::Container::attach(set->wiring_.port, std::move(opened.container), std::move(opened.groups)));
+  set->dma_parts_ = opened.devices.size() + 1;
+  set->space_ = TRY(vfio::make_dma_space(set->wiring_.port, std::move(opened)));
   return set;
 }
 
@@ -45,6 +44,7 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
   (void)TRY(wiring_.bus.add(*device));
   TRY(watch(*device, facts.address));
   devices_.push_back(std::move(device));
+  unproven_.push_back(facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse);
   return {};
 }
 
@@ -63,10 +63,18 @@ Result<void> DeviceSet::watch(AssignedDevice& device, Bdf address) {
 
 DeviceSet::~DeviceSet() { close(); }
 
-Result<void> DeviceSet::connect(Vm& vm) const {
-  if (!container_) return {};
-  for (std::size_t index = 0; index < container_->group_count(); ++index) TRY(vm.add_vfio(container_->group(index)));
+Result<void> DeviceSet::connect(Vm& vm) {
+  if (!space_) return {};
+  vm_ = &vm;
+  for (const auto file : space_->files()) TRY(vm.add_vfio(file));
   return {};
+}
+
+void DeviceSet::disconnect() {
+  if (vm_ == nullptr) return;
+  // What KVM does not let go of is closed with the VM.
+  for (const auto file : space_->files()) (void)vm_->remove_vfio(file);
+  vm_ = nullptr;
 }
 
 void DeviceSet::open_all() {
@@ -81,14 +89,19 @@ void DeviceSet::map_ram() {
 }
 
 void DeviceSet::open(std::size_t index) {
-  const auto& facts = facts_[index];
-  const auto unproven = facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
-  auto done = devices_[index]->deliver(
-      vfio::Device::open(wiring_.port, container_->group(facts.group), facts.address, facts.vf_token, unproven));
-  if (!done) {
-    wiring_.fail(std::move(done).error().within(facts.address.to_string()));
-  } else if (opening_.fetch_sub(1) == 1) {
-    wiring_.timeline.stamp(Phase::device_ready);
+  auto done = devices_[index]->deliver(space_->open(index, unproven_[index]));
+  if (!done) return wiring_.fail(std::move(done).error().within(std::string{devices_[index]->name()}));
+  if (opening_.fetch_sub(1) == 1) wiring_.timeline.stamp(Phase::device_ready);
+  end_part(space_->attach(index));
+}
+
+void DeviceSet::end_part(Result<void> outcome) {
+  if (!outcome) {
+    dma_.set(outcome);
+    wiring_.fail(std::move(outcome).error());
+  } else if (dma_parts_.fetch_sub(1) == 1) {
+    wiring_.timeline.stamp(Phase::memory_mapped);
+    dma_.set({});
   }
 }
 
@@ -102,7 +115,7 @@ void DeviceSet::map_memory() {
       runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length});
     }
     const auto merged = vfio::merge(runs);
-    TRY(vfio::map_all(*container_, merged));
+    TRY(vfio::map_all(*space_, merged));
     for (const auto& run : merged) {
       figures_.mapped_bytes += run.length;
       ++figures_.runs;
@@ -110,10 +123,7 @@ void DeviceSet::map_memory() {
     }
     return {};
   };
-  auto done = work();
-  if (done) wiring_.timeline.stamp(Phase::memory_mapped);
-  dma_.set(done);
-  if (!done) wiring_.fail(std::move(done).error());
+  end_part(work());
 }
 
 void DeviceSet::abandon() {
@@ -141,12 +151,16 @@ Result<void> DeviceSet::reset_all() {
 void DeviceSet::close() {
   threads_.clear();
   watches_.clear();
-  for (auto& device : devices_) {
-    threads_.emplace_back([owned = std::move(device)]() mutable { owned.reset(); });
+  disconnect();
+  for (std::size_t index = 0; index < devices_.size(); ++index) {
+    threads_.emplace_back([this, index] {
+      devices_[index].reset();
+      if (space_) space_->close(index);
+    });
   }
   threads_.clear();
   devices_.clear();
-  container_.reset();
+  space_.reset();
 }
 
 }  // namespace pcivm::vmm

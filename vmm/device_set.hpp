@@ -12,7 +12,8 @@
 #include "base/event_loop.hpp"
 #include "base/ioctl.hpp"
 #include "base/result.hpp"
-#include "vfio/container.hpp"
+#include "vfio/dma_space.hpp"
+#include "vfio/opened.hpp"
 #include "vmm/assigned_device.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/dma_ready.hpp"
@@ -47,7 +48,7 @@ class DeviceSet final {
     std::function<void(Error)> fail;           ///< the VM must end, on any thread
     std::function<void(const Error&)> report;  ///< the VM goes on, on any thread
   };
-  /// Joins the groups to the container and puts the devices on the bus. An empty `opened` gives an empty set.
+  /// Makes the space for their DMA and puts the devices on the bus. An empty `opened` gives an empty set.
   [[nodiscard]] static Result<std::unique_ptr<DeviceSet>> create(vfio::OpenedVfio opened, const BarPlan& bars,
                                                                  Wiring wiring);
   DeviceSet(const DeviceSet&) = delete;
@@ -55,9 +56,11 @@ class DeviceSet final {
   /// As close().
   ~DeviceSet();
 
-  /// Tells `vm` of all groups.
-  [[nodiscard]] Result<void> connect(Vm& vm) const;
-  /// Opens every device, each on its own thread; returns at once. Once.
+  /// Tells `vm` of all groups or devices. It outlives the connection.
+  [[nodiscard]] Result<void> connect(Vm& vm);
+  /// It knows of none any more. Also done by close().
+  void disconnect();
+  /// Opens and attaches every device, each on its own thread; returns at once. Once.
   void open_all();
   /// Populates RAM and maps it for DMA on a thread; returns at once. Once, when the guest runs already: the page faults
   /// of the two would slow the loading of the kernel.
@@ -67,7 +70,7 @@ class DeviceSet final {
   void abandon();
   /// All devices to power-on state, at once. With the vCPUs stopped; waits for what is still under way.
   [[nodiscard]] Result<void> reset_all();
-  /// Closes every device, at once, then the container. With the vCPUs stopped.
+  /// Closes every device, at once, then the space. With the vCPUs stopped.
   void close();
 
   [[nodiscard]] DmaFigures figures() const { return figures_; }  ///< after close() or reset_all()
@@ -78,14 +81,18 @@ class DeviceSet final {
   [[nodiscard]] Result<void> watch(AssignedDevice& device, Bdf address);
   void open(std::size_t index);
   void map_memory();
+  /// One of what DMA waits for is through: the mapping, or a device's attachment.
+  void end_part(Result<void> outcome);
 
   Wiring wiring_;
   DmaReady dma_;
-  std::vector<vfio::OpenedDevice> facts_;       // of each device; their groups are indices into container_
-  std::unique_ptr<vfio::Container> container_;  // outlives the devices
+  std::vector<vfio::UnprovenReset> unproven_;  // by device
+  std::unique_ptr<vfio::DmaSpace> space_;      // outlives the devices
+  Vm* vm_{};                                   // the one that is connected
   std::vector<std::unique_ptr<AssignedDevice>> devices_;
   std::vector<Watch> watches_;  // on events of devices_
   std::atomic<std::size_t> opening_{0};
+  std::atomic<std::size_t> dma_parts_{0};
   DmaFigures figures_;  // written by the mapping thread, read after it is joined
   std::vector<std::jthread> threads_;
 };

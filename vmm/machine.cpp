@@ -308,6 +308,7 @@ Result<void> Machine::prepare_reboot() {
   if (watchdog_) watchdog_->reset();
   chipset_->reset();
   if (firmware_) firmware_->reset();
+  devices_->disconnect();
   vm_.reset();
   vm_ = TRY(Vm::create(port_, kvm_));
   slots_.rebind(vm_->ref());

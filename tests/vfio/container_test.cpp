@@ -83,14 +83,14 @@ class FakeContainer final : public IoctlPort {
 class ContainerTest : public testing::Test {
  protected:
   Result<std::unique_ptr<Container>> attach(bool firmware_memory = false) {
-    std::vector<OpenedGroup> groups;
+    OpenedVfio opened{.iommu = make_eventfd().value(), .groups = {}, .devices = {}};
     for (const std::uint32_t number : {7U, 9U}) {
-      groups.push_back({.number = number,
-                        .fd = make_eventfd().value(),
-                        .reserved = {},
-                        .firmware_memory = firmware_memory && number == 9});
+      opened.groups.push_back({.number = number,
+                               .fd = make_eventfd().value(),
+                               .reserved = {},
+                               .firmware_memory = firmware_memory && number == 9});
     }
-    return Container::attach(port, make_eventfd().value(), std::move(groups));
+    return Container::attach(port, std::move(opened));
   }
   FakeContainer port;
 };
@@ -110,12 +110,16 @@ TEST_F(ContainerTest, EpermIsInterruptRemappingOrFirmwareMemory) {
   EXPECT_THAT(refused, FailsWith(Errc::refused, HasSubstr("interrupt remapping is off")));
   EXPECT_THAT(refused.error().hint(), HasSubstr("does not set allow_unsafe_interrupts"));
   EXPECT_THAT(attach(true), FailsWith(Errc::refused, HasSubstr("firmware reserves memory for a device of group 9")));
+  port.fail[VFIO_SET_IOMMU] = EINVAL;
+  EXPECT_THAT(attach(true), FailsWith(Errc::refused, HasSubstr("firmware reserves memory"))) << "Linux 6.6";
 }
 
 TEST_F(ContainerTest, NamesTheGroupThatDoesNotJoin) {
   port.fail[VFIO_GROUP_SET_CONTAINER] = EBUSY;
   EXPECT_THAT(attach(), FailsWith(Errc::busy, HasSubstr("group 7: VFIO_GROUP_SET_CONTAINER")));
 }
+
+TEST_F(ContainerTest, TellsKvmOfTheGroups) { EXPECT_EQ(attach().value()->files().size(), 2U); }
 
 TEST_F(ContainerTest, WantsType1Version2) {
   port.type1v2 = false;

@@ -2,6 +2,7 @@
 # The host takes a function that a VM has: its driver is unbound, or the function is removed. The writer waits a few
 # seconds at most, the VM ends and says who asked, and nothing is left behind.
 # topologies: vtd amdvi
+# container: vtd
 # needs: pcivm
 # deadline: 420
 . /lab/cases/lib.sh

@@ -55,13 +55,13 @@ def _topology(name: str, cases: list[Case], content: Content, jobs: int, patienc
                                                  virtiofsd="virtiofsd" in needs))
     with cache.slot(max(jobs, 2)):
         try:
-            for case in cases:
+            for case in (variant for case in cases for variant in case.variants(name)):
                 result = session.run(case, patience)
                 if _hung(*result[1:]):
-                    print(f"AGAIN {name}/{case.name}  hung after {result[0]:.1f} s; once more in a fresh host", flush=True)
+                    print(f"AGAIN {name}/{case.title}  hung after {result[0]:.1f} s; once more in a fresh host", flush=True)
                     session.end()
                     result = session.run(case, patience)
-                tally.add(f"{name}/{case.name}", *result)
+                tally.add(f"{name}/{case.title}", *result)
         finally:
             session.end()
 
@@ -69,7 +69,7 @@ def _topology(name: str, cases: list[Case], content: Content, jobs: int, patienc
 def _to_its_end(host: Host, case: Case, patience: float, output: list[str]) -> Outcome:
     """Runs the case, and again after each boot that it asks for; each part may take as long as the case says."""
     for boot in range(MOST_BOOTS):
-        outcome = host.run(case.script, case.deadline * patience, output.append, boot)
+        outcome = host.run(case.script, case.deadline * patience, output.append, boot, case.backend)
         if not host.has_disk or outcome.code not in (REBOOT, POWER_CUT):
             break
         start = time.monotonic()

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// The iommufd interface of VFIO: one I/O address space (IOAS) for all devices of a VM, each of which is bound and
+// attached by its own descriptor (Linux 6.6; Documentation/userspace-api/iommufd.rst,
+// Documentation/driver-api/vfio.rst).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/ioctl.hpp"
+#include "vfio/dma_space.hpp"
+#include "vfio/opened.hpp"
+
+namespace pcivm::vfio {
+
+/// Memory that is mapped while no device is attached is not pinned yet: the first attach() does that, and fails for it.
+class Ioas final : public DmaSpace {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Ioas>> create(IoctlPort& port, OpenedVfio opened);
+
+  [[nodiscard]] std::vector<FdRef> files() const override;
+  [[nodiscard]] Result<std::unique_ptr<Device>> open(std::size_t device, UnprovenReset unproven) override;
+  [[nodiscard]] Result<void> attach(std::size_t device) override;
+  /// Detached by the kernel, after it has stopped the device: before that, its DMA would be faults in the host's log.
+  void close(std::size_t device) override { devices_.at(device).fd.close(); }
+  [[nodiscard]] Result<void> map(const DmaRun& run) override;
+  [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
+
+  /// Ascending; what is outside of them cannot be mapped. Fewer with each device that is attached.
+  [[nodiscard]] Result<std::vector<IovaRange>> allowed() const;
+
+ private:
+  Ioas(IoctlPort& port, OpenedVfio opened)
+      : port_{port},
+        iommufd_{std::move(opened.iommu)},
+        groups_{std::move(opened.groups)},
+        devices_{std::move(opened.devices)} {}
+
+  IoctlPort& port_;
+  Fd iommufd_;  // closed after the devices
+  std::vector<OpenedGroup> groups_;
+  std::vector<OpenedDevice> devices_;  // their descriptors: one more of each is with its Device
+  std::uint32_t id_{};
+};
+
+}  // namespace pcivm::vfio
