@@ -180,10 +180,18 @@ std::string without_iommufd(const SysRoot& root, std::span<const Bdf> addresses)
   return {};
 }
 
+// A PF takes a token for the sake of its VFs, which it may have none of. sriov_numvfs is not read: that may block.
+bool needs_token(const SysRoot& root, Bdf address) {
+  const auto owner = token_owner(root, address);
+  if (!owner || *owner != address) return owner.has_value();
+  return root.exists(directory_of(address) + "/virtfn0") ||
+         root.read("/sys/module/vfio_pci/parameters/enable_sriov").value_or("") == "Y";
+}
+
 // Before Linux 6.17 a device that is bound to an iommufd takes no token, and does not ask for it either.
 std::string with_token(const SysRoot& root, std::span<const Bdf> addresses) {
   for (const auto address : addresses) {
-    if (token_owner(root, address)) return fmt::format("{} needs a VF token", address.to_string());
+    if (needs_token(root, address)) return fmt::format("{} needs a VF token", address.to_string());
   }
   return {};
 }
@@ -222,7 +230,10 @@ Result<void> add_device(const SysRoot& root, IoctlPort& port, OpenedVfio& opened
         TRY_IN(open_group(root, port, number, opened.backend), fmt::format("IOMMU group {}", number)));
   }
   auto device = TRY(facts_of(root, address, index));
-  if (opened.backend == IommuBackend::iommufd) device.fd = TRY(open_device_node(root, address));
+  if (opened.backend == IommuBackend::iommufd) {
+    device.fd = TRY(open_device_node(root, address));
+    if (!needs_token(root, address)) device.vf_token.clear();
+  }
   opened.devices.push_back(std::move(device));
   return {};
 }

@@ -141,6 +141,20 @@ TEST_F(OpenedTest, GivesATokenByTheContainerWhereThereIsOne) {
   EXPECT_TRUE(is_uuid(only->devices.at(0).vf_token));
 }
 
+TEST_F(OpenedTest, AsksForNoTokenOfAPfThatHasNoVfsAndMakesNone) {
+  with_iommufd();
+  pci.function({.address = "0000:03:00.0", .driver = "vfio-pci", .group = 12, .total_vfs = 7});
+  with_iommufd("0000:03:00.0", "vfio5");
+  ASSERT_THAT(ensure_vf_token(root.root(), Bdf::parse("0000:03:00.0").value()), IsOk());
+  const auto opened = open({"0000:03:00.0"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_EQ(opened->backend, IommuBackend::iommufd);
+  EXPECT_EQ(opened->devices.at(0).vf_token, "");
+  EXPECT_TRUE(is_uuid(open({"0000:03:00.0"}, IommuBackend::container)->devices.at(0).vf_token));
+  root.file("/sys/module/vfio_pci/parameters/enable_sriov", "Y\n");
+  EXPECT_EQ(open({"0000:03:00.0"})->backend, IommuBackend::container) << "it may make some";
+}
+
 TEST_F(OpenedTest, JudgesAGroupWithoutNodeByItsDrivers) {
   with_iommufd();
   root.remove("/dev/vfio/12");
