@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,21 +16,42 @@
 namespace pcivm::vfio {
 
 Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, OpenedVfio opened) {
-  std::unique_ptr<Container> made{new Container{port, std::move(opened)}};
-  TRY(made->join());
+  std::unique_ptr<Container> made{new Container{port, std::move(opened.iommu)}};
+  TRY(made->add(std::move(opened)));
   TRY(made->set_iommu());
   TRY_IN(made->read_info(), "container");
   return made;
 }
 
-Result<void> Container::join() {
-  for (const auto& group : groups_) {
+Result<std::vector<FdRef>> Container::add(OpenedVfio opened) {
+  std::vector<FdRef> joined;
+  std::vector<std::uint32_t> numbers;
+  const std::scoped_lock lock{mutex_};
+  for (const auto& group : opened.groups) numbers.push_back(group.number);
+  for (auto& group : opened.groups) {
+    if (std::ranges::find(groups_, group.number, &OpenedGroup::number) != groups_.end()) continue;
     int number = container_.ref().number();
-    auto joined = uapi::set_container(port_, group.fd.ref(), number);
-    if (joined) continue;
-    return fail(explain_refusal(std::move(joined).error(), groups_).within(fmt::format("group {}", group.number)));
+    auto outcome = uapi::set_container(port_, group.fd.ref(), number);
+    if (!outcome) {
+      return fail(
+          explain_refusal(std::move(outcome).error(), {&group, 1}).within(fmt::format("group {}", group.number)));
+    }
+    joined.push_back(group.fd.ref());
+    groups_.push_back(std::move(group));
   }
-  return {};
+  for (auto& device : opened.devices) {
+    const auto group = numbers.at(device.group);
+    devices_.push_back({.facts = std::move(device), .group = group});
+  }
+  return joined;
+}
+
+void Container::close(Bdf device) {
+  const std::scoped_lock lock{mutex_};
+  std::erase_if(devices_, [device](const Place& place) { return place.facts.address == device; });
+  std::erase_if(groups_, [this](const OpenedGroup& group) {
+    return std::ranges::find(devices_, group.number, &Place::group) == devices_.end();
+  });
 }
 
 Result<void> Container::set_iommu() {
@@ -85,14 +107,26 @@ void Container::read_capabilities(std::span<const std::byte> info, std::uint32_t
 }
 
 std::vector<FdRef> Container::files() const {
+  const std::scoped_lock lock{mutex_};
   std::vector<FdRef> files;
   for (const auto& group : groups_) files.push_back(group.fd.ref());
   return files;
 }
 
-Result<std::unique_ptr<Device>> Container::open(std::size_t device, UnprovenReset unproven) {
-  const auto& facts = devices_.at(device);
-  return Device::open(port_, groups_.at(facts.group).fd.ref(), facts.address, facts.vf_token, unproven);
+Result<std::unique_ptr<Device>> Container::open(Bdf device, UnprovenReset unproven) {
+  int group = -1;
+  std::string token;
+  {
+    // The kernel resets the device in the call, beside others.
+    const std::scoped_lock lock{mutex_};
+    for (const auto& place : devices_) {
+      if (place.facts.address != device) continue;
+      token = place.facts.vf_token;
+      group = std::ranges::find(groups_, place.group, &OpenedGroup::number)->fd.ref().number();
+    }
+  }
+  if (group < 0) return fail(Errc::internal, fmt::format("{} is not in the container", device.to_string()));
+  return Device::open(port_, FdRef{group}, device, token, unproven);
 }
 
 Result<void> Container::map(const DmaRun& run) {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <utility>
@@ -29,10 +30,11 @@ class Container final : public DmaSpace {
   /// container.
   [[nodiscard]] static Result<std::unique_ptr<Container>> attach(IoctlPort& port, OpenedVfio opened);
 
+  [[nodiscard]] Result<std::vector<FdRef>> add(OpenedVfio opened) override;
   [[nodiscard]] std::vector<FdRef> files() const override;
-  [[nodiscard]] Result<std::unique_ptr<Device>> open(std::size_t device, UnprovenReset unproven) override;
-  [[nodiscard]] Result<void> attach(std::size_t /*device*/) override { return {}; }
-  void close(std::size_t /*device*/) override {}
+  [[nodiscard]] Result<std::unique_ptr<Device>> open(Bdf device, UnprovenReset unproven) override;
+  [[nodiscard]] Result<void> attach(Bdf /*device*/) override { return {}; }
+  void close(Bdf device) override;
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
 
@@ -45,20 +47,21 @@ class Container final : public DmaSpace {
   [[nodiscard]] std::optional<std::uint32_t> mappings_left() const { return mappings_left_; }
 
  private:
-  Container(IoctlPort& port, OpenedVfio opened)
-      : port_{port},
-        container_{std::move(opened.iommu)},
-        groups_{std::move(opened.groups)},
-        devices_{std::move(opened.devices)} {}
-  [[nodiscard]] Result<void> join();
+  /// A device with its group by number.
+  struct Place {
+    OpenedDevice facts;
+    std::uint32_t group{};
+  };
+  Container(IoctlPort& port, Fd container) : port_{port}, container_{std::move(container)} {}
   [[nodiscard]] Result<void> set_iommu();
   [[nodiscard]] Result<void> read_info();
   void read_capabilities(std::span<const std::byte> info, std::uint32_t first);
 
   IoctlPort& port_;
   Fd container_;  // closed after the groups have left it
-  std::vector<OpenedGroup> groups_;
-  std::vector<OpenedDevice> devices_;
+  mutable std::mutex mutex_;
+  std::vector<OpenedGroup> groups_;  // guarded by mutex_
+  std::vector<Place> devices_;       // guarded by mutex_
   std::vector<IovaRange> allowed_;
   std::uint64_t page_size_{kPageSize};
   std::optional<std::uint32_t> mappings_left_;

@@ -4,12 +4,12 @@
 // is.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "base/bdf.hpp"
 #include "base/fd.hpp"
 #include "base/ioctl.hpp"
 #include "base/result.hpp"
@@ -35,20 +35,24 @@ struct DmaRun {
   bool operator==(const DmaRun&) const = default;
 };
 
-/// Any thread. Devices are named by their index in OpenedVfio::devices. Everything is unmapped when the space is
-/// destroyed, which it is after its devices; memory stays in place until then or until unmap().
+/// Any thread. Everything is unmapped when the space is destroyed, which it is after its devices; memory stays in place
+/// until then or until unmap().
 class DmaSpace {
  public:
   virtual ~DmaSpace() = default;
 
-  /// What KVM is told of before open(), and no longer when the devices are closed: groups, or devices.
+  /// Takes over devices, with their groups, of the same back end. They find the mappings that are there. Returns what
+  /// KVM is to be told of before they are opened: groups that are new here, or devices.
+  [[nodiscard]] virtual Result<std::vector<FdRef>> add(OpenedVfio opened) = 0;
+  /// All of that, to be taken away from KVM before the devices are closed.
   [[nodiscard]] virtual std::vector<FdRef> files() const = 0;
   /// Opens a device and resets it, which takes 0.1 s and more. Fails as Device::open().
-  [[nodiscard]] virtual Result<std::unique_ptr<Device>> open(std::size_t device, UnprovenReset unproven) = 0;
+  [[nodiscard]] virtual Result<std::unique_ptr<Device>> open(Bdf device, UnprovenReset unproven) = 0;
   /// Lets an open device reach what is mapped, now and later; before that its DMA meets nothing. Fails as map().
-  [[nodiscard]] virtual Result<void> attach(std::size_t device) = 0;
-  /// When its Device is gone and KVM knows it no longer: what is left of it. The kernel may reset the function in here.
-  virtual void close(std::size_t device) = 0;
+  [[nodiscard]] virtual Result<void> attach(Bdf device) = 0;
+  /// When its Device is gone and KVM knows it no longer: what is left of it, and its group when it was the last one.
+  /// The kernel may reset the function in here. Without devices the mappings may be gone.
+  virtual void close(Bdf device) = 0;
 
   /// Makes the memory reachable, readable and writable, and pins it when a device is attached. All three are multiples
   /// of a page. The error says what to change: memlock (Errc::denied), a reserved range (Errc::refused), overlap

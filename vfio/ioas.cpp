@@ -35,34 +35,65 @@ Error explain_attach(Error error, std::span<const OpenedGroup> groups) {
 }  // namespace
 
 Result<std::unique_ptr<Ioas>> Ioas::create(IoctlPort& port, OpenedVfio opened) {
-  std::unique_ptr<Ioas> made{new Ioas{port, std::move(opened)}};
+  std::unique_ptr<Ioas> made{new Ioas{port, std::move(opened.iommu)}};
   uapi::IoasAlloc request{.size = sizeof request};
   TRY(uapi::ioas_alloc(port, made->iommufd_.ref(), request));
   made->id_ = request.out_ioas_id;
+  TRY(made->add(std::move(opened)));
   return made;
 }
 
-std::vector<FdRef> Ioas::files() const {
-  std::vector<FdRef> files;
-  for (const auto& device : devices_) {
-    if (device.fd) files.push_back(device.fd.ref());
+Result<std::vector<FdRef>> Ioas::add(OpenedVfio opened) {
+  std::vector<FdRef> added;
+  const std::scoped_lock lock{mutex_};
+  for (auto& device : opened.devices) {
+    const auto& group = opened.groups.at(device.group);
+    added.push_back(device.fd.ref());
+    devices_.push_back(std::make_unique<Place>(
+        std::move(device),
+        OpenedGroup{.number = group.number, .fd = {}, .reserved = {}, .firmware_memory = group.firmware_memory}));
   }
+  return added;
+}
+
+void Ioas::close(Bdf device) {
+  std::unique_ptr<const Place> gone;  // closed without the lock: others are closed at the same time
+  const std::scoped_lock lock{mutex_};
+  for (auto& place : devices_) {
+    if (place->facts.address == device) gone = std::move(place);
+  }
+  std::erase(devices_, nullptr);
+}
+
+Result<const Ioas::Place*> Ioas::find(Bdf device) const {
+  const std::scoped_lock lock{mutex_};
+  for (const auto& place : devices_) {
+    if (place->facts.address == device) return place.get();
+  }
+  return fail(Errc::internal, fmt::format("{} is not in the address space", device.to_string()));
+}
+
+std::vector<FdRef> Ioas::files() const {
+  const std::scoped_lock lock{mutex_};
+  std::vector<FdRef> files;
+  for (const auto& place : devices_) files.push_back(place->facts.fd.ref());
   return files;
 }
 
-Result<std::unique_ptr<Device>> Ioas::open(std::size_t device, UnprovenReset unproven) {
-  const auto& facts = devices_.at(device);
-  auto opened = Device::bind(port_, TRY(facts.fd.dup()), iommufd_.ref(), facts.address, facts.vf_token, unproven);
-  if (!opened) return fail(explain_refusal(std::move(opened).error(), groups_));
+Result<std::unique_ptr<Device>> Ioas::open(Bdf device, UnprovenReset unproven) {
+  const auto* const place = TRY(find(device));
+  auto file = TRY(place->facts.fd.dup());
+  auto opened = Device::bind(port_, std::move(file), iommufd_.ref(), device, place->facts.vf_token, unproven);
+  if (!opened) return fail(explain_refusal(std::move(opened).error(), {&place->group, 1}));
   return opened;
 }
 
-Result<void> Ioas::attach(std::size_t device) {
-  const auto& facts = devices_.at(device);
+Result<void> Ioas::attach(Bdf device) {
+  const auto* const place = TRY(find(device));
   uapi::AttachIommufd request{.argsz = sizeof request, .pt_id = id_};
-  auto outcome = uapi::attach_iommufd(port_, facts.fd.ref(), request);
+  auto outcome = uapi::attach_iommufd(port_, place->facts.fd.ref(), request);
   if (outcome) return {};
-  return fail(explain_attach(std::move(outcome).error(), groups_).within(facts.address.to_string()));
+  return fail(explain_attach(std::move(outcome).error(), {&place->group, 1}).within(device.to_string()));
 }
 
 Result<std::vector<IovaRange>> Ioas::allowed() const {

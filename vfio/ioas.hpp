@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -20,11 +21,12 @@ class Ioas final : public DmaSpace {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Ioas>> create(IoctlPort& port, OpenedVfio opened);
 
+  [[nodiscard]] Result<std::vector<FdRef>> add(OpenedVfio opened) override;
   [[nodiscard]] std::vector<FdRef> files() const override;
-  [[nodiscard]] Result<std::unique_ptr<Device>> open(std::size_t device, UnprovenReset unproven) override;
-  [[nodiscard]] Result<void> attach(std::size_t device) override;
+  [[nodiscard]] Result<std::unique_ptr<Device>> open(Bdf device, UnprovenReset unproven) override;
+  [[nodiscard]] Result<void> attach(Bdf device) override;
   /// Detached by the kernel, after it has stopped the device: before that, its DMA would be faults in the host's log.
-  void close(std::size_t device) override { devices_.at(device).fd.close(); }
+  void close(Bdf device) override;
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
 
@@ -32,16 +34,17 @@ class Ioas final : public DmaSpace {
   [[nodiscard]] Result<std::vector<IovaRange>> allowed() const;
 
  private:
-  Ioas(IoctlPort& port, OpenedVfio opened)
-      : port_{port},
-        iommufd_{std::move(opened.iommu)},
-        groups_{std::move(opened.groups)},
-        devices_{std::move(opened.devices)} {}
+  struct Place {
+    OpenedDevice facts;  // one more of its descriptor is with its Device
+    OpenedGroup group;   // without descriptor
+  };
+  Ioas(IoctlPort& port, Fd iommufd) : port_{port}, iommufd_{std::move(iommufd)} {}
+  [[nodiscard]] Result<const Place*> find(Bdf device) const;
 
   IoctlPort& port_;
   Fd iommufd_;  // closed after the devices
-  std::vector<OpenedGroup> groups_;
-  std::vector<OpenedDevice> devices_;  // their descriptors: one more of each is with its Device
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<const Place>> devices_;  // guarded by mutex_; each stays until its close()
   std::uint32_t id_{};
 };
 

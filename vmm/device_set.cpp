@@ -44,7 +44,8 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
   (void)TRY(wiring_.bus.add(*device));
   TRY(watch(*device, facts.address));
   devices_.push_back(std::move(device));
-  unproven_.push_back(facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse);
+  openings_.push_back({.device = facts.address,
+                       .unproven = facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse});
   return {};
 }
 
@@ -89,10 +90,11 @@ void DeviceSet::map_ram() {
 }
 
 void DeviceSet::open(std::size_t index) {
-  auto done = devices_[index]->deliver(space_->open(index, unproven_[index]));
-  if (!done) return wiring_.fail(std::move(done).error().within(std::string{devices_[index]->name()}));
+  const auto [address, unproven] = openings_[index];
+  auto done = devices_[index]->deliver(space_->open(address, unproven));
+  if (!done) return wiring_.fail(std::move(done).error().within(address.to_string()));
   if (opening_.fetch_sub(1) == 1) wiring_.timeline.stamp(Phase::device_ready);
-  end_part(space_->attach(index));
+  end_part(space_->attach(address));
 }
 
 void DeviceSet::end_part(Result<void> outcome) {
@@ -155,7 +157,7 @@ void DeviceSet::close() {
   for (std::size_t index = 0; index < devices_.size(); ++index) {
     threads_.emplace_back([this, index] {
       devices_[index].reset();
-      if (space_) space_->close(index);
+      if (space_) space_->close(openings_[index].device);
     });
   }
   threads_.clear();

@@ -86,9 +86,13 @@ class DeviceSet final {
 
   Wiring wiring_;
   DmaReady dma_;
-  std::vector<vfio::UnprovenReset> unproven_;  // by device
-  std::unique_ptr<vfio::DmaSpace> space_;      // outlives the devices
-  Vm* vm_{};                                   // the one that is connected
+  struct Opening {
+    Bdf device;
+    vfio::UnprovenReset unproven;
+  };
+  std::vector<Opening> openings_;          // of each device
+  std::unique_ptr<vfio::DmaSpace> space_;  // outlives the devices
+  Vm* vm_{};                               // the one that is connected
   std::vector<std::unique_ptr<AssignedDevice>> devices_;
   std::vector<Watch> watches_;  // on events of devices_
   std::atomic<std::size_t> opening_{0};

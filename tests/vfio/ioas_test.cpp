@@ -109,9 +109,9 @@ TEST_F(IoasTest, BindsAndAttachesEachDeviceToOneSpace) {
   const auto space = create().value();
   const auto files = space->files();
   ASSERT_EQ(files.size(), 2U) << "what KVM is told of";
-  for (const std::size_t index : {0U, 1U}) {
-    ASSERT_THAT(space->open(index, UnprovenReset::refuse), IsOk());
-    EXPECT_THAT(space->attach(index), IsOk());
+  for (const auto address : {kFirst, kSecond}) {
+    ASSERT_THAT(space->open(address, UnprovenReset::refuse), IsOk());
+    EXPECT_THAT(space->attach(address), IsOk());
   }
   EXPECT_THAT(port.attached, ElementsAre(files[0].number(), files[1].number()));
   EXPECT_THAT(port.device.take_log(), ElementsAre("bind", "bind"));
@@ -121,12 +121,29 @@ TEST_F(IoasTest, KeepsADeviceOpenUntilItIsClosed) {
   const auto space = create().value();
   const auto file = space->files().front().number();
   {
-    const auto device = space->open(0, UnprovenReset::refuse);
+    const auto device = space->open(kFirst, UnprovenReset::refuse);
   }
   EXPECT_NE(::fcntl(file, F_GETFD), -1) << "KVM of the next boot is told of it";
-  space->close(0);
+  space->close(kFirst);
   EXPECT_EQ(::fcntl(file, F_GETFD), -1);
   EXPECT_EQ(space->files().size(), 1U);
+  EXPECT_THAT(space->open(kFirst, UnprovenReset::refuse), FailsWith(Errc::internal));
+  EXPECT_THAT(space->attach(kFirst), FailsWith(Errc::internal));
+}
+
+TEST_F(IoasTest, TakesOneMoreDevice) {
+  constexpr Bdf kThird{.domain = 0, .bus = 2, .device = 0, .function = 0};
+  const auto space = create().value();
+  OpenedVfio more{.backend = IommuBackend::iommufd, .iommu = make_eventfd().value(), .groups = {}, .devices = {}};
+  more.groups.push_back({.number = 9, .fd = {}, .reserved = {}, .firmware_memory = false});
+  more.devices.push_back({.address = kThird, .group = 0, .bars = {}});
+  more.devices.front().fd = port.device.node();
+  const auto added = space->add(std::move(more));
+  ASSERT_THAT(added, IsOk());
+  EXPECT_EQ(added->size(), 1U);
+  EXPECT_EQ(space->files().size(), 3U);
+  EXPECT_THAT(space->open(kThird, UnprovenReset::refuse), IsOk());
+  EXPECT_THAT(space->attach(kThird), IsOk());
 }
 
 TEST_F(IoasTest, MapsWhereItIsToldReadableAndWritable) {
@@ -181,8 +198,8 @@ class IoasRefusals : public IoasTest, public testing::WithParamInterface<Refusal
  protected:
   Result<void> use() {
     const auto space = TRY(create(GetParam().firmware));
-    const auto device = TRY(space->open(0, UnprovenReset::refuse));
-    TRY(space->attach(0));
+    const auto device = TRY(space->open(kFirst, UnprovenReset::refuse));
+    TRY(space->attach(kFirst));
     TRY(space->map({Iova{0}, Hva{0x10000}, kMiB}));
     return space->unmap(Iova{0}, kMiB);
   }
