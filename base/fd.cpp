@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -166,8 +167,10 @@ Result<void> arm_timerfd(FdRef fd, std::chrono::nanoseconds first, std::chrono::
   return {};
 }
 
-Result<Fd> make_memfd(const std::string& name, std::uint64_t size) {
-  auto fd = TRY(owned(::memfd_create(name.c_str(), MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create"));
+Result<Fd> make_memfd(const std::string& name, std::uint64_t size, std::uint64_t huge_page) {
+  auto flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  if (huge_page != 0) flags |= MFD_HUGETLB | static_cast<unsigned>(std::countr_zero(huge_page)) << MAP_HUGE_SHIFT;
+  auto fd = TRY(owned(::memfd_create(name.c_str(), flags), "memfd_create"));
   if (::ftruncate(fd.ref().number(), static_cast<off_t>(size)) != 0) {
     return fail_errno(errno, fmt::format("resize memfd '{}' to {} bytes", name, size));
   }

@@ -81,6 +81,6 @@ void signal_eventfd(FdRef fd) noexcept;
 [[nodiscard]] Result<void> arm_timerfd(FdRef fd, std::chrono::nanoseconds first, std::chrono::nanoseconds period);
 
 /// memfd_create(2) of the given size, which may be sealed.
-[[nodiscard]] Result<Fd> make_memfd(const std::string& name, std::uint64_t size);
+[[nodiscard]] Result<Fd> make_memfd(const std::string& name, std::uint64_t size, std::uint64_t huge_page = 0);
 
 }  // namespace pcivm

@@ -11,6 +11,7 @@
 #include "vfio/binding.hpp"
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_scope.hpp"
+#include "vfio/release_hook.hpp"
 #include "vfio/variant_driver.hpp"
 
 namespace pcivm::cli {
@@ -107,6 +108,9 @@ Result<int> release_devices(Context& context, const Arguments& args) {
     requests.push_back(std::move(request));
   }
   if (context.options.dry_run) return print_steps(context, TRY(vfio::preview(host, requests)));
+  if (!context.forced(vfio::kForceOnRelease)) {
+    for (const auto& request : requests) TRY(vfio::run_release_hook(host, request.function));
+  }
   const auto lock = TRY(begin_change(context, host));
   context.doing(fmt::format("releasing {} functions", requests.size()));
   return print_changes(context, requests, TRY(vfio::release_all(host, lock, requests)));

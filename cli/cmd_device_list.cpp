@@ -65,18 +65,22 @@ Listing make_listing() {
   return listing;
 }
 
-/// Names of kinds of functions, each looked up once: a large host has thousands of one kind.
+/// Names of kinds of functions, each looked up once: a large host has thousands of one kind. None when they are not shown.
 class KindNames final {
  public:
-  explicit KindNames(const iommu::PciNames& names) : names_{&names} {}
-  const std::string& of(const iommu::Function& function) {
+  KindNames(const iommu::PciNames& names, const std::vector<std::string>& columns)
+      : names_{&names}, shown_{columns.empty() || std::ranges::any_of(columns, is_name)} {}
+  std::string of(const iommu::Function& function) {
+    if (!shown_) return {};
     auto& name = known_[{function.vendor, function.device}];
     if (name.empty()) name = short_name(*names_, function);
     return name;
   }
 
  private:
+  static bool is_name(const std::string& column) { return column == "name" || column == "NAME"; }
   const iommu::PciNames* names_;
+  bool shown_;
   std::map<std::pair<std::uint16_t, std::uint16_t>, std::string> known_{};
 };
 
@@ -175,7 +179,7 @@ void sort_by(Listing& listing, std::size_t column) {
 }
 
 Result<void> add_short(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, Listing& listing) {
-  KindNames kinds{names};
+  KindNames kinds{names, context.options.columns};
   const auto functions = TRY(iommu::list(context.root()));
   const auto users = TRY(iommu::users_of_all(context.root(), functions));
   for (std::size_t i = 0; i < functions.size(); ++i) {
@@ -185,7 +189,7 @@ Result<void> add_short(Context& context, const DeviceChoice& choice, const iommu
 }
 
 Result<void> add_full(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, Listing& listing) {
-  KindNames kinds{names};
+  KindNames kinds{names, context.options.columns};
   for (const auto& facts : TRY(all_device_facts(context.root()))) {
     if (!choice.takes(facts)) continue;
     listing.rows.push_back(full_row(facts, kinds));

@@ -74,6 +74,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command.add_option("--firmware-log", request.firmware_log, "write what the firmware says on its debug port")
       ->type_name("FILE");
   command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
+  command
+      .add_option("--hugepages", request.hugepages,
+                  "RAM of reserved pages of that size (2M, 1G); without it the kernel makes what it can huge")
+      ->type_name("SIZE");
+  command.add_option("--numa", request.numa, "the host's NUMA nodes that RAM may come from: 0,2-3")->type_name("LIST");
+  command.add_flag("--populate", request.populate, "all RAM before the guest runs; beside a device it comes anyway, meanwhile");
   command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 255")->type_name("N")->capture_default_str();
   command
       .add_option("--topology", request.topology,
@@ -142,6 +148,10 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->check(CLI::IsMember({"stop", "ignore"}).description(""))
       ->type_name("stop|ignore")
       ->capture_default_str();
+  command
+      .add_option("--on-release", request.on_release,
+                  "run PROGRAM ADDRESS for each device when the VM has ended; if it fails, the device stays away from all others")
+      ->type_name("PROGRAM");
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }
 

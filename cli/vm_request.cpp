@@ -18,9 +18,11 @@
 #include "cli/vm_cpus.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_firmware.hpp"
+#include "cli/vm_memory.hpp"
 #include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
+#include "vfio/release_hook.hpp"
 #include "vmm/cpuid.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/watchdog.hpp"
@@ -28,15 +30,6 @@
 namespace pcivm::cli {
 
 namespace {
-
-Result<std::uint64_t> check_memory(const std::string& text) {
-  const auto size = TRY_IN(parse_size(text), "--memory");
-  if (size < vmm::kLeastMemory || size % (2 * kMiB) != 0) {
-    return fail(Errc::invalid,
-                fmt::format("--memory {} found, a multiple of 2M from {}M wanted", text, vmm::kLeastMemory / kMiB));
-  }
-  return size;
-}
 
 Result<Fd> open_kvm(const SysRoot& root) {
   auto device = root.open_file("/dev/kvm", O_RDWR);
@@ -154,10 +147,12 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.name = request.name;
   config.uuid = uuid_of(root, request.name);
   checked.memory = TRY(check_memory(request.memory));
+  config.ram = TRY(check_backing(root, request, checked.memory));
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
   config.on_request = request.on_request == "ignore" ? vmm::OnRequest::ignore : vmm::OnRequest::stop;
+  if (!request.on_release.empty()) TRY(vfio::check_release_hook(root, request.on_release));
   TRY(read_files(root, checked, request));
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));

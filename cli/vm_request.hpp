@@ -28,6 +28,9 @@ struct VmRequest {
   std::string firmware_vars{};
   std::string firmware_log{};
   std::string memory{"1G"};
+  std::string hugepages{};
+  std::string numa{};
+  bool populate{};
   std::uint32_t cpus{2};
   std::string topology{};
   std::string cpu{"host"};
@@ -46,6 +49,7 @@ struct VmRequest {
   std::string console{"serial"};
   std::string on_reboot{"restart"};
   std::string on_request{"stop"};
+  std::string on_release{};
   std::string timeline{};
 };
 

@@ -238,7 +238,9 @@ Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std:
   const BlockedStopSignals blocked;  // from here to the end, the host must be put back in order
   std::vector<vfio::ManagedBinding> bindings;
   if (!vm.checked.functions.empty()) {
-    bindings = TRY(vfio::acquire(host, {.functions = vm.checked.functions, .force = context.options.force}));
+    bindings = TRY(vfio::acquire(host, {.functions = vm.checked.functions,
+                                          .force = context.options.force,
+                                          .on_release = request.on_release}));
   }
   Service service{context, vm, ready};
   auto end = service.run();

@@ -71,7 +71,8 @@ Result<void> remember(const Host& host, const BindRequest& request, const Due& d
               .managed = request.managed.has_value(),
               .owner = request.managed.value_or(Owner{}),
               .former_settings = before.settings,
-              .netdev = due.netdev};
+              .netdev = due.netdev,
+              .on_release = request.on_release};
   if (due.known && due.known->identity == bound.identity && is_vfio_driver(before.state.driver)) {
     bound.former = due.known->former;
     bound.netdev = due.known->netdev;

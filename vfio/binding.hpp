@@ -23,6 +23,7 @@ struct BindRequest {
   std::optional<Owner> managed{};    ///< set: for this process's VM, to be returned when it ends
   bool remember{true};               ///< keep a record of the former driver for release()
   Settings settings{};               ///< to set beside the driver; release() puts the former values back
+  std::string on_release{};          ///< program that must succeed before anybody else has it (release_hook.hpp)
 };
 
 struct ReleaseRequest {

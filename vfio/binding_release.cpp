@@ -8,6 +8,7 @@
 #include "vfio/binding_due.hpp"
 #include "vfio/binding_transaction.hpp"
 #include "vfio/netdev_loss.hpp"
+#include "vfio/release_hook.hpp"
 #include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
@@ -64,6 +65,7 @@ Result<std::vector<Due>> due_releases(const Host& host, Requests requests, std::
     auto move = TRY(way_back(host, request, known));
     changes.push_back({.changed = false, .before = move.now.state, .after = move.now.state});
     if (!needed(request, move)) continue;
+    TRY(refuse_before_hook(host, request.function, request.force));
     TRY(check_return(host, request, move));
     dues.push_back({.index = changes.size() - 1, .move = std::move(move), .known = std::move(known)});
   }

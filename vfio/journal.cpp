@@ -120,7 +120,8 @@ Result<Bound> load_bound(const SysRoot& root, Bdf function) {
                .managed = record.get("managed") == "1",
                .owner = {.pid = pid ? static_cast<int>(*pid) : 0, .start = record.get("owner_start")},
                .former_settings = settings_in(record),
-               .netdev = netdev_in(record)};
+               .netdev = netdev_in(record),
+               .on_release = record.get("on_release")};
 }
 
 Result<void> store_bound(const SysRoot& root, const Bound& bound) {
@@ -131,6 +132,7 @@ Result<void> store_bound(const SysRoot& root, const Bound& bound) {
   record.set("managed", bound.managed ? "1" : "0");
   record.set("owner_pid", fmt::to_string(bound.owner.pid));
   record.set("owner_start", bound.owner.start);
+  if (!bound.on_release.empty()) record.set("on_release", bound.on_release);
   put_netdev(record, bound.netdev);
   put_settings(record, bound.former_settings);
   return store(root, file_of(kBound, bound.function), record);

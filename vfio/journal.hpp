@@ -84,6 +84,7 @@ struct Bound {
   Owner owner;                 ///< of a managed one
   Settings former_settings{};  ///< of those that the bind changed
   std::optional<NetdevState> netdev{};
+  std::string on_release{};  ///< program that must succeed before anybody else has it (release_hook.hpp), or empty
 };
 /// Errc::not_found when there is none; a damaged one is Errc::invalid.
 [[nodiscard]] Result<Bound> load_bound(const SysRoot& root, Bdf function);

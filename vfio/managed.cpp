@@ -13,6 +13,7 @@
 #include "base/scope_exit.hpp"
 #include "vfio/binding_check.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/release_hook.hpp"
 #include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
@@ -32,13 +33,22 @@ Result<void> refuse_foreign(const Host& host, Bdf function, const Owner& self) {
 
 // On a VFIO driver already: by the operator (stays), or for a VM whose supervisor was killed (inherited).
 Result<ManagedBinding> adopt(const Host& host, Bdf function, const std::string& identity, const Owner& self,
-                             const std::vector<std::string>& force) {
-  TRY(refuse_quarantined(host, function, force));
-  TRY(refuse_in_use(host, function, force));
+                             const AcquireRequest& request) {
+  TRY(refuse_quarantined(host, function, request.force));
+  TRY(refuse_before_hook(host, function, request.force));
+  TRY(refuse_in_use(host, function, request.force));
   auto bound = load_bound(host.root, function);
-  const bool inherited = bound && bound->managed && bound->identity == identity;
-  if (inherited) {
-    bound->owner = self;
+  const bool known = bound && bound->identity == identity;
+  const bool inherited = known && bound->managed;
+  if (!request.on_release.empty() && !known) {
+    return fail(Error::make(Errc::refused, fmt::format("{} was given to its VFIO driver by another program, so --on-release has no record to be kept in",
+                                                       function.to_string()))
+                    .coded("device.unmanaged")
+                    .advise("let who bound it release it; pcivm then binds it for the VM"));
+  }
+  if (inherited) bound->owner = self;
+  if (inherited || !request.on_release.empty()) {
+    bound->on_release = request.on_release;
     TRY(store_bound(host.root, *bound));
   }
   return ManagedBinding{.function = function,
@@ -112,9 +122,10 @@ Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRe
     TRY(refuse_foreign(host, function, self));
     if (is_vfio_driver(now.state.driver)) {
       const auto identity = TRY(identity_of(host.root, function));
-      bindings.push_back(TRY(adopt(host, function, identity, self, request.force)));
+      bindings.push_back(TRY(adopt(host, function, identity, self, request)));
     } else {
-      wanted.push_back({.function = function, .driver = request.driver, .force = request.force, .managed = self});
+      wanted.push_back({.function = function, .driver = request.driver, .force = request.force, .managed = self,
+                        .on_release = request.on_release});
     }
   }
   const auto changes = TRY(bind_all(host, lock, wanted));
@@ -150,11 +161,20 @@ Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireReque
 }
 
 Result<void> give_back(const Host& host, std::span<const ManagedBinding> bindings) {
+  // Before the lock, which others wait for.
+  Result<void> hooks{};
+  std::vector<ManagedBinding> free;
+  for (const auto& binding : bindings) {
+    auto done = gone(host, binding) ? Result<void>{} : run_release_hook(host, binding.function);
+    if (done) free.push_back(binding);
+    else if (hooks) hooks = std::move(done);
+  }
   const auto lock = TRY(HostLock::take(host.root, host.lock_wait, host.note));
   // No child before the lock, and none beside the VM.
   host.calls.renew();
   const ScopeExit end{[&host] { host.calls.renew(); }};
-  return return_all(host, lock, bindings);
+  TRY(return_all(host, lock, free));
+  return hooks;
 }
 
 }  // namespace pcivm::vfio

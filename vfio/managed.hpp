@@ -22,6 +22,7 @@ struct AcquireRequest {
   std::vector<Bdf> functions{};
   std::string driver{"vfio-pci"};
   std::vector<std::string> force{};
+  std::string on_release{};  ///< program that must succeed before anybody else has one of them (release_hook.hpp)
 };
 
 /// Takes the host lock, repairs what a crash left behind, and gives every function to the driver, for the calling

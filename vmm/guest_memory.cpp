@@ -2,9 +2,13 @@
 #include "vmm/guest_memory.hpp"
 
 #include <fcntl.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cerrno>
@@ -20,6 +24,8 @@ namespace pcivm::vmm {
 namespace {
 
 constexpr std::uint64_t kSlice = 64 * kMiB;
+constexpr unsigned kMostNodes = 1024;
+constexpr unsigned kWordBits = 64;
 
 struct Slice {
   const Mapping* mapping;
@@ -40,16 +46,31 @@ std::vector<Slice> slices_of(const std::vector<Mapping>& mappings, std::span<con
 }
 
 // Whoever gets it cannot take it away from under us.
-Result<Fd> shareable(std::uint64_t length) {
-  auto file = TRY(make_memfd("guest RAM", length));
+Result<Fd> file_for(const RamBacking& backing, std::uint64_t length) {
+  auto file = TRY(make_memfd("guest RAM", length, backing.huge_page));
   constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
   if (::fcntl(file.ref().number(), F_ADD_SEALS, kSeals) != 0) return fail_errno(errno, "seal the size");
   return file;
 }
 
+// mbind(2); pages that are there already stay: there are none yet.
+Result<void> bind_to_nodes(const Mapping& mapping, const std::vector<unsigned>& nodes) {
+  if (nodes.empty()) return {};
+  std::array<unsigned long, kMostNodes / kWordBits> mask{};
+  for (const auto node : nodes) {
+    if (node >= kMostNodes) return fail(Errc::invalid, fmt::format("NUMA node {} found, at most {} wanted", node, kMostNodes - 1));
+    mask[node / kWordBits] |= 1UL << node % kWordBits;
+  }
+  // The kernel takes one bit less than it is told of.
+  if (::syscall(SYS_mbind, mapping.bytes().data(), mapping.length(), MPOL_BIND, mask.data(), kMostNodes + 1, 0) != 0) {
+    return fail_errno(errno, "mbind");
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, Sharing sharing) {
+Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, const RamBacking& backing) {
   GuestMemory memory;
   for (const auto& range : ranges) {
     if (!is_aligned(range.gpa.value, kPageSize) || !is_aligned(range.length, kPageSize)) {
@@ -59,10 +80,11 @@ Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, Sharing s
     // 1 GiB alignment where the size can use it costs only address space.
     const auto alignment = range.length >= kGiB ? kGiB : 2 * kMiB;
     Fd file;
-    if (sharing == Sharing::with_daemons) file = TRY_IN(shareable(range.length), "guest RAM");
+    if (backing.shared || backing.huge_page != 0) file = TRY_IN(file_for(backing, range.length), "guest RAM");
     auto mapping = TRY_IN(file ? Mapping::shared(file.ref(), 0, range.length, Access::read_write, alignment)
                                : Mapping::anonymous(range.length, alignment),
                           fmt::format("guest RAM of {} bytes", range.length));
+    TRY_IN(bind_to_nodes(mapping, backing.nodes), "guest RAM");
     // Without THP in the kernel the guest runs on small pages all the same.
     (void)mapping.advise(0, range.length, MADV_HUGEPAGE);
     // A core dump must hold neither the guest's secrets nor its size.
@@ -75,6 +97,7 @@ Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, Sharing s
     if (file) memory.files_.push_back(std::move(file));
     memory.mappings_.push_back(std::move(mapping));
   }
+  if (backing.populate) TRY(memory.populate(std::thread::hardware_concurrency()));
   return memory;
 }
 

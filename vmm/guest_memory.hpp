@@ -32,6 +32,14 @@ struct RamRegion {
   int file{-1};  ///< of RAM that daemons may map: the whole of it, from offset 0
 };
 
+/// What RAM is made of.
+struct RamBacking {
+  bool shared{};               ///< daemons may map it
+  std::uint64_t huge_page{};   ///< reserved pages of that size (hugetlb); 0: ordinary ones, and huge where the kernel has them
+  std::vector<unsigned> nodes{};  ///< NUMA nodes of the host that it may come from; empty: any
+  bool populate{};             ///< all of it before the guest runs
+};
+
 /// Shared by all vCPUs and, through DMA, by devices: the bytes may change at any time. Therefore read() copies once and
 /// the caller validates the copy. Any thread. Every access outside RAM is Errc::invalid, never an abort.
 class GuestMemory final {
@@ -40,9 +48,9 @@ class GuestMemory final {
     Gpa gpa;
     std::uint64_t length{};
   };
-  enum class Sharing : std::uint8_t { none, with_daemons };
-  /// Zero memory for each range (page-aligned, ascending, not overlapping), nothing populated yet.
-  [[nodiscard]] static Result<GuestMemory> create(std::span<const Range> ranges, Sharing sharing = Sharing::none);
+  /// Zero memory for each range (page-aligned, ascending, not overlapping), nothing populated yet. Errc::kernel when
+  /// the host has too few huge pages of the size that is asked for.
+  [[nodiscard]] static Result<GuestMemory> create(std::span<const Range> ranges, const RamBacking& backing = {});
 
   /// Adds a file, mapped shared, above all that is there. Before anybody else uses the object.
   [[nodiscard]] Result<void> add_file(const Range& range, FdRef file, bool read_only);

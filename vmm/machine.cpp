@@ -69,8 +69,8 @@ Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline
 Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
-  const auto sharing = config.virtio.folders.empty() ? GuestMemory::Sharing::none : GuestMemory::Sharing::with_daemons;
-  auto memory = TRY(GuestMemory::create(config.layout.ram, sharing));
+  config.ram.shared = !config.virtio.folders.empty();
+  auto memory = TRY(GuestMemory::create(config.layout.ram, config.ram));
   for (const auto& pmem : config.virtio.pmems) {
     TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");
   }

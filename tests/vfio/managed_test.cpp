@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vfio/managed.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/release_hook.hpp"
 #include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
@@ -75,6 +78,67 @@ TEST_F(Managed, AFunctionInQuarantineIsNotForAVm) {
     EXPECT_THAT(acquire(host_, {.functions = {function}}), FailsWith(Errc::refused, HasSubstr("in quarantine")));
     EXPECT_EQ(kernel_.count(), 0);
   }
+}
+
+// A program in the tree that leaves its argument in a file and ends with a code.
+class ReleaseHook : public Managed {
+ protected:
+  void program(int code) {
+    kernel_.tree().file("/usr/local/bin/wipe", fmt::format("#!/bin/sh\necho \"$1\" >>\"${{0}}.ran\"\nexit {}\n", code));
+    ASSERT_EQ(::chmod(kernel_.root().host_path("/usr/local/bin/wipe").c_str(), 0755), 0);
+  }
+  std::string ran() const { return kernel_.root().read("/usr/local/bin/wipe.ran").value_or(""); }
+  AcquireRequest one() const { return {.functions = {bdf(kOne)}, .on_release = "/usr/local/bin/wipe"}; }
+  Result<Change> released(const std::vector<std::string>& force = {}) {
+    const auto lock = HostLock::take(kernel_.root(), std::chrono::milliseconds{0}).value();
+    return release(host_, lock, {.function = bdf(kOne), .force = force});
+  }
+};
+
+TEST_F(ReleaseHook, RunsBeforeTheFunctionGoesBack) {
+  program(0);
+  const auto bindings = acquire(host_, one());
+  ASSERT_THAT(bindings, IsOk());
+  EXPECT_EQ(ran(), "");
+  ASSERT_THAT(give_back(host_, *bindings), IsOk());
+  EXPECT_EQ(ran(), kOne);
+  EXPECT_EQ(driver(kOne), "e1000e");
+}
+
+TEST_F(ReleaseHook, ThatFailsKeepsTheFunctionFromEverybody) {
+  program(3);
+  const auto bindings = acquire(host_, one());
+  ASSERT_THAT(bindings, IsOk());
+  EXPECT_THAT(give_back(host_, *bindings), FailsWith(Errc::refused, HasSubstr("'/usr/local/bin/wipe' ended with 3")));
+  EXPECT_EQ(driver(kOne), "vfio-pci");
+  EXPECT_THAT(acquire(host_, one()), FailsWith(Errc::refused, HasSubstr("in quarantine")));
+  EXPECT_THAT(acquire(host_, {.functions = {bdf(kOne)}, .force = {"quarantined"}}),
+              FailsWith(Errc::refused, HasSubstr("must run before anybody else has it")));
+  EXPECT_THAT(released(), FailsWith(Errc::refused, HasSubstr("must run before anybody else has it")));
+  EXPECT_EQ(driver(kOne), "vfio-pci");
+
+  program(0);
+  ASSERT_THAT(run_release_hook(host_, bdf(kOne)), IsOk());
+  EXPECT_EQ(ran(), kOne + "\n" + kOne);
+  EXPECT_THAT(released(), IsOk());
+  EXPECT_EQ(driver(kOne), "e1000e");
+  EXPECT_THAT(acquire(host_, one()), IsOk());  // no longer in quarantine
+}
+
+TEST_F(ReleaseHook, OutlivesASupervisorThatWasKilled) {
+  program(0);
+  ASSERT_THAT(acquire(host_, one()), IsOk());
+  alive(::getpid(), "101");  // another process with the same number
+  EXPECT_THAT(acquire(host_, {.functions = {bdf(kOne)}}), FailsWith(Errc::refused, HasSubstr("must run before")));
+  EXPECT_THAT(released({"on-release"}), IsOk());
+  EXPECT_EQ(ran(), "");
+}
+
+TEST_F(ReleaseHook, MustBeAProgram) {
+  EXPECT_THAT(check_release_hook(kernel_.root(), "wipe"), FailsWith(Errc::invalid, HasSubstr("absolute")));
+  EXPECT_THAT(check_release_hook(kernel_.root(), "/usr/local/bin/wipe"), FailsWith(Errc::not_found, HasSubstr("wipe")));
+  kernel_.tree().file("/usr/local/bin/wipe", "text");
+  EXPECT_FALSE(check_release_hook(kernel_.root(), "/usr/local/bin/wipe"));
 }
 
 TEST_F(Managed, APfGetsAVfTokenThatGoesWithItsRelease) {

@@ -67,7 +67,9 @@ class UringEngine final : public IoEngine {
     last_->user_data = token;
   }
   void allocate(FdRef file, int mode, std::uint64_t offset, std::uint64_t length, std::uint64_t token) override {
-    ::io_uring_prep_fallocate(next(), file.number(), mode, static_cast<off_t>(offset), static_cast<off_t>(length));
+    // Not io_uring_prep_fallocate: liburing changed the signs of its arguments.
+    ::io_uring_prep_rw(IORING_OP_FALLOCATE, next(), file.number(), nullptr, static_cast<unsigned>(mode), offset);
+    last_->addr = length;
     last_->user_data = token;
   }
   void signal(FdRef event) override {

@@ -81,6 +81,12 @@ document() {
     sed 's/^/DOCUMENT /' run.document
 }
 
+# emulator COMMAND...: for the monitor of the QEMU that emulates this host; devices are called dev1, dev2, ... by their
+# order in the topology.
+emulator() {
+    echo "EMULATOR $*"
+}
+
 # kernel_vfs PF COUNT: VFs made by hand and without a driver, until the case ends.
 kernel_vfs() {
     local autoprobe
@@ -100,6 +106,7 @@ bdf() {
     edu) id=1234:11e8 ;; # the one on the root bus
     shared) id=8086:100e ;;
     ivshmem) id=1af4:1110 ;;
+    rng) id=1af4:1044 ;;
     bridge) id=1b36:000e ;;
     port) id=1b36:000c ;;
     *) fail "no device kind '$1'" ;;

@@ -29,9 +29,19 @@ guest_wait
 expect_eq "exit code when the VMM was killed" "$code" 1
 expect_eq "driver afterwards" "$(driver_of "$vf")" igbvf
 
-guest_start sleep --device "$vf"
+# What is to be done between two users is done although the supervisor is killed, and before anybody else has the VF.
+printf '#!/bin/sh\necho "erased $1"\n[ -e %s ]\n' "$PWD/tool-works" >wipe
+chmod 755 wipe
+guest_start sleep --device "$vf" --on-release "$PWD/wipe"
 guest_says "LAB-RESULT ready=1" 90
+expect_exit 4 pcivm device release "$vf"
 guest_kill "$guest" guest-sleep
 expect_within 20 gone
+expect_exit 5 pcivm vm run other "${other[@]}" --device "$vf"
+expect_match "message" "$stderr" "wipe' must run before anybody else has it"
+expect_exit 5 pcivm device release "$vf"
+expect_match "message" "$stderr" "erased $vf.*$vf stays where it is, in quarantine: '.*wipe' ended with 1"
+expect_eq "driver after a failure" "$(driver_of "$vf")" vfio-pci
+touch tool-works
 expect_exit 0 pcivm device release "$vf"
 expect_eq "driver after release" "$(driver_of "$vf")" igbvf

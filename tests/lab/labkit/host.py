@@ -24,6 +24,9 @@ OFF_DEADLINE = 120.0
 TROUBLE = re.compile(r"BUG:|WARNING: CPU|Oops:|general protection fault|Kernel panic|blocked for more than|"
                      r"DMAR: \[.*(fault|Fault)|DMAR:.*PTE|AMD-Vi: Event logged|Out of memory:")
 
+# A line of a case's output that starts so is a command for QEMU (`emulator` in lib.sh).
+EMULATOR = "EMULATOR "
+
 
 @dataclass
 class Content:
@@ -61,6 +64,7 @@ class Host:
         self._process: subprocess.Popen | None = None
         self._control: socket.socket | None = None
         self._watch: socket.socket | None = None
+        self._monitor: socket.socket | None = None
         LOGS.mkdir(parents=True, exist_ok=True)
         self.console = LOGS / f"{topology.name}.{os.getpid()}.console"
         self.console.write_bytes(b"")
@@ -111,22 +115,23 @@ class Host:
         self._boot()
 
     def _boot(self) -> None:
-        for channel in (self._control, self._watch):
+        for channel in (self._control, self._watch, self._monitor):
             if channel:
                 channel.close()
         self._buffer = b""
-        for name in ("control", "watch"):
+        for name in ("control", "watch", "monitor"):
             (self._scratch / name).unlink(missing_ok=True)
         self._launch()
         self._control = self._connect("control")
         self._watch = self._connect("watch")
+        self._monitor = self._connect("monitor")
         self._answer(time.monotonic() + BOOT_DEADLINE, lambda line: None)
 
     def stop(self) -> None:
         if self._process and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
-        for channel in (self._control, self._watch):
+        for channel in (self._control, self._watch, self._monitor):
             if channel:
                 channel.close()
         if self._scratch:
@@ -207,6 +212,7 @@ class Host:
             "-device", "virtserialport,chardev=control,name=lab.control",
             "-chardev", f"socket,id=watch,path={self._scratch}/watch,server=on,wait=off",
             "-device", "virtserialport,chardev=watch,name=lab.watch",
+            "-chardev", f"socket,id=monitor,path={self._scratch}/monitor,server=on,wait=off,logfile={self.console.with_suffix('.monitor')}", "-mon", "chardev=monitor",
             "-kernel", str(Kernel(debian).vmlinux()), "-initrd", str(self._scratch / "initrd"), "-append", parameters,
         ]
 
@@ -236,7 +242,9 @@ class Host:
         outcome = Outcome(code=-1, output=[], left=[], seconds=0)
         while True:
             kind, _, text = self._line(until).partition(" ")
-            if kind == "o":
+            if kind == "o" and text.startswith(EMULATOR):
+                self._monitor.sendall(text.removeprefix(EMULATOR).encode() + b"\n")
+            elif kind == "o":
                 outcome.output.append(text)
                 on_line(text)
             elif kind == "l":
@@ -267,3 +275,4 @@ def _prune_logs(keep: int = 40) -> None:
     by_age = sorted(LOGS.glob("*.console"), key=lambda file: file.stat().st_mtime)
     for file in by_age[:-keep]:
         file.unlink(missing_ok=True)
+        file.with_suffix(".monitor").unlink(missing_ok=True)

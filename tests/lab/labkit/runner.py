@@ -3,6 +3,7 @@
 
 import dataclasses
 import difflib
+import re
 import sys
 import threading
 import time
@@ -79,8 +80,10 @@ def _to_its_end(host: Host, case: Case, patience: float, output: list[str]) -> O
 
 
 def _hung(faults: list[str], output: list[str]) -> bool:
-    """A guest that fell silent, not a wrong answer. Under two layers of emulation one in about sixty does (README)."""
-    return any("deadline passed" in fault for fault in faults) or any("the guest does not say" in line for line in output)
+    """Something that was waited for did not come: perhaps a guest that fell silent, as one in about sixty does under two
+    layers of emulation (README). A wrong answer is none."""
+    waited = re.compile(r"the guest does not say|: not within \d+ s: ")
+    return any("deadline passed" in fault for fault in faults) or any(waited.search(line) for line in output)
 
 
 def _bad_documents(output: list[str]) -> list[str]:

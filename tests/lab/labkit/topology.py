@@ -129,6 +129,11 @@ def _ivshmem(number: int, scratch: Path, size: str = "64M") -> list[str]:
             "-device", f"ivshmem-plain,id=dev{number},memdev=shm{number},bus=port{number}"]
 
 
+def _rng(number: int, scratch: Path) -> list[str]:
+    """A small device that reports errors (AER), which QEMU can be told to make up, and that is reset by FLR."""
+    return [*_port(number), "-device", f"virtio-rng-pci,id=dev{number},bus=port{number},aer=on,iommu_platform=on,disable-legacy=on"]
+
+
 DEVICES = {
     "igb": _igb,
     "nvme": _nvme,
@@ -136,4 +141,5 @@ DEVICES = {
     "edu": _edu,
     "shared-group": _shared_group,
     "ivshmem": _ivshmem,
+    "rng": _rng,
 }
