@@ -411,6 +411,7 @@ void Machine::on_cpu_end(Result<Vcpu::End> end) {
   if (!end) {
     fail_with(std::move(end).error());
   } else if (*end == Vcpu::End::triple_fault) {
+    log::warning("a CPU of the guest met a triple fault: the guest is reset");
     request(Outcome::reset);
   }
 }

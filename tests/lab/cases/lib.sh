@@ -233,6 +233,15 @@ guest_wait() {
     stdout=$(<guest.console) stderr=$(<guest.stderr)
 }
 
+# guest_end: stops the guest in the background, which does not care for its power button. Two signals that come at once
+# are one: the second waits for the answer to the first.
+guest_end() {
+    kill -TERM "$guest"
+    expect_within 10 grep -q "asked the guest to power off" guest.stderr
+    kill -TERM "$guest"
+    guest_wait
+}
+
 # peer_run SCRIPT [qemu OPTION...]: runs a guest to its end under Debian's QEMU (`needs: peer`).
 peer_run() {
     local script=$1

@@ -63,9 +63,7 @@ sleep 12 # the kernel asks again
 kill -0 "$guest" || fail "the VM ended"
 kill -0 "$writer" || fail "the writer does not wait"
 expect_eq "how often it is said" "$(grep -c 'it waits until this VM ends' guest.stderr)" 1
-kill -TERM "$guest"
-kill -TERM "$guest"
-guest_wait
+guest_end
 expect_within 10 ended "$writer"
 expect_within 10 eval '[[ $(driver_of "$vf") == igbvf ]]'
 clean
