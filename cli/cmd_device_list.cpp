@@ -37,6 +37,7 @@ std::string kinds_of(const std::vector<iommu::InUse>& users) {
 
 /// Columns that a short list can fill come first.
 constexpr std::size_t kShortColumns = 8;
+constexpr std::size_t kName = 1;
 Listing make_listing() {
   Listing listing;
   listing.kind = "DeviceList";
@@ -65,11 +66,11 @@ Listing make_listing() {
   return listing;
 }
 
-/// Names of kinds of functions, each looked up once: a large host has thousands of one kind. None when they are not shown.
+/// Names of kinds of functions, each looked up once: a large host has thousands of one kind. Empty when no
+/// column wants them.
 class KindNames final {
  public:
-  KindNames(const iommu::PciNames& names, const std::vector<std::string>& columns)
-      : names_{&names}, shown_{columns.empty() || std::ranges::any_of(columns, is_name)} {}
+  KindNames(const iommu::PciNames& names, bool shown) : names_{&names}, shown_{shown} {}
   std::string of(const iommu::Function& function) {
     if (!shown_) return {};
     auto& name = known_[{function.vendor, function.device}];
@@ -78,7 +79,6 @@ class KindNames final {
   }
 
  private:
-  static bool is_name(const std::string& column) { return column == "name" || column == "NAME"; }
   const iommu::PciNames* names_;
   bool shown_;
   std::map<std::pair<std::uint16_t, std::uint16_t>, std::string> known_{};
@@ -141,17 +141,25 @@ std::vector<Cell> full_row(const DeviceFacts& facts, KindNames& names) {
   return row;
 }
 
-/// Something is asked for that a short list does not know.
-Result<bool> needs_detail(const Context& context, const Listing& listing, const ListArguments& args) {
-  if (context.structured() || args.filter.needs_detail()) return true;
-  auto names = context.options.columns;
-  if (names.empty() && (context.options.output == Output::wide || context.options.output == Output::csv)) return true;
+/// Indices of the columns that are named to be shown in a table, or to sort by.
+Result<std::vector<std::size_t>> named_columns(const Context& context, const Listing& listing,
+                                               const ListArguments& args) {
+  auto names = context.structured() ? std::vector<std::string>{} : context.options.columns;
   if (!args.sort.empty()) names.push_back(args.sort);
+  std::vector<std::size_t> indices;
   for (const auto& name : names) {
     const auto index = TRY(column_named(listing.columns, name));
-    if (index >= kShortColumns) return true;
+    indices.push_back(index);
   }
-  return false;
+  return indices;
+}
+
+/// Something is asked for that a short list does not know.
+bool needs_detail(const Context& context, const ListArguments& args, const std::vector<std::size_t>& named) {
+  const auto& options = context.options;
+  if (context.structured() || args.filter.needs_detail()) return true;
+  if (options.columns.empty() && (options.output == Output::wide || options.output == Output::csv)) return true;
+  return std::ranges::any_of(named, [](std::size_t index) { return index >= kShortColumns; });
 }
 
 /// Numbers by their value, all else as text; what is not known comes last.
@@ -178,8 +186,7 @@ void sort_by(Listing& listing, std::size_t column) {
   listing.items = std::move(items);
 }
 
-Result<void> add_short(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, Listing& listing) {
-  KindNames kinds{names, context.options.columns};
+Result<void> add_short(Context& context, const DeviceChoice& choice, KindNames& kinds, Listing& listing) {
   const auto functions = TRY(iommu::list(context.root()));
   const auto users = TRY(iommu::users_of_all(context.root(), functions));
   for (std::size_t i = 0; i < functions.size(); ++i) {
@@ -188,8 +195,8 @@ Result<void> add_short(Context& context, const DeviceChoice& choice, const iommu
   return {};
 }
 
-Result<void> add_full(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, Listing& listing) {
-  KindNames kinds{names, context.options.columns};
+Result<void> add_full(Context& context, const DeviceChoice& choice, const iommu::PciNames& names, KindNames& kinds,
+                      Listing& listing) {
   for (const auto& facts : TRY(all_device_facts(context.root()))) {
     if (!choice.takes(facts)) continue;
     listing.rows.push_back(full_row(facts, kinds));
@@ -201,9 +208,11 @@ Result<void> add_full(Context& context, const DeviceChoice& choice, const iommu:
 Result<int> list_devices(Context& context, const ListArguments& args) {
   auto listing = make_listing();
   const auto choice = TRY(DeviceChoice::make(context.root(), args.filter));
-  const bool detail = TRY(needs_detail(context, listing, args));
+  const auto named = TRY(named_columns(context, listing, args));
   const auto names = iommu::PciNames::open();
-  TRY(detail ? add_full(context, choice, names, listing) : add_short(context, choice, names, listing));
+  KindNames kinds{names, context.options.columns.empty() || std::ranges::find(named, kName) != named.end()};
+  TRY(needs_detail(context, args, named) ? add_full(context, choice, names, kinds, listing)
+                                         : add_short(context, choice, kinds, listing));
   if (!args.sort.empty()) {
     const auto column = TRY(column_named(listing.columns, args.sort));
     sort_by(listing, column);

@@ -138,7 +138,7 @@ constexpr std::string_view kForDevices[] = {"unsafe-interrupts", "noiommu", "acs
 
 Result<std::vector<Finding>> examine(Context& context, const std::string& device) {
   const auto& root = context.root();
-  auto host = iommu::check_host(root);
+  auto host = iommu::check_host(root, root.live() ? &system_ioctl() : nullptr);
   if (device.empty()) {
     if (const auto finding = check_rules(context)) host.push_back(*finding);
     return host;

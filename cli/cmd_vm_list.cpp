@@ -57,6 +57,8 @@ Json to_json(const Known& known) {
           {"memory", known.facts["memory"]},
           {"devices", known.facts["devices"]},
           {"slots", value_at(running, "slots")},
+          {"iommuBackend", value_at(running, "iommuBackend")},
+          {"iommuBackendReason", value_at(running, "iommuBackendReason")},
           {"console", value_at(running, "console")},
           {"startedAt", value_at(running, "startedAt")},
           {"uptimeSeconds", value_at(running, "uptimeSeconds")}};
@@ -139,6 +141,14 @@ Result<int> list(Context& context) {
   return print(context, listing);
 }
 
+/// "iommufd", "container: the kernel has no iommufd (/dev/iommu)"
+std::string backend_text(const Json& json) {
+  if (!json["iommuBackend"].is_string()) return "";
+  const auto backend = json["iommuBackend"].get<std::string>();
+  if (!json["iommuBackendReason"].is_string()) return backend;
+  return fmt::format("{}: {}", backend, json["iommuBackendReason"].get<std::string>());
+}
+
 std::string console_text(const Json& console) {
   if (!console.is_object()) return "";
   return fmt::format("{} bytes said, {} readers{}", console.value("bytes", 0ULL), console.value("readers", 0ULL),
@@ -162,6 +172,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("Memory", memory_text(json["memory"]));
   add("Devices", devices_text(json["devices"]));
   add("Slots", slots_text(json["slots"]));
+  add("Assigned by", backend_text(json));
   add("Started", json["startedAt"].is_string() ? json["startedAt"].get<std::string>() : "");
   add("Uptime", uptime_text(json["uptimeSeconds"]));
   add("Supervisor", number_text(json["pid"]));

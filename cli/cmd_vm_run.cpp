@@ -80,7 +80,8 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "RAM of reserved pages of that size (2M, 1G); without it the kernel makes what it can huge")
       ->type_name("SIZE");
   command.add_option("--numa", request.numa, "the host's NUMA nodes that RAM may come from: 0,2-3")->type_name("LIST");
-  command.add_flag("--populate", request.populate, "all RAM before the guest runs; beside a device it comes anyway, meanwhile");
+  command.add_flag("--populate", request.populate,
+                   "all RAM before the guest runs; beside a device it comes anyway, meanwhile");
   command.add_option("--cpus", request.cpus, "virtual CPUs, 1 to 255")->type_name("N")->capture_default_str();
   command
       .add_option("--topology", request.topology,
@@ -103,6 +104,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       .add_option("--hotplug-room", request.hotplug_room,
                   "addresses for the 64-bit BARs of such devices; without it 64G, or what fits")
       ->type_name("SIZE");
+  command
+      .add_option("--iommu-backend", request.iommu_backend,
+                  "how devices are assigned: by iommufd where the host has it, else by container and groups (auto)")
+      ->check(CLI::IsMember({"auto", "iommufd", "container"}).description(""))
+      ->type_name("auto|iommufd|container")
+      ->capture_default_str();
   command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
@@ -157,7 +164,8 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->capture_default_str();
   command
       .add_option("--on-release", request.on_release,
-                  "run PROGRAM ADDRESS for each device when the VM has ended; if it fails, the device stays away from all others")
+                  "run PROGRAM ADDRESS for each device when the VM has ended; if it fails, the device stays away from "
+                  "all others")
       ->type_name("PROGRAM");
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }

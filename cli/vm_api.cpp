@@ -175,7 +175,10 @@ Json VmApi::vm_document() const {
   }
   auto devices = facts_.devices;
   Json slots(nullptr);
+  auto backend = facts_.iommu_backend;
   if (wiring_.devices != nullptr) {
+    const auto now = wiring_.devices->backend();
+    backend = now ? to_string(*now) : std::string_view{};
     devices.clear();
     for (const auto& view : wiring_.devices->view()) {
       if (view.function) devices.push_back(view.function->to_string());
@@ -196,6 +199,8 @@ Json VmApi::vm_document() const {
           {"memory", facts_.memory},
           {"devices", devices},
           {"slots", std::move(slots)},
+          {"iommuBackend", or_null(backend)},
+          {"iommuBackendReason", or_null(backend == facts_.iommu_backend ? facts_.backend_reason : "")},
           {"console", std::move(console)},
           {"startedAt", started_at_},
           {"uptimeSeconds", uptime_seconds()}};

@@ -32,6 +32,8 @@ struct VmFacts {
   unsigned cpus{};
   std::uint64_t memory{};
   std::vector<std::string> devices{};  ///< addresses of assigned functions
+  std::string iommu_backend{};         ///< how they are assigned; empty when there are none
+  std::string backend_reason{};        ///< why not by iommufd; empty when they are, or nobody wanted it
   pid_t vmm{};
 };
 

@@ -45,6 +45,7 @@ VmDevices::VmDevices(Wiring wiring, Setup setup)
       socket_{std::move(setup.socket)},
       places_{((1U << setup.slots) - 1U) << vmm::platform::kFirstHotplugSlot},
       refusal_{std::move(setup.refusal)},
+      backend_{setup.backend},
       remembered_{std::move(setup.remembered)} {
   for (auto& device : setup.devices) {
     auto entry = std::make_unique<Entry>();
@@ -78,12 +79,13 @@ VmDevices::Entry* VmDevices::find(Bdf function) {
   return found == entries_.end() ? nullptr : found->get();
 }
 
-std::vector<std::uint32_t> VmDevices::held() const {
-  std::vector<std::uint32_t> groups;
+VmDevices::Held VmDevices::held() const {
+  Held held;
   for (const auto& entry : entries_) {
-    if (entry->inside) groups.push_back(entry->group);
+    if (entry->inside) held.groups.push_back(entry->group);
   }
-  return groups;
+  if (!held.groups.empty()) held.backend = backend_;
+  return held;
 }
 
 // One that is just being attached will take one.
@@ -252,7 +254,7 @@ void VmDevices::next() {
 
 // A group that the VMM has open still keeps all its functions away from the host.
 void VmDevices::give_back() {
-  const auto groups = held();
+  const auto groups = held().groups;
   std::vector<vfio::ManagedBinding> bindings;
   std::vector<Bdf> functions;
   for (const auto& entry : entries_) {
@@ -272,9 +274,9 @@ void VmDevices::give_back() {
 }
 
 void VmDevices::take(Entry& entry) {
-  const auto groups = held();
+  const auto in_vmm = held();
   auto started = start_child({entry.function}, true, [&](FdRef socket) {
-    auto opened = wiring_.root.take(entry.function, entry.force, groups);
+    auto opened = wiring_.root.take(entry.function, entry.force, in_vmm);
     if (opened) {
       (void)send(socket,
                  vmm::PlugRequest{
@@ -353,9 +355,11 @@ void VmDevices::taken(Bdf function, Result<std::optional<Packet>> packet) {
 
 void VmDevices::hand_over(Entry& entry, vmm::PlugRequest request) {
   const auto& group = request.opened.groups.front();
-  const auto groups = held();
-  // The last device of its group has gone while this one was bound: its node can be opened now.
-  if (!group.fd && std::ranges::find(groups, group.number) == groups.end()) return next();
+  const auto groups = held().groups;
+  const bool container = request.opened.backend == vfio::IommuBackend::container;
+  // The last device of its group has gone while this one was bound: the group's node can be opened now.
+  if (container && !group.fd && std::ranges::find(groups, group.number) == groups.end()) return next();
+  backend_ = request.opened.backend;
   entry.group = group.number;
   entry.inside = true;
   if (const auto known = remembered_.find(entry.function); known != remembered_.end()) request.slot = known->second;

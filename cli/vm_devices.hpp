@@ -36,10 +36,14 @@ class VmDevices final {
     leaving,   ///< the guest was asked for it
     returning  ///< the VMM has closed it
   };
+  /// What the VMM has open.
+  struct Held {
+    std::vector<std::uint32_t> groups{};          ///< in which it has devices
+    std::optional<vfio::IommuBackend> backend{};  ///< of all of them; none = it has no device
+  };
   /// What is done with the host. Functions of the child run in the child.
   struct RootSide {
-    std::function<Result<vfio::OpenedVfio>(Bdf, const std::vector<std::string>& force,
-                                           std::span<const std::uint32_t> held)>
+    std::function<Result<vfio::OpenedVfio>(Bdf, const std::vector<std::string>& force, const Held& held)>
         take;                                                                      ///< of the child
     std::function<Result<void>(std::span<const vfio::ManagedBinding>)> give_back;  ///< of the child
     std::function<Result<vfio::ManagedBinding>(Bdf)> binding;                      ///< what there is to give back
@@ -59,6 +63,7 @@ class VmDevices final {
     Fd socket{};                     ///< to the VMM; none: devices neither come nor go
     unsigned slots{};                ///< kept for those that come
     std::vector<AtStart> devices{};  ///< that the VM starts with
+    vfio::IommuBackend backend{};    ///< by which these are assigned
     VmSlots remembered{};
     std::optional<Error> refusal{};  ///< why none may come
   };
@@ -83,6 +88,8 @@ class VmDevices final {
   /// Those that the VM has or gets, then slots that are free.
   [[nodiscard]] std::vector<View> view() const;
   [[nodiscard]] std::optional<View> view(Bdf function) const;
+  /// By which its devices are assigned; none = it has no device.
+  [[nodiscard]] std::optional<vfio::IommuBackend> backend() const { return held().backend; }
   [[nodiscard]] bool hotplug() const { return static_cast<bool>(socket_); }
 
   /// When the VMM is gone: waits for the child, tells who waits, and says what is to be given back.
@@ -113,7 +120,7 @@ class VmDevices final {
   VmDevices(Wiring wiring, Setup setup);
   [[nodiscard]] Result<void> refuse(Bdf function) const;
   [[nodiscard]] Entry* find(Bdf function);
-  [[nodiscard]] std::vector<std::uint32_t> held() const;
+  [[nodiscard]] Held held() const;
   [[nodiscard]] unsigned free_slots() const;
   void on_vmm();
   void on_report(const vmm::PlugReport& report);
@@ -136,6 +143,7 @@ class VmDevices final {
   Fd socket_;
   std::uint32_t places_;  // slots for devices that come and go, one bit each
   std::optional<Error> refusal_;
+  vfio::IommuBackend backend_;
   VmSlots remembered_;
   std::uint32_t ghosts_{};  // slots whose device the guest has yet to forget
   std::vector<std::unique_ptr<Entry>> entries_;

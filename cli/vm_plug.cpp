@@ -55,15 +55,25 @@ Result<void> check_ram(const vfio::OpenedVfio& opened, const PlugFacts& facts) {
   return {};
 }
 
+Result<void> check_memlock(const SysRoot& root, const vfio::OpenedVfio& opened, const PlugFacts& facts) {
+  const bool iommufd = opened.backend == vfio::IommuBackend::iommufd;
+  return vfio::ensure_memlock(root, facts.memory, iommufd ? vfio::MemlockOf::user : vfio::MemlockOf::process,
+                              facts.vmm);
+}
+
 Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bdf function,
-                              const std::vector<std::string>& force, std::span<const std::uint32_t> held) {
+                              const std::vector<std::string>& force, const VmDevices::Held& held) {
   const auto name = function.to_string();
   TRY_IN(check_room(host.root, function, facts), name);
-  TRY(vfio::ensure_memlock(host.root, facts.memory, facts.vmm));
   const auto bindings = TRY(vfio::acquire(
       host, {.functions = {function}, .force = force, .on_release = facts.on_release, .owner = facts.supervisor}));
-  auto opened = vfio::open_one_more(host.root, system_ioctl(), function, held);
-  auto checked = opened ? check_ram(*opened, facts) : Result<void>{fail(opened.error())};
+  auto opened =
+      vfio::open_one_more(host.root, system_ioctl(), function, held.groups, held.backend ? held.backend : facts.wish);
+  auto checked = [&]() -> Result<void> {
+    if (!opened) return fail(opened.error());
+    TRY(check_ram(*opened, facts));
+    return held.backend ? Result<void>{} : check_memlock(host.root, *opened, facts);  // with devices its RAM is pinned
+  }();
   if (!checked) {
     opened = vfio::OpenedVfio{};  // closed, so that it can go back
     auto returned = vfio::give_back(host, bindings);
@@ -81,7 +91,7 @@ VmDevices::RootSide root_side(const vfio::Host& host, PlugFacts facts) {
   return {
       .take = [&host, facts = std::move(facts)](
                   Bdf function, const std::vector<std::string>& force,
-                  std::span<const std::uint32_t> held) { return take(host, facts, function, force, held); },
+                  const VmDevices::Held& held) { return take(host, facts, function, force, held); },
       .give_back = [&host](std::span<const vfio::ManagedBinding> bindings) { return return_functions(host, bindings); },
       .binding = [&host, supervisor](Bdf function) { return vfio::binding_for(host.root, function, supervisor); }};
 }

@@ -21,8 +21,9 @@ struct PlugFacts {
   pid_t vmm{};         ///< pins the RAM
   std::uint64_t memory{};
   vmm::MemoryLayout layout{};
-  bool firmware{};           ///< places BARs itself, where it likes
-  std::string on_release{};  ///< as in vfio::AcquireRequest
+  bool firmware{};                           ///< places BARs itself, where it likes
+  std::string on_release{};                  ///< as in vfio::AcquireRequest
+  std::optional<vfio::IommuBackend> wish{};  ///< of the operator, for a VM without devices
 };
 
 /// `host` outlives it. A function is checked before it is bound: its BARs must have room in the guest, the VMM must be

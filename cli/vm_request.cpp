@@ -67,6 +67,18 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
   return functions;
 }
 
+std::optional<vfio::IommuBackend> backend_of(const VmRequest& request) {
+  if (request.iommu_backend == "iommufd") return vfio::IommuBackend::iommufd;
+  if (request.iommu_backend == "container") return vfio::IommuBackend::container;
+  return std::nullopt;
+}
+
+// Which back end it will be is known when the functions are bound; where it may be iommufd there must be enough for it.
+vfio::MemlockOf accounting(const SysRoot& root, const VmChecked& checked) {
+  const bool container = checked.backend == vfio::IommuBackend::container;
+  return !container && root.exists(vfio::kIommufd) ? vfio::MemlockOf::user : vfio::MemlockOf::process;
+}
+
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
   vmm::LayoutRequest request{
       .memory = checked.memory, .address_bits = checked.address_bits, .firmware = checked.config.firmware.has_value()};
@@ -190,6 +202,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
+  checked.backend = backend_of(request);
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
@@ -197,7 +210,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), booted(request));
-  if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory));
+  if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory, accounting(root, checked)));
   checked.lock = TRY(NameLock::take(root, request.name));
   if (config.firmware) TRY(open_variables(root, request, *config.firmware));
   if (!request.timeline.empty()) {
@@ -208,7 +221,9 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
 
 Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& checked) {
   auto& config = checked.config;
-  if (!checked.functions.empty()) config.vfio = TRY(vfio::open_devices(root, port, checked.functions));
+  if (!checked.functions.empty()) {
+    config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend));
+  }
   auto wanted = bars_of(config.vfio);
   std::ranges::move(vmm::virtio_bars(config.virtio), std::back_inserter(wanted));
   if (config.watchdog) wanted.push_back({.name = "watchdog", .bars = {vmm::Watchdog::bar_request()}});

@@ -36,6 +36,7 @@ struct VmRequest {
   std::string cpu{"host"};
   std::string pin{};
   std::vector<std::string> devices{};
+  std::string iommu_backend{"auto"};
   std::vector<std::string> disks{};
   std::string cloud_init{};
   std::vector<std::string> nets{};
@@ -58,6 +59,7 @@ struct VmRequest {
 struct VmChecked {
   vmm::VmConfig config;        ///< without devices: layout, boot plan and vfio are those of a VM that has none
   std::vector<Bdf> functions;  ///< to assign
+  std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};
   unsigned address_bits{};                      ///< of the guest's CPUs
   std::optional<std::uint64_t> hotplug_room{};  ///< as asked for

@@ -137,6 +137,12 @@ class Service final {
     facts_.memory = vm_.checked.memory;
     vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
     for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
+    if (!vm_.checked.functions.empty()) {
+      facts_.iommu_backend = vfio::to_string(vm_.config.vfio.backend);
+      facts_.backend_reason = vm_.config.vfio.reason;
+      log::debug("devices are assigned by {}{}{}", facts_.iommu_backend, facts_.backend_reason.empty() ? "" : ": ",
+                 facts_.backend_reason);
+    }
     vm_.timeline.stamp(vmm::Phase::prepared);
     facts_.cpus = vm_.config.cpus.topology.count();
     on_request_ = vm_.config.on_request;
@@ -193,6 +199,7 @@ class Service final {
       auto binding = TRY(vfio::binding_for(context_.root(), device.address, ::getpid()));
       setup_.devices.push_back({.binding = std::move(binding), .group = config.vfio.groups.at(device.group).number});
     }
+    setup_.backend = config.vfio.backend;
     layout_ = config.layout;
     setup_.slots = config.hotplug.slots;
     setup_.remembered = load_slots(context_.root(), facts_.name);
@@ -218,7 +225,8 @@ class Service final {
             .memory = facts_.memory,
             .layout = layout_,
             .firmware = vm_.checked.config.firmware.has_value(),
-            .on_release = on_release_};
+            .on_release = on_release_,
+            .wish = vm_.checked.backend};
   }
 
   // Of a VM that is not defined nothing stays.

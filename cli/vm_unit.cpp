@@ -50,6 +50,18 @@ Result<Said> program(std::vector<std::string> words, milliseconds deadline) {
   return Said{.code = code, .text = std::move(text)};
 }
 
+/// What the unit's process said last. Asked for by its number: the journal does not know of which unit a message was
+/// whose sender had ended when it was read.
+std::string last_words(const std::string& unit) {
+  const auto process = program({"systemctl", "show", "--property=ExecMainPID", "--value", unit}, kQuestion);
+  if (!process) return {};
+  (void)program({"journalctl", "--sync"}, kQuestion);
+  const auto journal = program({"journalctl", "--boot", "--lines", "5", "--output", "cat", "--no-pager", "--quiet",
+                                "SYSLOG_IDENTIFIER=pcivm", fmt::format("_PID={}", process->text)},
+                               kQuestion);
+  return journal ? journal->text : std::string{};
+}
+
 }  // namespace
 
 bool units_run_vms(const SysRoot& root) {
@@ -64,10 +76,9 @@ Result<void> start_unit(const std::string& name, milliseconds deadline) {
   if (started.code == 0) return {};
   const auto status = program({"systemctl", "show", "--property=ExecMainStatus", "--value", unit}, kQuestion);
   const auto code = status ? parse_decimal<unsigned>(status->text, 255).value_or(1) : 1U;
-  const auto journal =
-      program({"journalctl", "--unit", unit, "--lines", "5", "--output", "cat", "--no-pager"}, kQuestion);
+  const auto why = last_words(unit);
   return fail(Error::make(errc_of(static_cast<int>(code)),
-                          fmt::format("{} did not start: {}", unit, journal ? journal->text : started.text))
+                          fmt::format("{} did not start: {}", unit, why.empty() ? started.text : why))
                   .coded("vm.start_failed")
                   .advise(fmt::format("journalctl -u {}", unit)));
 }

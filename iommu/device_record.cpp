@@ -2,9 +2,6 @@
 #include "iommu/device_record.hpp"
 
 #include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,6 +14,7 @@
 #include "base/parse.hpp"
 #include "base/text.hpp"
 #include "iommu/class_devices.hpp"
+#include "iommu/ethtool.hpp"
 
 namespace pcivm::iommu {
 
@@ -24,7 +22,6 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-constexpr Ioctl<ifreq> kEthtool{"SIOCETHTOOL", SIOCETHTOOL};
 constexpr std::uint64_t kSector = 512;  // of sysfs, whatever the disk has
 
 template <class T>
@@ -132,15 +129,10 @@ void read_vpd(const SysRoot& root, Bdf address, std::chrono::milliseconds deadli
 std::string permanent_mac(IoctlPort& port, const std::string& netdev) {
   constexpr std::size_t kMac = sizeof(MacAddress::octets);
   constexpr std::size_t kLongest = 32;  // MAX_ADDR_LEN of the kernel
-  const auto socket = Fd::adopt(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  if (!socket || netdev.size() >= sizeof request.ifr_name) return {};
   FlexibleArgument<ethtool_perm_addr> asked{kLongest};
   asked.header().cmd = ETHTOOL_GPERMADDR;
   asked.header().size = kLongest;
-  netdev.copy(static_cast<char*>(request.ifr_name), netdev.size());
-  request.ifr_data = static_cast<char*>(static_cast<void*>(&asked.header()));
-  if (!kEthtool(port, socket.ref(), request) || asked.header().size != kMac) return {};  // InfiniBand has 20 bytes
+  if (!ethtool(port, netdev, &asked.header()) || asked.header().size != kMac) return {};  // InfiniBand has 20 bytes
   MacAddress mac;
   std::memcpy(static_cast<void*>(mac.octets), asked.tail().data(), kMac);
   return mac == MacAddress{} ? std::string{} : mac.to_string();

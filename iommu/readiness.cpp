@@ -74,8 +74,8 @@ std::string_view to_string(Level level) {
   return "?";
 }
 
-std::vector<Finding> check_host(const SysRoot& root) {
-  const auto host = HostFacts::read(root);
+std::vector<Finding> check_host(const SysRoot& root, IoctlPort* ioctls) {
+  const auto host = HostFacts::read(root, ioctls);
   std::vector<Finding> findings;
   for (const auto table : kTables) {
     for (const auto& check : table()) {

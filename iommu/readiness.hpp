@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ioctl.hpp"
 #include "base/sysroot.hpp"
 #include "iommu/assignable.hpp"
 
@@ -34,8 +35,8 @@ struct Finding {
 };
 
 /// Of the whole host, in the order of the tables of checks (IOMMU first). Never fails: what cannot be read is a
-/// finding.
-[[nodiscard]] std::vector<Finding> check_host(const SysRoot& root);
+/// finding. `ioctls` asks drivers what no file tells, in a child with a deadline; nullptr = of a captured host.
+[[nodiscard]] std::vector<Finding> check_host(const SysRoot& root, IoctlPort* ioctls);
 
 /// Can this function be given to a VM, end to end: a finding for each question that `assignable` asks, by its code.
 [[nodiscard]] std::vector<Finding> check_device(const FunctionDetail& function, const Assignable& answer);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Checks of the functions that are there: SR-IOV that is off, PFs without a driver, groups that nobody can have.
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/pci_regs.h>
 
 #include <algorithm>
@@ -8,7 +9,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/call_child.hpp"
 #include "base/pci_config.hpp"
+#include "iommu/class_devices.hpp"
+#include "iommu/ethtool.hpp"
 #include "iommu/group.hpp"
 #include "iommu/readiness_checks.hpp"
 
@@ -75,6 +79,53 @@ Verdicts pf_driver(const HostFacts& host) {
            .fix = fmt::format("see which one it wants: lspci -k -s {}; then: modprobe DRIVER", without.front())}};
 }
 
+constexpr std::chrono::milliseconds kDriverDeadline{1000};
+
+/// Their drivers have the adapter drop PAUSE frames of VFs (i40e_add_filter_to_drop_tx_flow_control_frames, the rule
+/// for ETH_P_PAUSE in ice_vsi_setup).
+constexpr std::string_view kPauseFiltered[] = {"i40e", "ice"};
+
+/// "on", "off"; "none" where the driver knows no flow control.
+std::string flow_control(IoctlPort& ioctls, const std::string& netdev) {
+  ethtool_pauseparam pause{.cmd = ETHTOOL_GPAUSEPARAM, .autoneg = 0, .rx_pause = 0, .tx_pause = 0};
+  if (!ethtool(ioctls, netdev, &pause)) return "none";
+  return pause.rx_pause != 0 || pause.tx_pause != 0 ? "on" : "off";
+}
+
+/// NICs with VFs that obey the frames by which anyone on the link, a VM with a VF too, can stop it (Smolyar et al.,
+/// USENIX Security 2015).
+Verdicts pause_frames(const HostFacts& host) {
+  const auto netdevs = class_devices(host.root, DeviceClass::net);
+  std::vector<std::string> asked;
+  for (const auto& function : host.functions) {
+    const auto own = netdevs.find(function.address);
+    if (own == netdevs.end() || host.number(function.directory() + "/sriov_numvfs").value_or(0) == 0) continue;
+    if (!holds(kPauseFiltered, function.driver)) asked.insert(asked.end(), own->second.begin(), own->second.end());
+  }
+  if (asked.empty()) return ok("no NIC has VFs whose PAUSE frames would reach the link");
+  if (host.ioctls == nullptr) return unknown(fmt::format("flow control of {} is not in this tree", some_of(asked)), {});
+  auto child =
+      CallChild::start([&](std::string_view netdev) { return flow_control(*host.ioctls, std::string{netdev}); });
+  std::vector<std::string> on;
+  std::vector<std::string> silent;
+  for (const auto& netdev : asked) {
+    const auto answer = child && child->usable() ? child->ask(netdev, kDriverDeadline)
+                                                 : Result<std::string>{fail(Errc::timeout, netdev)};
+    if (!answer) silent.push_back(netdev);
+    if (answer && *answer == "on") on.push_back(netdev);
+  }
+  if (!on.empty()) {
+    return {{.level = Level::warning,
+             .found = fmt::format("flow control (PAUSE) is on at {}, which has VFs", some_of(on)),
+             .cause =
+                 "a VM can send PAUSE frames through its VF and so stop the whole port, with all its other VFs, unless "
+                 "the adapter filters them",
+             .fix = fmt::format("ethtool -A {} autoneg off rx off tx off", on.front())}};
+  }
+  if (!silent.empty()) return unknown(fmt::format("the driver of {} does not answer", some_of(silent)), "pcivm doctor");
+  return ok(fmt::format("no flow control at {}", some_of(asked)));
+}
+
 /// Groups in which one function is free for a VM and another keeps it from it.
 Verdicts shared_groups(const HostFacts& host) {
   Verdicts verdicts;
@@ -103,6 +154,7 @@ Verdicts shared_groups(const HostFacts& host) {
 constexpr Check kChecks[] = {
     {"sriov", sriov_support},
     {"pf-driver", pf_driver},
+    {"pause-frames", pause_frames},
     {"shared-groups", shared_groups},
 };
 

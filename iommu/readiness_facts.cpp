@@ -69,8 +69,8 @@ std::string change_parameter(const SysRoot& root, std::string_view verb, std::st
 
 }  // namespace
 
-HostFacts HostFacts::read(const SysRoot& root) {
-  HostFacts host{.root = root};
+HostFacts HostFacts::read(const SysRoot& root, IoctlPort* ioctls) {
+  HostFacts host{.root = root, .ioctls = ioctls};
   host.caps = read_host_caps(root);
   host.functions = list(root).value_or(std::vector<Function>{});
   host.parameters = words_of(host.text("/proc/cmdline"));

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ioctl.hpp"
 #include "base/sysroot.hpp"
 #include "iommu/function.hpp"
 #include "iommu/host_caps.hpp"
@@ -24,6 +25,7 @@ struct ModprobeLine {
 
 struct HostFacts {
   const SysRoot& root;
+  IoctlPort* ioctls{};  ///< nullptr = drivers cannot be asked: a captured host
   HostCaps caps{};
   std::vector<Function> functions{};
   std::vector<std::string> parameters{};  ///< words of the kernel command line
@@ -31,7 +33,7 @@ struct HostFacts {
   std::string release{};  ///< "6.12.48-amd64"; empty when /proc does not say
   bool privileged{};      ///< this process has CAP_SYS_ADMIN
 
-  [[nodiscard]] static HostFacts read(const SysRoot& root);
+  [[nodiscard]] static HostFacts read(const SysRoot& root, IoctlPort* ioctls);
 
   /// Content of a file; empty when absent or unreadable.
   [[nodiscard]] std::string text(const std::string& path) const { return root.read(path).value_or(""); }

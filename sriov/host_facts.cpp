@@ -2,25 +2,20 @@
 #include "sriov/host_facts.hpp"
 
 #include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <sys/socket.h>
 
 #include <cstring>
 
 #include <fmt/format.h>
 
-#include "base/ioctl.hpp"
 #include "base/text.hpp"
 #include "iommu/class_devices.hpp"
+#include "iommu/ethtool.hpp"
 #include "iommu/serial.hpp"
 #include "sriov/physical_function.hpp"
 
 namespace pcivm::sriov {
 
 namespace {
-
-constexpr Ioctl<ifreq> ask_ethtool{"SIOCETHTOOL", SIOCETHTOOL};
 
 // Where the kernel cannot be asked: an address that was not changed is the one that was burnt in.
 PermanentAddress address_in_sysfs(const SysRoot& root, const std::string& interface) {
@@ -38,16 +33,10 @@ PermanentAddress address_in_sysfs(const SysRoot& root, const std::string& interf
 }  // namespace
 
 std::string interface_firmware(IoctlPort* ioctls, const std::string& interface) {
-  if (ioctls == nullptr || interface.size() >= IFNAMSIZ) return {};
-  const int raw = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (raw < 0) return {};
-  const auto socket = Fd::adopt(raw);
+  if (ioctls == nullptr) return {};
   ethtool_drvinfo info{};
   info.cmd = ETHTOOL_GDRVINFO;
-  ifreq request{};
-  std::memcpy(request.ifr_name, interface.data(), interface.size());
-  request.ifr_data = static_cast<char*>(static_cast<void*>(&info));
-  if (!ask_ethtool(*ioctls, socket.ref(), request)) return {};
+  if (!iommu::ethtool(*ioctls, interface, &info)) return {};
   const std::string told{info.fw_version, ::strnlen(info.fw_version, sizeof info.fw_version)};
   return told == "N/A" ? std::string{} : std::string{trimmed(told)};
 }

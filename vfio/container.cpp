@@ -4,97 +4,58 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "vfio/dma_errors.hpp"
 #include "vfio/info_chain.hpp"
 #include "vfio/uapi.hpp"
 
 namespace pcivm::vfio {
 
-namespace {
-
-Error explain_refusal(Error error, std::span<const OpenedGroup> groups) {
-  const auto firmware = std::ranges::find(groups, true, &OpenedGroup::firmware_memory);
-  if (error.sys_errno() == EPERM && firmware != groups.end()) {
-    return std::move(error)
-        .as(Errc::refused)
-        .within(fmt::format("firmware reserves memory for a device of group {}", firmware->number))
-        .advise("disable the feature of the device that needs it (RMRR / IVMD) in the firmware setup");
-  }
-  if (error.sys_errno() == EPERM) {
-    // vfio_iommu_type1_attach_group: without isolated MSIs a device could write any interrupt message.
-    return std::move(error)
-        .as(Errc::refused)
-        .within("interrupt remapping is off")
-        .advise("switch it on (firmware setup, no intremap=off); pcivm does not set allow_unsafe_interrupts");
-  }
-  return error;
-}
-
-Error explain_map(Error error, const DmaRun& run, bool allowed) {
-  const auto what = fmt::format("map {} bytes at {:#x} for DMA", run.length, run.iova.value);
-  switch (error.sys_errno()) {
-    case ENOMEM:
-      return std::move(error)
-          .as(Errc::denied)
-          .within(what)
-          .advise(fmt::format(
-              "locked memory is limited: LimitMEMLOCK=infinity in the unit, or ulimit -l of at least {} KiB more",
-              run.length / kKiB));
-    case ENOSPC: return std::move(error).within(what).advise("raise dma_entry_limit of the module vfio_iommu_type1");
-    case EEXIST: return std::move(error).as(Errc::busy).within(what);
-    case EINVAL:
-      return allowed ? std::move(error).within(what)
-                     : std::move(error)
-                           .as(Errc::refused)
-                           .within(what)
-                           .advise("the host reserves part of this range: guest memory has to be laid out around it");
-    default: return std::move(error).within(what);
-  }
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, Fd container, std::vector<OpenedGroup> groups) {
-  std::unique_ptr<Container> made{new Container{port, std::move(container), std::move(groups)}};
-  for (const auto& group : made->groups_) TRY(made->join(group));
+Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, OpenedVfio opened) {
+  std::unique_ptr<Container> made{new Container{port, std::move(opened.iommu)}};
+  TRY(made->add(std::move(opened)));
   TRY(made->set_iommu());
   TRY_IN(made->read_info(), "container");
   return made;
 }
 
-Result<void> Container::join(const OpenedGroup& group) {
-  int number = container_.ref().number();
-  auto joined = uapi::set_container(port_, group.fd.ref(), number);
-  if (joined) return {};
-  return fail(explain_refusal(std::move(joined).error(), {&group, 1}).within(fmt::format("group {}", group.number)));
-}
-
-Result<void> Container::add(OpenedGroup group) {
-  TRY(join(group));
-  const std::scoped_lock lock{mutex_};
-  groups_.push_back(std::move(group));
-  return {};
-}
-
-void Container::remove(std::uint32_t number) {
-  const std::scoped_lock lock{mutex_};
-  std::erase_if(groups_, [number](const OpenedGroup& group) { return group.number == number; });
-}
-
-std::optional<FdRef> Container::group(std::uint32_t number) const {
-  const std::scoped_lock lock{mutex_};
-  const auto found = std::ranges::find(groups_, number, &OpenedGroup::number);
-  return found == groups_.end() ? std::nullopt : std::optional{found->fd.ref()};
-}
-
-std::vector<std::uint32_t> Container::groups() const {
-  const std::scoped_lock lock{mutex_};
+Result<std::vector<FdRef>> Container::add(OpenedVfio opened) {
+  std::vector<FdRef> joined;
   std::vector<std::uint32_t> numbers;
-  for (const auto& group : groups_) numbers.push_back(group.number);
-  return numbers;
+  const std::scoped_lock lock{mutex_};
+  for (const auto& group : opened.groups) numbers.push_back(group.number);
+  for (auto& group : opened.groups) {
+    if (std::ranges::find(groups_, group.number, &OpenedGroup::number) != groups_.end()) continue;
+    if (!group.fd) {
+      return fail(Error::make(Errc::busy, fmt::format("the VM has just left IOMMU group {}", group.number))
+                      .advise("try again"));
+    }
+    int number = container_.ref().number();
+    auto outcome = uapi::set_container(port_, group.fd.ref(), number);
+    if (!outcome) {
+      return fail(
+          explain_refusal(std::move(outcome).error(), {&group, 1}).within(fmt::format("group {}", group.number)));
+    }
+    joined.push_back(group.fd.ref());
+    groups_.push_back(std::move(group));
+  }
+  for (auto& device : opened.devices) {
+    const auto group = numbers.at(device.group);
+    devices_.push_back({.facts = std::move(device), .group = group});
+  }
+  return joined;
+}
+
+void Container::close(Bdf device) {
+  const std::scoped_lock lock{mutex_};
+  std::erase_if(devices_, [device](const Place& place) { return place.facts.address == device; });
+  std::erase_if(groups_, [this](const OpenedGroup& group) {
+    return std::ranges::find(devices_, group.number, &Place::group) == devices_.end();
+  });
 }
 
 Result<void> Container::set_iommu() {
@@ -149,6 +110,36 @@ void Container::read_capabilities(std::span<const std::byte> info, std::uint32_t
   if (allowed_.empty()) allowed_.push_back({.first = Iova{0}, .last = Iova{~std::uint64_t{0}}});
 }
 
+std::vector<FdRef> Container::files() const {
+  const std::scoped_lock lock{mutex_};
+  std::vector<FdRef> files;
+  for (const auto& group : groups_) files.push_back(group.fd.ref());
+  return files;
+}
+
+std::optional<FdRef> Container::file_of(Bdf device) const {
+  const std::scoped_lock lock{mutex_};
+  const auto place = std::ranges::find(devices_, device, [](const Place& each) { return each.facts.address; });
+  if (place == devices_.end() || std::ranges::count(devices_, place->group, &Place::group) != 1) return std::nullopt;
+  return std::ranges::find(groups_, place->group, &OpenedGroup::number)->fd.ref();
+}
+
+Result<std::unique_ptr<Device>> Container::open(Bdf device, UnprovenReset unproven) {
+  int group = -1;
+  std::string token;
+  {
+    // The kernel resets the device in the call, beside others.
+    const std::scoped_lock lock{mutex_};
+    for (const auto& place : devices_) {
+      if (place.facts.address != device) continue;
+      token = place.facts.vf_token;
+      group = std::ranges::find(groups_, place.group, &OpenedGroup::number)->fd.ref().number();
+    }
+  }
+  if (group < 0) return fail(Errc::internal, fmt::format("{} is not in the container", device.to_string()));
+  return Device::open(port_, FdRef{group}, device, token, unproven);
+}
+
 Result<void> Container::map(const DmaRun& run) {
   for (const auto value : {run.iova.value, run.hva.value, run.length}) {
     if (is_aligned(value, page_size_)) continue;
@@ -156,7 +147,10 @@ Result<void> Container::map(const DmaRun& run) {
                                            run.length, run.hva.value, page_size_));
   }
   const bool allowed = holds(allowed_, run.iova, run.length);
-  if (!allowed) return fail(explain_map(Error::from_errno(EINVAL, "outside the IOVA ranges of the IOMMU"), run, false));
+  if (!allowed) {
+    return fail(explain_map(Error::from_errno(EINVAL, "outside the IOVA ranges of the IOMMU"), run,
+                            IommuBackend::container, false));
+  }
   vfio_iommu_type1_dma_map request{};
   request.argsz = sizeof request;
   request.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
@@ -164,7 +158,9 @@ Result<void> Container::map(const DmaRun& run) {
   request.iova = run.iova.value;
   request.size = run.length;
   auto outcome = uapi::map_dma(port_, container_.ref(), request);
-  if (!outcome) return fail(explain_map(std::move(outcome).error(), run, allowed));
+  if (!outcome) {
+    return fail(explain_map(std::move(outcome).error(), run, IommuBackend::container, allowed));
+  }
   ++maps_;
   mapped_bytes_ += run.length;
   return {};

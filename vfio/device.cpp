@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/parse.hpp"
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
 #include "vfio/uapi.hpp"
@@ -29,28 +30,72 @@ constexpr std::string_view kNoOwner{
     "a VF of a PF on vfio-pci opens only after the PF was opened with the token in /run/pcivm/vf-token: start the VM "
     "that has the PF first"};
 
+/// What both ways to a device have in common.
+Error explain_open(Error error, const std::string& name) {
+  switch (error.sys_errno()) {
+    case EACCES: return std::move(error).coded("vf_token.refused").advise(std::string{kNoOwner});
+    case EAGAIN: return std::move(error).as(Errc::busy).advise("the function is being reset or removed: try again");
+    case EBUSY:
+      return std::move(error).advise(
+          fmt::format("another process has {0} open, or it is a PF with VFs: pcivm device show {0}", name));
+    case ENODEV:
+      return std::move(error)
+          .as(Errc::not_found)
+          .advise(fmt::format("bind it first: pcivm device bind {} vfio-pci", name));
+    default: return error;
+  }
+}
+
 Result<Fd> get_device_fd(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token) {
   const auto name = address.to_string();
   auto asked = vf_token.empty() ? name : fmt::format("{} vf_token={}", name, vf_token);
   auto raw = uapi::get_device_fd(port, group, *asked.data());
   if (raw) return Fd::adopt(*raw);
-  auto error = std::move(raw).error();
-  switch (error.sys_errno()) {
-    case EACCES: return fail(std::move(error).coded("vf_token.refused").advise(std::string{kNoOwner}));
-    case EAGAIN:
-      return fail(std::move(error).as(Errc::busy).advise("the function is being reset or removed: try again"));
-    case EBUSY:
-      return fail(std::move(error).advise(
-          fmt::format("another process has {0} open, or it is a PF with VFs: pcivm device show {0}", name)));
-    case ENODEV:
-      return fail(std::move(error)
-                      .as(Errc::not_found)
-                      .advise(fmt::format("bind it first: pcivm device bind {} vfio-pci", name)));
-    default: return fail(std::move(error));
+  return fail(explain_open(std::move(raw).error(), name));
+}
+
+/// The 16 bytes of a UUID in the order in which they are written.
+std::array<std::uint8_t, 16> bytes_of(std::string_view uuid) {
+  std::string digits{uuid};
+  std::erase(digits, '-');
+  std::array<std::uint8_t, 16> bytes{};
+  for (std::size_t index = 0; index < bytes.size() && 2 * index + 2 <= digits.size(); ++index) {
+    bytes[index] = parse_hex<std::uint8_t>(std::string_view{digits}.substr(2 * index, 2)).value_or(0);
   }
+  return bytes;
+}
+
+Error explain_bind(Error error, const std::string& name, bool token) {
+  if (error.sys_errno() != EINVAL) return explain_open(std::move(error), name);
+  if (token) return std::move(error).advise("before Linux 6.17 it takes no VF token: --iommu-backend container");
+  return std::move(error).advise(fmt::format(
+      "another process has {0} open (pcivm device show {0}), or the IOMMU does not keep the CPU's caches coherent, for "
+      "which there is --iommu-backend container",
+      name));
+}
+
+Result<void> bind_to(IoctlPort& port, FdRef file, FdRef iommufd, Bdf address, std::string_view vf_token) {
+  auto uuid = bytes_of(vf_token);
+  uapi::BindIommufd request{.argsz = offsetof(uapi::BindIommufd, token_uuid), .iommufd = iommufd.number()};
+  if (!vf_token.empty()) {
+    request.argsz = sizeof request;
+    request.flags = uapi::BindIommufd::kWithToken;
+    request.token_uuid = std::bit_cast<std::uint64_t>(uuid.data());
+  }
+  auto bound = uapi::bind_iommufd(port, file, request);
+  if (bound) return {};
+  return fail(explain_bind(std::move(bound).error(), address.to_string(), !vf_token.empty()));
 }
 
 }  // namespace
+
+Result<std::unique_ptr<Device>> Device::bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
+                                             std::string_view vf_token, UnprovenReset unproven) {
+  TRY_IN(bind_to(port, file.ref(), iommufd, address, vf_token), address.to_string());
+  std::unique_ptr<Device> device{new Device{port, std::move(file), address}};
+  TRY_IN(device->read_facts(unproven), address.to_string());
+  return device;
+}
 
 Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token,
                                              UnprovenReset unproven) {

@@ -50,6 +50,12 @@ class Device final {
                                                             std::string_view vf_token = {},
                                                             UnprovenReset unproven = UnprovenReset::refuse);
 
+  /// The same by the function's own node: VFIO_DEVICE_BIND_IOMMUFD and all facts. `file` is bound to nothing yet. Its
+  /// DMA meets nothing before it is attached to an address space.
+  [[nodiscard]] static Result<std::unique_ptr<Device>> bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
+                                                            std::string_view vf_token = {},
+                                                            UnprovenReset unproven = UnprovenReset::refuse);
+
   [[nodiscard]] Bdf address() const { return address_; }
   [[nodiscard]] bool resettable() const { return resettable_; }
   [[nodiscard]] const Region& region(unsigned index) const { return regions_.at(index); }

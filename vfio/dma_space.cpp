@@ -2,8 +2,17 @@
 #include "vfio/dma_space.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "vfio/container.hpp"
+#include "vfio/ioas.hpp"
 
 namespace pcivm::vfio {
+
+Result<std::unique_ptr<DmaSpace>> make_dma_space(IoctlPort& port, OpenedVfio opened) {
+  if (opened.backend == IommuBackend::iommufd) return TRY(Ioas::create(port, std::move(opened)));
+  return TRY(Container::attach(port, std::move(opened)));
+}
 
 std::vector<DmaRun> merge(std::span<const DmaRun> runs) {
   std::vector<DmaRun> merged;

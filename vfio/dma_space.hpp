@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// What assigned devices may reach by DMA: an I/O address space that is filled range by range. One interface for the
-// container (type1) and for what the kernel offers later, so that its users do not change.
+// The assigned devices of a VM and what they may reach by DMA: an I/O address space that is filled range by range. One
+// interface for the container with its groups and for iommufd with its devices, so that its users do not see which it
+// is.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "base/bdf.hpp"
+#include "base/fd.hpp"
+#include "base/ioctl.hpp"
 #include "base/result.hpp"
 #include "base/units.hpp"
+#include "vfio/device.hpp"
 
 namespace pcivm::vfio {
+
+struct OpenedVfio;
 
 /// Both ends included, so that the whole 64-bit space can be said.
 struct IovaRange {
@@ -27,29 +36,39 @@ struct DmaRun {
   bool operator==(const DmaRun&) const = default;
 };
 
-struct DmaCounters {
-  std::uint64_t maps{};
-  std::uint64_t unmaps{};
-  std::uint64_t mapped_bytes{};  ///< at present
-};
-
-/// Any thread. Everything is unmapped when the space is destroyed; memory stays in place until then or until unmap().
+/// Any thread. Everything is unmapped when the space is destroyed, which it is after its devices; memory stays in place
+/// until then or until unmap().
 class DmaSpace {
  public:
   virtual ~DmaSpace() = default;
 
-  /// Pins the memory and makes it reachable, readable and writable. All three are multiples of page_size(). The error
-  /// says what to change: memlock (Errc::denied), a reserved range (Errc::refused), overlap (Errc::busy).
+  /// Takes over devices, with their groups, of the same back end. They find the mappings that are there. Returns what
+  /// KVM is to be told of before they are opened: groups that are new here, or devices. Errc::busy: a group without
+  /// descriptor is not here any more.
+  [[nodiscard]] virtual Result<std::vector<FdRef>> add(OpenedVfio opened) = 0;
+  /// All of that.
+  [[nodiscard]] virtual std::vector<FdRef> files() const = 0;
+  /// Of that, what KVM must let go of before the device is closed: none as long as another device of its group is here.
+  [[nodiscard]] virtual std::optional<FdRef> file_of(Bdf device) const = 0;
+  /// Opens a device and resets it, which takes 0.1 s and more. Fails as Device::open().
+  [[nodiscard]] virtual Result<std::unique_ptr<Device>> open(Bdf device, UnprovenReset unproven) = 0;
+  /// Lets an open device reach what is mapped, now and later; before that its DMA meets nothing. Fails as map().
+  [[nodiscard]] virtual Result<void> attach(Bdf device) = 0;
+  /// When its Device is gone and KVM knows it no longer: what is left of it, and its group when it was the last one.
+  /// The kernel may reset the function in here. Without devices the mappings may be gone.
+  virtual void close(Bdf device) = 0;
+
+  /// Makes the memory reachable, readable and writable, and pins it when a device is attached. All three are multiples
+  /// of a page. The error says what to change: memlock (Errc::denied), a reserved range (Errc::refused), overlap
+  /// (Errc::busy).
   [[nodiscard]] virtual Result<void> map(const DmaRun& run) = 0;
   /// Exactly a range that was mapped, or several whole ones; Errc::kernel when the kernel unmapped less.
   [[nodiscard]] virtual Result<void> unmap(Iova iova, std::uint64_t length) = 0;
-
-  /// Ascending; what is outside of them cannot be mapped.
-  [[nodiscard]] virtual std::span<const IovaRange> allowed() const = 0;
-  /// The smallest page that the IOMMU can map.
-  [[nodiscard]] virtual std::uint64_t page_size() const = 0;
-  [[nodiscard]] virtual DmaCounters counters() const = 0;
 };
+
+/// The back end that the privileged side chose; takes its descriptors over. Fails as Container::attach() and
+/// Ioas::create(). `port` outlives it.
+[[nodiscard]] Result<std::unique_ptr<DmaSpace>> make_dma_space(IoctlPort& port, OpenedVfio opened);
 
 /// Joins runs that continue each other in both spaces: fewer mappings, larger pages. `runs` ascending by IOVA.
 [[nodiscard]] std::vector<DmaRun> merge(std::span<const DmaRun> runs);

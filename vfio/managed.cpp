@@ -41,10 +41,14 @@ Result<ManagedBinding> adopt(const Host& host, Bdf function, const std::string& 
   const bool known = bound && bound->identity == identity;
   const bool inherited = known && bound->managed;
   if (!request.on_release.empty() && !known) {
-    return fail(Error::make(Errc::refused, fmt::format("{} was given to its VFIO driver by another program, so --on-release has no record to be kept in",
-                                                       function.to_string()))
-                    .coded("device.unmanaged")
-                    .advise("let who bound it release it; pcivm then binds it for the VM"));
+    return fail(
+        Error::make(
+            Errc::refused,
+            fmt::format(
+                "{} was given to its VFIO driver by another program, so --on-release has no record to be kept in",
+                function.to_string()))
+            .coded("device.unmanaged")
+            .advise("let who bound it release it; pcivm then binds it for the VM"));
   }
   if (inherited) bound->owner = self;
   if (inherited || !request.on_release.empty()) {
@@ -125,7 +129,10 @@ Result<void> acquire_all(const Host& host, const HostLock& lock, const AcquireRe
       const auto identity = TRY(identity_of(host.root, function));
       bindings.push_back(TRY(adopt(host, function, identity, self, request)));
     } else {
-      wanted.push_back({.function = function, .driver = request.driver, .force = request.force, .managed = self,
+      wanted.push_back({.function = function,
+                        .driver = request.driver,
+                        .force = request.force,
+                        .managed = self,
                         .on_release = request.on_release});
     }
   }
@@ -176,8 +183,10 @@ Result<void> give_back(const Host& host, std::span<const ManagedBinding> binding
   std::vector<ManagedBinding> free;
   for (const auto& binding : bindings) {
     auto done = gone(host, binding) ? Result<void>{} : run_release_hook(host, binding.function);
-    if (done) free.push_back(binding);
-    else if (hooks) hooks = std::move(done);
+    if (done)
+      free.push_back(binding);
+    else if (hooks)
+      hooks = std::move(done);
   }
   const auto lock = TRY(HostLock::take(host.root, host.lock_wait, host.note));
   // No child before the lock, and none beside the VM.

@@ -23,7 +23,7 @@ struct AcquireRequest {
   std::string driver{"vfio-pci"};
   std::vector<std::string> force{};
   std::string on_release{};  ///< program that must succeed before anybody else has one of them (release_hook.hpp)
-  int owner{};  ///< the supervisor that they belong to; 0 = the calling process
+  int owner{};               ///< the supervisor that they belong to; 0 = the calling process
 };
 
 /// Takes the host lock, repairs what a crash left behind, and gives every function to the driver, for their owner. All

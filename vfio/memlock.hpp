@@ -21,6 +21,13 @@ struct MemlockLimits {
   bool may_exceed{false};  ///< CAP_IPC_LOCK: the kernel does not look at the limit
 };
 
+/// What the kernel holds against the limit: what this process has pinned (container), or what all processes of its user
+/// have (iommufd; drivers/iommu/iommufd/pages.c, incr_user_locked_vm).
+enum class MemlockOf : std::uint8_t { process, user };
+
+/// Bytes that the processes of `user` have pinned now (VmPin), as far as they can be seen.
+[[nodiscard]] std::uint64_t pinned_by(const SysRoot& root, std::uint32_t user);
+
 /// What pinning `guest_ram` needs: the RAM and room for what else this process locks.
 [[nodiscard]] std::uint64_t memlock_needed(std::uint64_t guest_ram);
 
@@ -31,6 +38,7 @@ struct MemlockLimits {
 [[nodiscard]] Result<MemlockLimits> memlock_limits(const SysRoot& root, pid_t process = 0);
 
 /// Raises the limit when it is too low and that is permitted. Errc::denied with the number and the line for the unit.
-[[nodiscard]] Result<void> ensure_memlock(const SysRoot& root, std::uint64_t guest_ram, pid_t process = 0);
+[[nodiscard]] Result<void> ensure_memlock(const SysRoot& root, std::uint64_t guest_ram, MemlockOf whose,
+                                          pid_t process = 0);
 
 }  // namespace pcivm::vfio

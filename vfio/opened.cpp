@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,8 @@
 
 #include "iommu/group.hpp"
 #include "iommu/inventory.hpp"
+#include "iommu/process_use.hpp"
+#include "vfio/binding_plan.hpp"
 #include "vfio/uapi.hpp"
 #include "vfio/vf_token.hpp"
 
@@ -22,26 +25,21 @@ namespace {
 
 constexpr unsigned kBars = 6;
 
-/// "pid 812 (qemu-system-x86)", or empty when nobody can be seen.
-std::string holder_of(const SysRoot& root, const std::string& node) {
-  const auto processes = root.list("/proc");
-  if (!processes) return {};
-  for (const auto& pid : *processes) {
-    if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    const auto descriptors = root.list(fmt::format("/proc/{}/fd", pid));
-    if (!descriptors) continue;
-    for (const auto& descriptor : *descriptors) {
-      const auto target = root.link(fmt::format("/proc/{}/fd/{}", pid, descriptor));
-      if (!target || *target != node) continue;
-      const auto command = root.read(fmt::format("/proc/{}/comm", pid));
-      return fmt::format("pid {} ({})", pid, command ? *command : "?");
-    }
+constexpr const char* kContainer = "/dev/vfio/vfio";
+
+/// "pid 812 (qemu-system-x86)", or empty when nobody can be seen. Holders of one device count too: the kernel opens no
+/// group of which a device is open by its own node.
+std::string holders_of(const SysRoot& root, const iommu::Group& group) {
+  const auto processes = iommu::ProcessUse::read(root);
+  std::set<std::string> found;
+  for (const auto& member : group.members) {
+    for (const auto& user : processes.vfio(root, member.function)) found.insert(user.detail);
   }
-  return {};
+  return fmt::to_string(fmt::join(found, ", "));
 }
 
 Result<Fd> open_container(const SysRoot& root, IoctlPort& port) {
-  auto container = root.open_file("/dev/vfio/vfio", O_RDWR);
+  auto container = root.open_file(kContainer, O_RDWR);
   if (!container) {
     const bool absent = container.error().kind() == Errc::not_found || container.error().sys_errno() == ENODEV;
     return fail(std::move(container)
@@ -62,23 +60,36 @@ Result<Fd> open_container(const SysRoot& root, IoctlPort& port) {
   return container;
 }
 
-Result<Fd> open_node(const SysRoot& root, std::uint32_t number) {
-  const auto node = fmt::format("/dev/vfio/{}", number);
+Result<Fd> open_node(const SysRoot& root, const iommu::Group& group) {
+  const auto number = group.number;
   if (root.exists(fmt::format("/dev/vfio/noiommu-{}", number))) {
     return fail(Error::make(Errc::refused, fmt::format("group {} is in no-IOMMU mode, which isolates nothing", number))
                     .advise("switch the IOMMU on and enable_unsafe_noiommu_mode of the module vfio off"));
   }
-  auto group = root.open_file(node, O_RDWR);
-  if (group) return group;
-  auto error = std::move(group).error();
+  auto node = root.open_file(fmt::format("/dev/vfio/{}", number), O_RDWR);
+  if (node) return node;
+  auto error = std::move(node).error();
   if (error.sys_errno() == EBUSY) {
-    const auto holder = holder_of(root, node);
-    return fail(std::move(error).within(holder.empty() ? "another process has it" : fmt::format("{} has it", holder)));
+    const auto holders = holders_of(root, group);
+    return fail(std::move(error).within(fmt::format("{} has it", holders.empty() ? "another process" : holders)));
   }
   if (error.kind() == Errc::not_found) {
     return fail(std::move(error).advise("no member of the group is bound to vfio-pci: pcivm device bind"));
   }
   return fail(std::move(error));
+}
+
+Error not_viable(const iommu::Group& group) {
+  std::vector<std::string> blockers;
+  for (const auto& member : group.members) {
+    if (member.role != iommu::Role::blocks) continue;
+    blockers.push_back(fmt::format("{} ({})", member.function.address.to_string(), member.function.driver));
+  }
+  return Error::make(Errc::refused,
+                     fmt::format("not viable: the IOMMU cannot tell its functions apart and the host uses {}",
+                                 blockers.empty() ? "one of them" : fmt::to_string(fmt::join(blockers, ", "))))
+      .advise("bind all functions of the group to vfio-pci: pcivm group show " + std::to_string(group.number))
+      .coded("group.not_viable");
 }
 
 /// The viable bit alone decides; sysfs only tells who is in the way.
@@ -90,24 +101,24 @@ Result<void> check_viable(IoctlPort& port, FdRef fd, const iommu::Group& group) 
     return fail(Errc::busy, "it is already in a container");
   }
   if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) != 0) return {};
-  std::vector<std::string> blockers;
-  for (const auto& member : group.members) {
-    if (member.role != iommu::Role::blocks) continue;
-    blockers.push_back(fmt::format("{} ({})", member.function.address.to_string(), member.function.driver));
-  }
-  return fail(
-      Error::make(Errc::refused,
-                  fmt::format("not viable: the IOMMU cannot tell its functions apart and the host "
-                              "uses {}",
-                              blockers.empty() ? "one of them" : fmt::to_string(fmt::join(blockers, ", "))))
-          .advise("bind all functions of the group to vfio-pci: pcivm group show " + std::to_string(group.number))
-          .coded("group.not_viable"));
+  return fail(not_viable(group));
 }
 
-Result<OpenedGroup> open_group(const SysRoot& root, IoctlPort& port, std::uint32_t number) {
+// A kernel with iommufd may be without groups for user space: then the drivers of the members tell.
+bool has_node(const SysRoot& root, std::uint32_t number) {
+  return root.exists(fmt::format("/dev/vfio/{}", number)) || root.exists(fmt::format("/dev/vfio/noiommu-{}", number));
+}
+
+Result<OpenedGroup> open_group(const SysRoot& root, IoctlPort& port, std::uint32_t number, IommuBackend backend) {
   const auto group = TRY(iommu::read_group(root, number));
-  OpenedGroup opened{.number = number, .fd = TRY(open_node(root, number)), .reserved = {}, .firmware_memory = false};
-  TRY(check_viable(port, opened.fd.ref(), group));
+  OpenedGroup opened{.number = number, .fd = {}, .reserved = {}, .firmware_memory = false};
+  if (backend == IommuBackend::container || has_node(root, number)) {
+    opened.fd = TRY(open_node(root, group));
+    TRY(check_viable(port, opened.fd.ref(), group));
+    if (backend == IommuBackend::iommufd) opened.fd.close();
+  } else if (!group.viable()) {
+    return fail(not_viable(group));
+  }
   for (const auto& region : group.reserved) {
     // "direct-relaxable" regions belong to boot firmware only and are given up when the device is assigned.
     if (region.type == "direct-relaxable") continue;
@@ -144,6 +155,69 @@ Result<OpenedDevice> facts_of(const SysRoot& root, Bdf address, std::size_t grou
   return device;
 }
 
+/// The name of the function's own node, "vfio3"; empty when the kernel makes none.
+std::string node_of(const SysRoot& root, Bdf address) {
+  const auto names = root.list(directory_of(address) + "/vfio-dev").value_or(std::vector<std::string>{});
+  return names.empty() || !root.exists(fmt::format("/dev/vfio/devices/{}", names.front())) ? "" : names.front();
+}
+
+Result<Fd> open_device_node(const SysRoot& root, Bdf address) {
+  const auto name = node_of(root, address);
+  auto node = TRY(root.open_file(fmt::format("/dev/vfio/devices/{}", name), O_RDWR));
+  // A node that is open keeps its name: if it is still the function's, then it was when it was opened.
+  if (node_of(root, address) != name) return fail(Errc::not_found, "it was removed while it was opened");
+  return node;
+}
+
+/// Why these functions cannot be assigned by iommufd; empty when they can.
+std::string without_iommufd(const SysRoot& root, std::span<const Bdf> addresses) {
+  if (!root.exists(kIommufd)) return fmt::format("the kernel has no iommufd ({})", kIommufd);
+  for (const auto address : addresses) {
+    if (node_of(root, address).empty()) {
+      return fmt::format("{} has no node below /dev/vfio/devices (CONFIG_VFIO_DEVICE_CDEV)", address.to_string());
+    }
+  }
+  return {};
+}
+
+// A PF takes a token for the sake of its VFs, which it may have none of. sriov_numvfs is not read: that may block.
+bool needs_token(const SysRoot& root, Bdf address) {
+  const auto owner = token_owner(root, address);
+  if (!owner || *owner != address) return owner.has_value();
+  return root.exists(directory_of(address) + "/virtfn0") ||
+         root.read("/sys/module/vfio_pci/parameters/enable_sriov").value_or("") == "Y";
+}
+
+// Before Linux 6.17 a device that is bound to an iommufd takes no token, and does not ask for it either.
+std::string with_token(const SysRoot& root, std::span<const Bdf> addresses) {
+  for (const auto address : addresses) {
+    if (needs_token(root, address)) return fmt::format("{} needs a VF token", address.to_string());
+  }
+  return {};
+}
+
+/// Sets back end, reason and the descriptor of the IOMMU.
+Result<void> open_iommu(const SysRoot& root, IoctlPort& port, OpenedVfio& opened, std::span<const Bdf> addresses,
+                        std::optional<IommuBackend> wish) {
+  opened.reason = wish == IommuBackend::container ? "" : without_iommufd(root, addresses);
+  if (wish == IommuBackend::iommufd && !opened.reason.empty()) {
+    return fail(Error::make(Errc::not_found, opened.reason).coded("iommufd.not_found").advise("--iommu-backend auto"));
+  }
+  if (!wish && opened.reason.empty() && root.exists(kContainer)) opened.reason = with_token(root, addresses);
+  if (wish != IommuBackend::container && opened.reason.empty()) {
+    auto iommu = root.open_file(kIommufd, O_RDWR);
+    if (iommu) {
+      opened.backend = IommuBackend::iommufd;
+      opened.iommu = std::move(*iommu);
+      return {};
+    }
+    if (wish) return fail(std::move(iommu).error().advise("run as root, or load the module: modprobe iommufd"));
+    opened.reason = std::move(iommu).error().text();
+  }
+  opened.iommu = TRY(open_container(root, port));
+  return {};
+}
+
 Result<void> add_device(const SysRoot& root, IoctlPort& port, OpenedVfio& opened, Bdf address) {
   if (std::ranges::find(opened.devices, address, &OpenedDevice::address) != opened.devices.end()) {
     return fail(Errc::invalid, "given twice");
@@ -152,13 +226,21 @@ Result<void> add_device(const SysRoot& root, IoctlPort& port, OpenedVfio& opened
   const auto known = std::ranges::find(opened.groups, number, &OpenedGroup::number);
   const auto index = static_cast<std::size_t>(known - opened.groups.begin());
   if (known == opened.groups.end()) {
-    opened.groups.push_back(TRY_IN(open_group(root, port, number), fmt::format("IOMMU group {}", number)));
+    opened.groups.push_back(
+        TRY_IN(open_group(root, port, number, opened.backend), fmt::format("IOMMU group {}", number)));
   }
-  opened.devices.push_back(TRY(facts_of(root, address, index)));
+  auto device = TRY(facts_of(root, address, index));
+  if (opened.backend == IommuBackend::iommufd) {
+    device.fd = TRY(open_device_node(root, address));
+    if (!needs_token(root, address)) device.vf_token.clear();
+  }
+  opened.devices.push_back(std::move(device));
   return {};
 }
 
 }  // namespace
+
+std::string_view to_string(IommuBackend backend) { return backend == IommuBackend::iommufd ? "iommufd" : "container"; }
 
 std::vector<IovaRange> OpenedVfio::reserved() const {
   std::vector<IovaRange> all;
@@ -171,27 +253,28 @@ std::vector<IovaRange> OpenedVfio::reserved() const {
 
 Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint32_t number) {
   const auto group = TRY(iommu::read_group(root, number));
-  const auto node = TRY(open_node(root, number));
+  const auto node = TRY(open_node(root, group));
   return check_viable(port, node.ref(), group);
 }
 
-Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses) {
+Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses,
+                                std::optional<IommuBackend> wish) {
   OpenedVfio opened;
   // Devices first would be kinder to the reader of an error about a device, but without the modules no group exists.
   for (const auto address : addresses) TRY_IN(group_of(root, address), address.to_string());
-  opened.container = TRY(open_container(root, port));
+  TRY(open_iommu(root, port, opened, addresses, wish));
   for (const auto address : addresses) TRY_IN(add_device(root, port, opened, address), address.to_string());
   return opened;
 }
 
-Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf address,
-                                 std::span<const std::uint32_t> held) {
+Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf address, std::span<const std::uint32_t> held,
+                                 std::optional<IommuBackend> wish) {
   OpenedVfio opened;
   const auto number = TRY_IN(group_of(root, address), address.to_string());
   if (std::ranges::find(held, number) != held.end()) {
     opened.groups.push_back({.number = number, .fd = {}, .reserved = {}});
   }
-  opened.container = TRY(open_container(root, port));
+  TRY(open_iommu(root, port, opened, {&address, 1}, wish));
   TRY_IN(add_device(root, port, opened, address), address.to_string());
   return opened;
 }

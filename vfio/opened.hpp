@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bdf.hpp"
@@ -19,26 +21,36 @@
 
 namespace pcivm::vfio {
 
+/// How user space gets at devices and IOMMU: a container of groups, or an iommufd to which devices are bound by their
+/// own nodes (Linux 6.6).
+enum class IommuBackend : std::uint8_t { container, iommufd };
+[[nodiscard]] std::string_view to_string(IommuBackend backend);
+
+inline constexpr std::string_view kIommufd{"/dev/iommu"};
+
 /// One IOMMU group, owned through its descriptor: as long as it is open no host driver may bind to a member.
 struct OpenedGroup {
   std::uint32_t number{};
-  Fd fd;
+  Fd fd;                            ///< none with iommufd: the kernel opens no device of a group that is open
   std::vector<IovaRange> reserved;  ///< guest RAM must stay out of these
   bool firmware_memory{false};      ///< the firmware wants 1:1 mappings (RMRR): the kernel will refuse the group
 };
 
-/// One function to assign. Its device descriptor does not exist yet: getting it resets the function, which takes
-/// 0.1 s and more, and is done beside the start of the VM (Device::open).
+/// One function to assign. It cannot be used yet: that resets the function, which takes 0.1 s and more, and is done
+/// beside the start of the VM (DmaSpace::open).
 struct OpenedDevice {
   Bdf address{};
   std::size_t group{};           ///< index into OpenedVfio::groups
   std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host assigned them; the ROM is left out
   std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
   bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
+  Fd fd{};                       ///< /dev/vfio/devices/vfioN; none with a container
 };
 
 struct OpenedVfio {
-  Fd container;  ///< /dev/vfio/vfio, no group in it yet
+  IommuBackend backend{IommuBackend::container};
+  std::string reason{};  ///< why it is not iommufd; empty when it is, or nobody wanted it
+  Fd iommu;              ///< /dev/vfio/vfio, no group in it yet, or /dev/iommu
   std::vector<OpenedGroup> groups;
   std::vector<OpenedDevice> devices;  ///< in the order asked for
 
@@ -46,16 +58,18 @@ struct OpenedVfio {
   [[nodiscard]] std::vector<IovaRange> reserved() const;
 };
 
-/// Opens the container and the group of each function, once. Nothing is changed on the host.
-/// Errc::not_found: function, VFIO modules or IOMMU missing; busy: another process has the group (named if it can be
-/// seen); refused: a sibling is used by a host driver (listed), not bound to a VFIO driver, or no-IOMMU mode;
-/// invalid: a function given twice.
-[[nodiscard]] Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses);
+/// Opens what the functions are assigned by, once: container and groups, or iommufd and devices. Without a `wish` that
+/// is iommufd where the host has it for all of them, and a container else. Nothing is changed on the host.
+/// Errc::not_found: function, VFIO modules, IOMMU or what is wished for missing; busy: another process has the group or
+/// one of its devices (named if it can be seen); refused: a sibling is used by a host driver (listed), not bound to a
+/// VFIO driver, or no-IOMMU mode; invalid: a function given twice.
+[[nodiscard]] Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses,
+                                              std::optional<IommuBackend> wish = {});
 
-/// One more function for a VM that runs, with a container in case that it has none. Of the groups `held`, which the VM
-/// has open already, what is returned has the number and no descriptor. Fails as open_devices().
+/// One more function for a VM that runs, with a container or iommufd in case that it has none. Of the groups `held`,
+/// of which the VM has devices already, what is returned has the number and no descriptor. Fails as open_devices().
 [[nodiscard]] Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf address,
-                                               std::span<const std::uint32_t> held);
+                                               std::span<const std::uint32_t> held, std::optional<IommuBackend> wish);
 
 /// Opens the group's node, asks whether it is viable and closes it. Fails as open_devices().
 [[nodiscard]] Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint32_t number);

@@ -4,9 +4,11 @@
 
 #include <linux/vfio.h>
 
+#include <cstdint>
 #include <string_view>
 
 #include "base/ioctl.hpp"
+#include "vfio/iommufd_structures.hpp"
 
 namespace pcivm::vfio::uapi {
 
@@ -27,6 +29,14 @@ inline constexpr Ioctl<vfio_region_info> get_region_info{"VFIO_DEVICE_GET_REGION
 inline constexpr Ioctl<vfio_irq_info> get_irq_info{"VFIO_DEVICE_GET_IRQ_INFO", VFIO_DEVICE_GET_IRQ_INFO};
 inline constexpr Ioctl<vfio_irq_set> set_irqs{"VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS};
 inline constexpr IoctlValue reset{"VFIO_DEVICE_RESET", VFIO_DEVICE_RESET};
+// the device by its own node, /dev/vfio/devices/vfioN
+inline constexpr Ioctl<BindIommufd> bind_iommufd{"VFIO_DEVICE_BIND_IOMMUFD", BindIommufd::kRequest};
+inline constexpr Ioctl<AttachIommufd> attach_iommufd{"VFIO_DEVICE_ATTACH_IOMMUFD_PT", AttachIommufd::kRequest};
+// /dev/iommu
+inline constexpr Ioctl<IoasAlloc> ioas_alloc{"IOMMU_IOAS_ALLOC", IoasAlloc::kRequest};
+inline constexpr Ioctl<IoasRanges> ioas_ranges{"IOMMU_IOAS_IOVA_RANGES", IoasRanges::kRequest};
+inline constexpr Ioctl<IoasMap> ioas_map{"IOMMU_IOAS_MAP", IoasMap::kRequest};
+inline constexpr Ioctl<IoasUnmap> ioas_unmap{"IOMMU_IOAS_UNMAP", IoasUnmap::kRequest};
 
 /// "VFIO_DEVICE_SET_IRQS" for a counter of ioctls by kind; empty when `number` is not one of the above.
 [[nodiscard]] std::string_view request_name(unsigned long number);

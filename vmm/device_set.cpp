@@ -23,10 +23,14 @@ Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, co
   std::unique_ptr<DeviceSet> set{new DeviceSet{std::move(wiring)}};
   if (opened.devices.empty()) return set;
   set->space_ = std::make_unique<Space>();
-  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, opened, bars), facts.address.to_string());
-  set->space_->container =
-      TRY(vfio::Container::attach(set->wiring_.port, std::move(opened.container), std::move(opened.groups)));
+  set->space_->parts = opened.devices.size() + 1;
+  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, bars), facts.address.to_string());
+  set->space_->space = TRY(vfio::make_dma_space(set->wiring_.port, std::move(opened)));
   return set;
+}
+
+vfio::UnprovenReset DeviceSet::unproven_of(const vfio::OpenedDevice& facts) {
+  return facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
 }
 
 AssignedWiring DeviceSet::assigned_wiring() const {
@@ -40,10 +44,10 @@ AssignedWiring DeviceSet::assigned_wiring() const {
           .report = wiring_.report};
 }
 
-Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const vfio::OpenedVfio& opened, const BarPlan& bars) {
+Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars) {
   auto member = std::make_unique<Member>();
-  member->facts = facts;
-  member->group = opened.groups.at(facts.group).number;
+  member->function = facts.address;
+  member->unproven = unproven_of(facts);
   member->device = TRY(AssignedDevice::create(facts, assigned_wiring()));
   for (const auto& site : bars.sites) {
     if (site.device == members_.size()) member->device->place_bar(site.bar, site.address(wiring_.windows.high));
@@ -60,7 +64,7 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const vfio::OpenedV
 
 Result<void> DeviceSet::watch(Member& member) {
   auto& device = *member.device;
-  const auto address = member.facts.address;
+  const auto address = member.function;
   member.watches.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device, address] {
     (void)drain_eventfd(device.request_event());
     wiring_.wanted(address);
@@ -78,11 +82,20 @@ DeviceSet::~DeviceSet() { close(); }
 Result<void> DeviceSet::connect(Vm& vm) {
   vm_ = &vm;
   if (!space_) return {};
-  for (const auto number : space_->container->groups()) TRY(vm.add_vfio(*space_->container->group(number)));
+  for (const auto file : space_->space->files()) TRY(vm.add_vfio(file));
   for (const auto& member : members_) {
     if (member->asked && !member->leaving) leave(*member, false);
   }
   return {};
+}
+
+void DeviceSet::disconnect() {
+  if (vm_ == nullptr) return;
+  if (space_ && space_->space) {
+    // What KVM does not let go of is closed with the VM.
+    for (const auto file : space_->space->files()) (void)vm_->remove_vfio(file);
+  }
+  vm_ = nullptr;
 }
 
 void DeviceSet::open_all() {
@@ -93,33 +106,30 @@ void DeviceSet::open_all() {
 }
 
 void DeviceSet::map_ram() {
-  if (members_.empty()) return;
-  threads_.emplace_back([this] {
-    auto done = map_memory(*space_->container);
-    space_->dma.set(done);
-    if (!done) wiring_.fail(std::move(done).error());
-  });
-}
-
-Result<std::unique_ptr<vfio::Device>> DeviceSet::open_device(const Member& member) {
-  const auto& facts = member.facts;
-  const auto unproven = facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
-  return vfio::Device::open(wiring_.port, *space_->container->group(member.group), facts.address, facts.vf_token,
-                            unproven);
+  if (!members_.empty()) threads_.emplace_back([this] { end_part(map_memory()); });
 }
 
 void DeviceSet::open(Member& member) {
-  auto done = member.device->deliver(open_device(member));
-  if (!done) {
-    wiring_.fail(std::move(done).error().within(member.facts.address.to_string()));
-    return;
-  }
+  auto done = member.device->deliver(space_->space->open(member.function, member.unproven));
+  if (!done) return wiring_.fail(std::move(done).error().within(member.function.to_string()));
   member.opened = true;
   if (opening_.fetch_sub(1) == 1) wiring_.timeline.stamp(Phase::device_ready);
+  end_part(space_->space->attach(member.function));
+}
+
+// One of what DMA waits for at the start is through: the mapping, or a device's attachment.
+void DeviceSet::end_part(Result<void> outcome) {
+  if (!outcome) {
+    space_->dma.set(outcome);
+    wiring_.fail(std::move(outcome).error());
+  } else if (space_->parts.fetch_sub(1) == 1) {
+    wiring_.timeline.stamp(Phase::memory_mapped);
+    space_->dma.set({});
+  }
 }
 
 // Populated before it is mapped: pinning alone would fault page by page on one thread.
-Result<void> DeviceSet::map_memory(vfio::Container& container) {
+Result<void> DeviceSet::map_memory() {
   TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
   std::vector<vfio::DmaRun> runs;
   for (const auto& region : wiring_.memory.regions()) {
@@ -127,18 +137,15 @@ Result<void> DeviceSet::map_memory(vfio::Container& container) {
     runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length});
   }
   const auto merged = vfio::merge(runs);
-  TRY(vfio::map_all(container, merged));
+  TRY(vfio::map_all(*space_->space, merged));
   DmaFigures figures;
   for (const auto& run : merged) {
     figures.mapped_bytes += run.length;
     ++figures.runs;
     if (run.length >= 2 * kMiB) figures.huge_run_bytes += run.length;
   }
-  {
-    const std::scoped_lock lock{mutex_};
-    figures_ = figures;
-  }
-  wiring_.timeline.stamp(Phase::memory_mapped);
+  const std::scoped_lock lock{mutex_};
+  figures_ = figures;
   return {};
 }
 
@@ -189,9 +196,13 @@ void DeviceSet::close() {
     if (job.newcomer) members_.push_back(std::move(job.newcomer));
   }
   jobs_.clear();
+  disconnect();
   for (auto& member : members_) {
     member->watches.clear();
-    threads_.emplace_back([owned = std::move(member->device)]() mutable { owned.reset(); });
+    threads_.emplace_back([this, &each = *member] {
+      each.device.reset();
+      if (space_ && space_->space) space_->space->close(each.function);
+    });
   }
   threads_.clear();
   members_.clear();

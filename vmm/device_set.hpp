@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // The assigned devices of a VM and the memory that they reach. Opened, mapped, reset and closed beside everything else,
 // because each costs a function level reset of 0.1 s or the pinning of all RAM (docs/adr/0001-start-threads.md). They
-// may come and go while the guest runs (docs/adr/0003-hot-plug.md).
+// may come and go while the guest runs (docs/adr/0004-hot-plug.md).
 #pragma once
 
 #include <atomic>
@@ -16,7 +16,8 @@
 #include "base/event_loop.hpp"
 #include "base/ioctl.hpp"
 #include "base/result.hpp"
-#include "vfio/container.hpp"
+#include "vfio/dma_space.hpp"
+#include "vfio/opened.hpp"
 #include "vmm/assigned_device.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/dma_ready.hpp"
@@ -57,7 +58,7 @@ class DeviceSet final {
     std::function<void(Error)> fail;              ///< the VM must end, on any thread
     std::function<void(const Error&)> report;     ///< the VM goes on, on any thread
   };
-  /// Joins the groups to the container and puts the devices on the bus. An empty `opened` gives an empty set.
+  /// Makes the space for their DMA and puts the devices on the bus. An empty `opened` gives an empty set.
   [[nodiscard]] static Result<std::unique_ptr<DeviceSet>> create(vfio::OpenedVfio opened, const BarPlan& bars,
                                                                  Wiring wiring);
   DeviceSet(const DeviceSet&) = delete;
@@ -65,9 +66,11 @@ class DeviceSet final {
   /// As close().
   ~DeviceSet();
 
-  /// Tells `vm`, which outlives its use, of all groups.
+  /// Tells `vm` of all groups or devices. It outlives the connection.
   [[nodiscard]] Result<void> connect(Vm& vm);
-  /// Opens every device, each on its own thread; returns at once. Once.
+  /// It knows of none any more. Also done by close().
+  void disconnect();
+  /// Opens and attaches every device, each on its own thread; returns at once. Once.
   void open_all();
   /// Populates RAM and maps it for DMA on a thread; returns at once. Once, when the guest runs already: the page faults
   /// of the two would slow the loading of the kernel.
@@ -90,15 +93,15 @@ class DeviceSet final {
   /// All devices to power-on state, at once. With the vCPUs stopped; waits for what is still under way. A guest that
   /// was asked for a device has let go of it with its reboot.
   [[nodiscard]] Result<void> reset_all();
-  /// Closes every device, at once, then the container. With the vCPUs stopped.
+  /// Closes every device, at once, then the space. With the vCPUs stopped.
   void close();
 
   [[nodiscard]] DmaFigures figures() const;
 
  private:
   struct Member {
-    vfio::OpenedDevice facts;
-    std::uint32_t group{};  // its number
+    Bdf function{};
+    vfio::UnprovenReset unproven{};
     unsigned slot{};
     std::unique_ptr<AssignedDevice> device;
     std::vector<Watch> watches;       // on events of device
@@ -109,7 +112,8 @@ class DeviceSet final {
   // What RAM is mapped for; there as long as there are devices.
   struct Space {
     DmaReady dma;
-    std::unique_ptr<vfio::Container> container;
+    std::atomic<std::size_t> parts{0};  // that `dma` waits for at the start: the mapping, each device's attachment
+    std::unique_ptr<vfio::DmaSpace> space;
   };
   // One device comes or goes at a time, on a thread.
   struct Job {
@@ -121,12 +125,13 @@ class DeviceSet final {
   };
 
   explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)} {}
-  [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const vfio::OpenedVfio& opened, const BarPlan& bars);
+  [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const BarPlan& bars);
+  [[nodiscard]] static vfio::UnprovenReset unproven_of(const vfio::OpenedDevice& facts);
   [[nodiscard]] AssignedWiring assigned_wiring() const;
   [[nodiscard]] Result<void> watch(Member& member);
   void open(Member& member);
-  [[nodiscard]] Result<std::unique_ptr<vfio::Device>> open_device(const Member& member);
-  [[nodiscard]] Result<void> map_memory(vfio::Container& container);
+  [[nodiscard]] Result<void> map_memory();
+  void end_part(Result<void> outcome);
   [[nodiscard]] Result<Member*> find(Bdf function);
   [[nodiscard]] bool settled(const Member& member) const;
   [[nodiscard]] Result<unsigned> free_slot(unsigned preferred) const;
@@ -136,10 +141,10 @@ class DeviceSet final {
   void start_next();
   void finish();
   [[nodiscard]] Result<void> bring(Job& job);
-  [[nodiscard]] Result<void> join_group(vfio::OpenedVfio& opened);
-  [[nodiscard]] Result<void> make_space(vfio::OpenedVfio& opened);
+  [[nodiscard]] Result<void> join(vfio::OpenedVfio opened);
   void take_away(Member& member);
-  void drop_group(std::uint32_t number, const Member* but);
+  void forget_in_kvm(Bdf function);
+  void leave_space(Bdf function);
   void welcome(Job job);
   void forget(Job job);
   void join_threads();

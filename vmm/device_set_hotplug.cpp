@@ -17,11 +17,6 @@ constexpr std::uint32_t bit(unsigned slot) { return 1U << slot; }
 // ACPI 6.5, tables 6.14 and 6.15: what _OST says of an eject request.
 constexpr std::uint16_t kEjectPending = 0x84;
 
-// The last device of a group went while another was on its way.
-Error left_meanwhile(std::uint32_t group) {
-  return Error::make(Errc::busy, fmt::format("the VM has just left IOMMU group {}", group)).advise("try again");
-}
-
 std::string status_text(std::uint16_t status) {
   switch (status) {
     case 0x80: return "it does not support that";
@@ -36,7 +31,7 @@ std::string status_text(std::uint16_t status) {
 
 Result<DeviceSet::Member*> DeviceSet::find(Bdf function) {
   for (const auto& member : members_) {
-    if (member->facts.address != function) continue;
+    if (member->function != function) continue;
     if (wiring_.hotplug == nullptr || (wiring_.hotplug_slots & bit(member->slot)) == 0) {
       return fail(Errc::refused,
                   fmt::format("{} is in slot {}, which is not for hot-plug", function.to_string(), member->slot));
@@ -62,14 +57,14 @@ void DeviceSet::attach(PlugRequest request) {
   const auto slot = free_slot(request.slot);
   if (!slot) return refuse(slot.error());
   const auto known =
-      std::ranges::any_of(members_, [&](const auto& member) { return member->facts.address == request.function; });
+      std::ranges::any_of(members_, [&](const auto& member) { return member->function == request.function; });
   const auto comes = std::ranges::any_of(
-      jobs_, [&](const Job& job) { return job.newcomer && job.newcomer->facts.address == request.function; });
+      jobs_, [&](const Job& job) { return job.newcomer && job.newcomer->function == request.function; });
   if (known || comes) return refuse(Error::make(Errc::busy, "the VM has it already"));
   Job job;
   job.newcomer = std::make_unique<Member>();
-  job.newcomer->facts = request.opened.devices.front();
-  job.newcomer->group = request.opened.groups.front().number;
+  job.newcomer->function = request.function;
+  job.newcomer->unproven = unproven_of(request.opened.devices.front());
   job.newcomer->slot = *slot;
   job.opened = std::move(request.opened);
   taken_ |= bit(*slot);
@@ -115,7 +110,7 @@ void DeviceSet::hear_guest() {
     }
     const auto& answer = news.answers.at(member->slot);
     if (!answer || answer->status == kEjectPending) continue;
-    const auto& function = member->facts.address;
+    const auto& function = member->function;
     if (answer->event == HotplugSlots::kDeviceCheck && answer->status != 0) {
       wiring_.report(Error::make(
           Errc::busy, fmt::format("the guest does not take {} (status {:#x})", function.to_string(), answer->status)));
@@ -169,10 +164,15 @@ void DeviceSet::finish() {
 // On a job's thread. The guest sees nothing of it before all of it is done: it can neither wait for it nor break it.
 Result<void> DeviceSet::bring(Job& job) {
   auto& member = *job.newcomer;
-  TRY(join_group(job.opened));
+  vfio::OpenedDevice facts;
+  facts.address = member.function;
+  facts.bars = job.opened.devices.front().bars;
+  TRY(join(std::move(job.opened)));
   auto made = [&]() -> Result<void> {
-    member.device = TRY(AssignedDevice::create(member.facts, assigned_wiring()));
-    TRY(member.device->deliver(open_device(member)));
+    auto& space = *space_->space;
+    member.device = TRY(AssignedDevice::create(facts, assigned_wiring()));
+    TRY(member.device->deliver(space.open(member.function, member.unproven)));
+    TRY(space.attach(member.function));
     return wiring_.bus.insert(member.slot, *member.device);
   }();
   if (made) {
@@ -180,36 +180,37 @@ Result<void> DeviceSet::bring(Job& job) {
     return {};
   }
   member.device.reset();
-  drop_group(member.group, nullptr);
+  forget_in_kvm(member.function);
+  leave_space(member.function);
   return made;
 }
 
-Result<void> DeviceSet::join_group(vfio::OpenedVfio& opened) {
-  if (!space_) return make_space(opened);
-  auto& group = opened.groups.front();
-  const auto number = group.number;
-  auto& container = *space_->container;
-  if (container.group(number)) return {};
-  if (!group.fd) return fail(left_meanwhile(number));
-  TRY(space_->dma.wait());  // of the start: two must not map at a time
-  TRY(container.add(std::move(group)));
-  auto told = vm_->add_vfio(*container.group(number));
-  if (!told) container.remove(number);
-  return told;
-}
-
-Result<void> DeviceSet::make_space(vfio::OpenedVfio& opened) {
-  const auto number = opened.groups.front().number;
-  if (!opened.container || !opened.groups.front().fd) return fail(left_meanwhile(number));
-  auto space = std::make_unique<Space>();
-  space->container = TRY(vfio::Container::attach(wiring_.port, std::move(opened.container), std::move(opened.groups)));
-  TRY(vm_->add_vfio(*space->container->group(number)));
-  space_ = std::move(space);
-  auto mapped = map_memory(*space_->container);
-  if (!mapped) {
-    drop_group(number, nullptr);
+Result<void> DeviceSet::join(vfio::OpenedVfio opened) {
+  const auto function = opened.devices.front().address;
+  const bool first = !space_;
+  std::vector<FdRef> files;
+  if (first) {
+    auto made = std::make_unique<Space>();
+    made->space = TRY(vfio::make_dma_space(wiring_.port, std::move(opened)));
+    files = made->space->files();
+    space_ = std::move(made);
+  } else {
+    TRY(space_->dma.wait());  // of the start: two must not map at a time
+    files = TRY(space_->space->add(std::move(opened)));
+  }
+  for (const auto file : files) {  // the group or the device: one at most
+    if (auto told = vm_->add_vfio(file); !told) {
+      leave_space(function);
+      return told;
+    }
+  }
+  if (!first) return {};
+  if (auto mapped = map_memory(); !mapped) {
+    forget_in_kvm(function);
+    leave_space(function);
     return mapped;
   }
+  wiring_.timeline.stamp(Phase::memory_mapped);
   space_->dma.set({});
   return {};
 }
@@ -223,33 +224,31 @@ void DeviceSet::take_away(Member& member) {
   wiring_.ports.await_accesses();
   // Its events may still be watched, which need not its device: see forget().
   member.device->close();
-  drop_group(member.group, &member);
+  forget_in_kvm(member.function);
+  leave_space(member.function);
 }
 
-// A group in which no device is open any more.
-void DeviceSet::drop_group(std::uint32_t number, const Member* but) {
-  bool others = false;
-  for (const auto& member : members_) {
-    if (member.get() == but || !member->device) continue;
-    if (member->group == number) return;
-    others = true;
+// KVM has a reference of its own, to the device or to its group.
+void DeviceSet::forget_in_kvm(Bdf function) {
+  const auto file = space_->space->file_of(function);
+  if (!file) return;
+  if (auto told = vm_->remove_vfio(*file); !told) {
+    wiring_.report(std::move(told).error().within(function.to_string()));
   }
-  // KVM has a reference of its own to the group.
-  if (auto told = vm_->remove_vfio(*space_->container->group(number)); !told) {
-    wiring_.report(std::move(told).error().within(fmt::format("group {}", number)));
-  }
-  if (others) {
-    space_->container->remove(number);
-  } else {
-    space_.reset();
-    const std::scoped_lock lock{mutex_};
-    figures_ = {};
-  }
+}
+
+void DeviceSet::leave_space(Bdf function) {
+  auto& space = *space_->space;
+  space.close(function);
+  if (!space.files().empty()) return;
+  space_.reset();
+  const std::scoped_lock lock{mutex_};
+  figures_ = {};
 }
 
 void DeviceSet::welcome(Job job) {
   auto& member = *job.newcomer;
-  const auto function = member.facts.address;
+  const auto function = member.function;
   if (!job.outcome) {
     taken_ &= ~bit(member.slot);
     wiring_.tell({.kind = PlugReport::Kind::failed,
@@ -264,7 +263,7 @@ void DeviceSet::welcome(Job job) {
 }
 
 void DeviceSet::forget(Job job) {
-  const auto function = job.leaver->facts.address;
+  const auto function = job.leaver->function;
   const auto slot = job.leaver->slot;
   std::erase_if(members_, [&](const auto& member) { return member.get() == job.leaver; });
   if (job.surprise) {

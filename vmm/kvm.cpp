@@ -108,20 +108,23 @@ Result<void> Vm::add_vfio(FdRef group_or_device) {
     TRY_IN(kvm::create_device(*port_, fd_.ref(), request), "KVM_DEV_TYPE_VFIO");
     vfio_ = Fd::adopt(static_cast<int>(request.fd));
   }
-  return tell_vfio(KVM_DEV_VFIO_GROUP_ADD, group_or_device, "KVM_DEV_VFIO_GROUP_ADD");
+  TRY_IN(change_vfio(group_or_device, KVM_DEV_VFIO_GROUP_ADD), "KVM_DEV_VFIO_FILE_ADD");
+  return {};
 }
 
 Result<void> Vm::remove_vfio(FdRef group_or_device) {
-  return tell_vfio(KVM_DEV_VFIO_GROUP_DEL, group_or_device, "KVM_DEV_VFIO_GROUP_DEL");
+  TRY_IN(change_vfio(group_or_device, KVM_DEV_VFIO_GROUP_DEL), "KVM_DEV_VFIO_FILE_DEL");
+  return {};
 }
 
-Result<void> Vm::tell_vfio(std::uint64_t attribute, FdRef group_or_device, const char* what) {
+// The attributes for files of both kinds have the numbers of those for groups (Linux 6.6).
+Result<void> Vm::change_vfio(FdRef group_or_device, std::uint64_t attribute) {
   std::int32_t number = group_or_device.number();
   kvm_device_attr request{};
   request.group = KVM_DEV_VFIO_GROUP;
   request.attr = attribute;
   request.addr = std::bit_cast<std::uint64_t>(&number);
-  TRY_IN(kvm::set_device_attr(*port_, vfio_.ref(), request), what);
+  TRY(kvm::set_device_attr(*port_, vfio_.ref(), request));
   return {};
 }
 

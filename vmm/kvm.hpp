@@ -49,12 +49,12 @@ class Vm final {
   /// Tells KVM of a VFIO group or device that this VM uses (Documentation/virt/kvm/devices/vfio.rst). Before the device
   /// is opened, so that the kernel knows its VM from the first moment.
   [[nodiscard]] Result<void> add_vfio(FdRef group_or_device);
-  /// It uses it no more. After its devices are closed.
+  /// KVM lets go of it: until then a device stays open though its descriptor is closed.
   [[nodiscard]] Result<void> remove_vfio(FdRef group_or_device);
 
  private:
-  [[nodiscard]] Result<void> tell_vfio(std::uint64_t attribute, FdRef group_or_device, const char* what);
   Vm(IoctlPort& port, Fd fd) : port_{&port}, fd_{std::move(fd)} {}
+  [[nodiscard]] Result<void> change_vfio(FdRef group_or_device, std::uint64_t attribute);
   IoctlPort* port_;
   Fd fd_;
   Fd vfio_;  // the KVM_DEV_TYPE_VFIO pseudo device; none until the first add_vfio

@@ -351,6 +351,7 @@ Result<void> Machine::prepare_reboot() {
   if (watchdog_) watchdog_->reset();
   chipset_->reset();
   if (firmware_) firmware_->reset();
+  devices_->disconnect();
   vm_.reset();
   vm_ = TRY(Vm::create(port_, kvm_));
   slots_.rebind(vm_->ref());
@@ -502,6 +503,7 @@ void Machine::on_cpu_end(Result<Vcpu::End> end) {
   if (!end) {
     fail_with(std::move(end).error());
   } else if (*end == Vcpu::End::triple_fault) {
+    log::warning("a CPU of the guest met a triple fault: the guest is reset");
     request(Outcome::reset);
   }
 }

@@ -17,6 +17,8 @@ namespace pcivm::vmm {
 
 namespace {
 
+using vfio::IommuBackend;
+
 constexpr std::array<std::string_view, 3> kRequests{"attach", "ask", "take"};
 constexpr std::array<std::string_view, 5> kReports{"placed", "failed", "refused", "detached", "vacated"};
 constexpr std::string_view kNoToken{"-"};
@@ -59,8 +61,10 @@ std::string text_of(const PlugRequest& request) {
   if (request.kind != PlugRequest::Kind::attach) return text;
   const auto& group = request.opened.groups.front();
   const auto& device = request.opened.devices.front();
-  text += fmt::format(" {} {} {:d} {:d} {:d} {:d} {}", request.slot, group.number, static_cast<bool>(group.fd),
-                      group.firmware_memory, static_cast<bool>(request.opened.container), device.reset_forced,
+  const auto& opened = request.opened;
+  text += fmt::format(" {} {} {} {:d} {:d} {:d} {:d} {:d} {}", request.slot, to_string(opened.backend), group.number,
+                      group.firmware_memory, device.reset_forced, static_cast<bool>(opened.iommu),
+                      static_cast<bool>(group.fd), static_cast<bool>(device.fd),
                       device.vf_token.empty() ? kNoToken : device.vf_token);
   for (const auto& bar : device.bars) {
     text += fmt::format(" {} {} {:d} {:d} {:d}", bar.index, bar.size, bar.io, bar.wide, bar.prefetchable);
@@ -70,20 +74,22 @@ std::string text_of(const PlugRequest& request) {
 
 Result<void> read_attach(Words& words, std::vector<Fd> files, PlugRequest& request) {
   auto taken = files.begin();
-  const auto file = [&](bool there) -> Result<Fd> {
-    if (!there) return Fd{};
-    if (taken == files.end()) return fail(Errc::invalid, "a descriptor is missing");
-    return std::move(*taken++);
-  };
   request.slot = TRY(words.number<unsigned>());
+  const auto backend = words.next();
+  if (backend != to_string(IommuBackend::iommufd) && backend != to_string(IommuBackend::container)) {
+    return fail(strange(backend));
+  }
+  request.opened.backend =
+      backend == to_string(IommuBackend::iommufd) ? IommuBackend::iommufd : IommuBackend::container;
   vfio::OpenedGroup group{.number = TRY(words.number<std::uint32_t>()), .fd = {}, .reserved = {}};
-  const bool has_group = TRY(words.flag());
-  group.fd = TRY(file(has_group));
   group.firmware_memory = TRY(words.flag());
-  const bool has_container = TRY(words.flag());
-  request.opened.container = TRY(file(has_container));
   vfio::OpenedDevice device{.address = request.function, .group = 0, .bars = {}};
   device.reset_forced = TRY(words.flag());
+  for (auto* each : {&request.opened.iommu, &group.fd, &device.fd}) {
+    if (!TRY(words.flag())) continue;
+    if (taken == files.end()) return fail(Errc::invalid, "a descriptor is missing");
+    *each = std::move(*taken++);
+  }
   if (const auto token = words.next(); token != kNoToken) device.vf_token = token;
   while (!words.done()) {
     device.bars.push_back({.index = TRY(words.number<std::uint8_t>()),
@@ -102,10 +108,12 @@ Result<void> read_attach(Words& words, std::vector<Fd> files, PlugRequest& reque
 
 Result<void> send(FdRef socket, const PlugRequest& request) {
   std::vector<FdRef> files;
-  for (const auto& group : request.opened.groups) {
-    if (group.fd) files.push_back(group.fd.ref());
-  }
-  if (request.opened.container) files.push_back(request.opened.container.ref());
+  const auto add = [&files](const Fd& file) {
+    if (file) files.push_back(file.ref());
+  };
+  add(request.opened.iommu);
+  for (const auto& group : request.opened.groups) add(group.fd);
+  for (const auto& device : request.opened.devices) add(device.fd);
   return send_packet(socket, text_of(request), files);
 }
 

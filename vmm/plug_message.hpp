@@ -17,7 +17,7 @@ namespace pcivm::vmm {
 /// From the supervisor.
 struct PlugRequest {
   enum class Kind : std::uint8_t {
-    attach,    ///< `opened` has the one device, its group, and a container for when the VM has none
+    attach,    ///< `opened` has the one device, its group, and a container or iommufd for when the VM has none
     ask_back,  ///< the guest is asked to let go of it
     take_out   ///< it goes without asking
   };

@@ -48,20 +48,6 @@ constexpr Known kKnown[] = {
     known(kvm::signal_msi),
     known(kvm::create_device),
     known(kvm::set_device_attr),
-    known(vfio::uapi::get_api_version),
-    known(vfio::uapi::check_extension),
-    known(vfio::uapi::set_iommu),
-    known(vfio::uapi::iommu_get_info),
-    known(vfio::uapi::map_dma),
-    known(vfio::uapi::unmap_dma),
-    known(vfio::uapi::get_status),
-    known(vfio::uapi::set_container),
-    known(vfio::uapi::get_device_fd),
-    known(vfio::uapi::get_info),
-    known(vfio::uapi::get_region_info),
-    known(vfio::uapi::get_irq_info),
-    known(vfio::uapi::set_irqs),
-    known(vfio::uapi::reset),
 };
 
 std::int64_t now() {
@@ -112,7 +98,8 @@ std::vector<std::pair<std::string, std::uint64_t>> named_counts(const CountingIo
   std::vector<std::pair<std::string, std::uint64_t>> named;
   for (const auto& [number, count] : port.counts()) {
     const auto at = std::ranges::find(kKnown, number, &Known::number);
-    named.emplace_back(at != std::end(kKnown) ? std::string{at->name} : fmt::format("{:#x}", number), count);
+    const auto name = at != std::end(kKnown) ? at->name : vfio::uapi::request_name(number);
+    named.emplace_back(name.empty() ? fmt::format("{:#x}", number) : std::string{name}, count);
   }
   return named;
 }

@@ -83,6 +83,17 @@ TEST_F(InventoryCommands, SortsByAColumnAndNumbersByValue) {
   EXPECT_EQ(run({"device", "list", "--sort", "colour"}).code, 2);
 }
 
+TEST_F(InventoryCommands, SortsByNamesThatAreNotShown) {
+  pci.function({.address = "0000:00:01.0", .vendor = 0xfffd, .group = 10});  // the first by address, the last by name
+  const auto last = [this](const std::string& columns) {
+    auto text = run({"device", "list", "--sort", "Name", "--columns", columns, "--no-headers"}).out;
+    text.pop_back();
+    return text.substr(text.rfind('\n') + 1);
+  };
+  EXPECT_THAT(last("Name,address"), testing::EndsWith(" 0000:00:01.0"));
+  EXPECT_EQ(last("address"), "0000:00:01.0");
+}
+
 TEST_F(InventoryCommands, ColumnsTellMoreWhenNamed) {
   EXPECT_EQ(run({"device", "list", "eth2", "--columns", "vfs,reset,power,slot", "--no-headers"}).out,
             "1/7 flr   D0    -\n");

@@ -38,21 +38,20 @@ class VmDevicesTest : public testing::Test {
     setup_.slots = 2;
   }
   void make() {
-    devices_ =
-        VmDevices::create(
-            {.loop = *loop_,
-             .root = {.take = [this](Bdf function, const std::vector<std::string>& force,
-                                     std::span<const std::uint32_t> held) { return take(function, force, held); },
-                      .give_back =
-                          [this](std::span<const vfio::ManagedBinding> bindings) { return give_back(bindings); },
-                      .binding = [](Bdf function) -> Result<vfio::ManagedBinding> {
-                        return vfio::ManagedBinding{
-                            .function = function, .identity = "x", .must_return = true, .former = {}};
-                      }},
-             .note = [this](std::string_view text) { notes_.emplace_back(text); },
-             .keep = [this](const VmSlots& slots) { kept_ = slots; }},
-            std::move(setup_))
-            .value();
+    devices_ = VmDevices::create(
+                   {.loop = *loop_,
+                    .root = {.take = [this](Bdf function, const std::vector<std::string>& force,
+                                            const VmDevices::Held& held) { return take(function, force, held.groups); },
+                             .give_back =
+                                 [this](std::span<const vfio::ManagedBinding> bindings) { return give_back(bindings); },
+                             .binding = [](Bdf function) -> Result<vfio::ManagedBinding> {
+                               return vfio::ManagedBinding{
+                                   .function = function, .identity = "x", .must_return = true, .former = {}};
+                             }},
+                    .note = [this](std::string_view text) { notes_.emplace_back(text); },
+                    .keep = [this](const VmSlots& slots) { kept_ = slots; }},
+                   std::move(setup_))
+                   .value();
   }
   // In the child: what it does is seen in a file.
   Result<vfio::OpenedVfio> take(Bdf function, const std::vector<std::string>& force,
@@ -62,7 +61,7 @@ class VmDevicesTest : public testing::Test {
     if (dies_) (void)::raise(SIGKILL);
     if (take_fails_) return fail(Error::make(Errc::busy, "in use").coded("device.in_use").advise("stop it"));
     vfio::OpenedVfio opened;
-    opened.container = make_eventfd().value();
+    opened.iommu = make_eventfd().value();
     opened.groups.push_back({.number = group_, .fd = {}, .reserved = {}});
     if (held.empty() || held.front() != group_) opened.groups.front().fd = make_eventfd().value();
     opened.devices.push_back({.address = function, .group = 0, .bars = {{.index = 0, .size = 4096, .wide = true}}});
@@ -142,7 +141,7 @@ TEST_F(VmDevicesTest, AFunctionComesAndGoes) {
   const auto asked = request();
   EXPECT_EQ(asked.kind, PlugRequest::Kind::attach);
   EXPECT_EQ(asked.function, kOne);
-  EXPECT_TRUE(asked.opened.container);
+  EXPECT_TRUE(asked.opened.iommu);
   EXPECT_TRUE(asked.opened.groups.front().fd);
   EXPECT_EQ(asked.opened.devices.front().bars.front().size, 4096U);
   EXPECT_TRUE(results_.empty()) << "before the VMM has answered";

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +28,7 @@
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
 #include "vfio/region.hpp"
+#include "vfio/uapi.hpp"
 #include "vmm/kvm_uapi.hpp"
 
 namespace pcivm::test {
@@ -72,6 +74,9 @@ class FakeVfio final : public IoctlPort {
   std::optional<std::string> device_name;
   /// Of the PF on vfio-pci whose VF this is: the kernel wants it in the name. Empty: it wants none.
   std::string vf_token;
+  bool takes_tokens{true};  ///< Linux 6.17: VFIO_DEVICE_BIND_FLAG_TOKEN
+  /// The device's own node, once more.
+  [[nodiscard]] Fd node() const { return memory_.dup().value(); }
 
   /// Sets a register of the "hardware".
   void config(std::uint64_t offset, unsigned width, std::uint32_t value) const {
@@ -121,6 +126,7 @@ class FakeVfio final : public IoctlPort {
     if (const auto failing = fail.find(request); failing != fail.end()) return -failing->second;
     switch (request) {
       case VFIO_GROUP_GET_DEVICE_FD: return get_device(argument);
+      case vfio::uapi::bind_iommufd.number: return bind(argument);
       case VFIO_DEVICE_GET_INFO: return device_info(argument);
       case VFIO_DEVICE_GET_REGION_INFO: return region_info(argument);
       case VFIO_DEVICE_GET_IRQ_INFO: return irq_info(argument);
@@ -152,6 +158,20 @@ class FakeVfio final : public IoctlPort {
     if (!vf_token.empty() && token != " vf_token=" + vf_token) return -EACCES;
     note("get device " + *device_name);
     return ::dup(memory_.ref().number());
+  }
+  // Later calls come on the descriptor that was bound, which node() is.
+  int bind(void* argument) {
+    const auto& request = as<vfio::uapi::BindIommufd>(argument);
+    if (request.argsz < 16 || request.iommufd < 0) return -EINVAL;
+    const bool with_token = (request.flags & vfio::uapi::BindIommufd::kWithToken) != 0;
+    if (with_token && !takes_tokens) return -EINVAL;
+    std::string token;
+    for (unsigned index = 0; with_token && index < 16; ++index) {
+      token += fmt::format("{:02x}", std::bit_cast<const std::uint8_t*>(request.token_uuid)[index]);
+      if (index == 3 || index == 5 || index == 7 || index == 9) token += '-';
+    }
+    if (token != vf_token) return vf_token.empty() ? -EINVAL : -EACCES;
+    return note("bind");
   }
   int device_info(void* argument) const {
     auto& info = as<vfio_device_info>(argument);

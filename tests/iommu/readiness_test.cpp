@@ -2,6 +2,9 @@
 // Every check of the host: silent on a host with nothing wrong, and fires on what it is for.
 #include "iommu/readiness.hpp"
 
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utime.h>
@@ -11,6 +14,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
+#include "tests/fakes/fake_ioctls.hpp"
 #include "tests/support/healthy_host.hpp"
 
 namespace pcivm::iommu {
@@ -55,6 +59,11 @@ std::string config_with_sriov() {
   config[0x100] = 0x10;
   config[0x102] = 0x01;
   return config;
+}
+
+void nic_with_vfs(HealthyHost& host) {
+  host.pci.netdev("0000:01:00.0", "eth2");
+  host.temp.file(std::string{kPf} + "/sriov_numvfs", "2\n");
 }
 
 const Fault kFaults[] = {
@@ -201,6 +210,7 @@ const Fault kFaults[] = {
        host.temp.file("/sys/devices/pci0000:00/0000:02:00.0/config", config_with_sriov());
        host.temp.file("/boot/config-6.12.48-amd64", "CONFIG_PCI=y\n");
      }},
+    {"NobodyToAskAboutPauseFrames", "pause-frames", Level::unknown, "flow control of eth2", "", nic_with_vfs},
     {"PfWithoutDriver", "pf-driver", Level::warning, "0000:01:00.0 with SR-IOV has no driver",
      "lspci -k -s 0000:01:00.0", [](HealthyHost& host) { host.pci.unbind("0000:01:00.0"); }},
     {"SharedGroup", "shared-groups", Level::note, "group 5: 0000:03:01.0 cannot be given away", "pcivm group show 5",
@@ -310,7 +320,7 @@ TEST_P(Readiness, FindsTheFault) {
   HealthyHost host;
   const auto& fault = GetParam();
   fault.make(host);
-  EXPECT_THAT(of(check_host(host.temp.root()), fault.id),
+  EXPECT_THAT(of(check_host(host.temp.root(), nullptr), fault.id),
               Contains(testing::AllOf(testing::Field(&Finding::level, fault.level),
                                       testing::Field(&Finding::found, HasSubstr(fault.found)),
                                       testing::Field(&Finding::fix, HasSubstr(fault.fix)))));
@@ -321,7 +331,7 @@ INSTANTIATE_TEST_SUITE_P(Host, Readiness, testing::ValuesIn(kFaults),
 
 TEST(ReadinessTest, EveryCheckIsSilentOnAHealthyHost) {
   const HealthyHost host;
-  const auto findings = check_host(host.temp.root());
+  const auto findings = check_host(host.temp.root(), nullptr);
   for (const auto id : host_check_ids()) {
     const auto own = of(findings, id);
     EXPECT_FALSE(own.empty()) << id << " does not arise on the healthy host";
@@ -341,7 +351,8 @@ TEST(ReadinessTest, AnInitramfsWithTheEarlyRulesOfToday) {
   host.temp.file("/etc/udev/rules.d/04-pcivm-early.rules", "rule\n");
   host.temp.file("/var/lib/pcivm/initramfs/6.12.48-amd64.rules", "rule\n");
   host.temp.file("/boot/initrd.img-6.12.48-amd64", "");
-  EXPECT_THAT(of(check_host(host.temp.root()), "early-rules"), Contains(testing::Field(&Finding::level, Level::ok)));
+  EXPECT_THAT(of(check_host(host.temp.root(), nullptr), "early-rules"),
+              Contains(testing::Field(&Finding::level, Level::ok)));
 }
 
 TEST(ReadinessTest, NewNamesOfInterfacesMakeNoInitramfsStale) {
@@ -350,14 +361,15 @@ TEST(ReadinessTest, NewNamesOfInterfacesMakeNoInitramfsStale) {
   const utimbuf old{.actime = 1, .modtime = 1};
   ASSERT_EQ(::utime(host.temp.path("/boot/initrd.img-6.12.48-amd64").c_str(), &old), 0);
   host.temp.file("/etc/udev/rules.d/61-pcivm-host.rules", "rule\n");
-  EXPECT_THAT(of(check_host(host.temp.root()), "initramfs"), Contains(testing::Field(&Finding::level, Level::ok)));
+  EXPECT_THAT(of(check_host(host.temp.root(), nullptr), "initramfs"),
+              Contains(testing::Field(&Finding::level, Level::ok)));
 }
 
 TEST(ReadinessTest, WhateverIsWrongIsExplained) {
   for (const auto& fault : kFaults) {
     HealthyHost host;
     fault.make(host);
-    for (const auto& finding : of(check_host(host.temp.root()), fault.id)) {
+    for (const auto& finding : of(check_host(host.temp.root(), nullptr), fault.id)) {
       if (finding.level != Level::problem && finding.level != Level::warning) continue;
       EXPECT_FALSE(finding.cause.empty()) << fault.name;
       EXPECT_FALSE(finding.fix.empty()) << fault.name;
@@ -367,7 +379,7 @@ TEST(ReadinessTest, WhateverIsWrongIsExplained) {
 
 TEST(ReadinessTest, AnEmptyRootHasProblemsButNoneIsMadeUp) {
   const test::TempRoot temp;
-  const auto findings = check_host(temp.root());
+  const auto findings = check_host(temp.root(), nullptr);
   EXPECT_EQ(of(findings, "iommu").front().level, Level::problem);
   EXPECT_EQ(of(findings, "kernel-version").front().level, Level::unknown);
   EXPECT_TRUE(of(findings, "interrupt-remapping").empty());
@@ -375,10 +387,45 @@ TEST(ReadinessTest, AnEmptyRootHasProblemsButNoneIsMadeUp) {
 
 TEST(ReadinessTest, NamesTheBackEnd) {
   HealthyHost host;
-  EXPECT_THAT(of(check_host(host.temp.root()), "vfio-backend").front().found, HasSubstr("no iommufd"));
+  EXPECT_THAT(of(check_host(host.temp.root(), nullptr), "vfio-backend").front().found, HasSubstr("no iommufd"));
   host.temp.file("/dev/iommu", "");
   host.temp.directory("/dev/vfio/devices");
-  EXPECT_EQ(of(check_host(host.temp.root()), "vfio-backend").front().found, "iommufd and VFIO character devices");
+  EXPECT_EQ(of(check_host(host.temp.root(), nullptr), "vfio-backend").front().found,
+            "iommufd and VFIO character devices");
+}
+
+/// What is said of a NIC with VFs whose driver answers `outcome`, with these pauses, when it is asked for them.
+Finding pause_frames(int outcome, unsigned rx, unsigned tx) {
+  HealthyHost host;
+  nic_with_vfs(host);
+  test::FakeIoctls kernel;
+  kernel.on<ifreq>(SIOCETHTOOL, [&](ifreq& request) {
+    auto* asked = static_cast<ethtool_pauseparam*>(static_cast<void*>(request.ifr_data));
+    if (asked->cmd != ETHTOOL_GPAUSEPARAM || std::string_view{request.ifr_name} != "eth2") return -EINVAL;
+    asked->rx_pause = rx;
+    asked->tx_pause = tx;
+    return outcome;
+  });
+  return of(check_host(host.temp.root(), &kernel), "pause-frames").front();
+}
+
+TEST(ReadinessTest, FlowControlOfANicWithVfs) {
+  const auto on = pause_frames(0, 1, 0);
+  EXPECT_EQ(on.level, Level::warning);
+  EXPECT_THAT(on.found, HasSubstr("is on at eth2"));
+  EXPECT_EQ(on.fix, "ethtool -A eth2 autoneg off rx off tx off");
+  EXPECT_EQ(pause_frames(0, 0, 1).level, Level::warning);
+  EXPECT_EQ(pause_frames(0, 0, 0).level, Level::ok);
+  EXPECT_EQ(pause_frames(-EOPNOTSUPP, 0, 0).level, Level::ok);
+}
+
+TEST(ReadinessTest, ANicThatFiltersPauseFramesIsNotAsked) {
+  HealthyHost host;
+  nic_with_vfs(host);
+  host.pci.unbind("0000:01:00.0");
+  host.pci.bind("0000:01:00.0", "ice");
+  test::FakeIoctls kernel;
+  EXPECT_EQ(of(check_host(host.temp.root(), &kernel), "pause-frames").front().level, Level::ok);
 }
 
 TEST(ReadinessTest, ALockThatIsHeldIsNoLeftover) {
@@ -387,14 +434,14 @@ TEST(ReadinessTest, ALockThatIsHeldIsNoLeftover) {
   struct stat facts{};
   ASSERT_EQ(::stat(host.temp.path("/run/pcivm/vm/web1/lock").c_str(), &facts), 0);
   host.temp.file("/proc/locks", fmt::format("1: FLOCK  ADVISORY  WRITE 812 00:19:{} 0 EOF\n", facts.st_ino));
-  EXPECT_EQ(of(check_host(host.temp.root()), "vm-locks").front().level, Level::ok);
+  EXPECT_EQ(of(check_host(host.temp.root(), nullptr), "vm-locks").front().level, Level::ok);
 }
 
 TEST(ReadinessTest, AKvmThatMayNotBeOpenedIsAWarning) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may open everything";
   HealthyHost host;
   ASSERT_EQ(::chmod(host.temp.path("/dev/kvm").c_str(), 0), 0);
-  EXPECT_EQ(of(check_host(host.temp.root()), "kvm").front().level, Level::warning);
+  EXPECT_EQ(of(check_host(host.temp.root(), nullptr), "kvm").front().level, Level::warning);
 }
 
 TEST(DeviceReadiness, AsksEveryQuestionAndNamesTheFailedOnes) {

@@ -35,20 +35,27 @@ KERNEL_TEST(pit, counts_down) {
   EXPECT_TRUE(first - second >= 500);
 }
 
+// A busy host takes the CPU away for milliseconds: what must follow soon is tried this often.
+constexpr int kTries = 20;
+
 KERNEL_TEST(pit, counts_at_1193182_hz) {
   gate(true);
-  control(0xb4);
-  count2(0);
-  const auto start = pm_timer();
-  const unsigned first = latched2();
-  wait_us(20000);
-  const unsigned second = latched2();
-  const auto end = pm_timer();
-  const auto passed = static_cast<uint32_t>(end - start);
-  // The PM timer runs at exactly three times the rate; what lies between the readings may be slow.
-  const unsigned ticks = (first - second) & 0xffff;
-  EXPECT_TRUE(ticks * 3 <= passed + 30);
-  EXPECT_TRUE(ticks * 3 + ticks >= passed);
+  bool kept_pace = false;
+  for (int attempt = 0; attempt < kTries && !kept_pace; ++attempt) {
+    control(0xb4);
+    count2(0);
+    const auto start = pm_timer();
+    const unsigned first = latched2();
+    wait_us(20000);
+    const unsigned second = latched2();
+    const auto end = pm_timer();
+    const auto passed = static_cast<uint32_t>(end - start);
+    // The PM timer runs at exactly three times the rate; what lies between the readings may be slow.
+    const unsigned ticks = (first - second) & 0xffff;
+    EXPECT_TRUE(ticks * 3 <= passed + 30);
+    kept_pace = ticks * 3 + ticks >= passed;
+  }
+  EXPECT_TRUE(kept_pace);
 }
 
 KERNEL_TEST(pit, a_latched_count_waits_to_be_read) {
@@ -66,10 +73,15 @@ KERNEL_TEST(pit, a_latched_count_waits_to_be_read) {
 
 KERNEL_TEST(pit, one_byte_accesses) {
   gate(true);
-  control(0xa0);  // mode 0, high byte only
-  out8(0x42, 0x80);
-  control(0x80);
-  EXPECT_TRUE(in8(0x42) >= 0x7e);
+  bool counts_from_high = false;
+  for (int attempt = 0; attempt < kTries && !counts_from_high; ++attempt) {
+    control(0xa0);  // mode 0, high byte only
+    out8(0x42, 0x80);
+    control(0x80);
+    const auto high = in8(0x42);
+    counts_from_high = high >= 0x7e && high <= 0x80;
+  }
+  EXPECT_TRUE(counts_from_high);
   control(0x90);  // mode 0, low byte only
   gate(false);
   out8(0x42, 0x40);

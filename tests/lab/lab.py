@@ -53,9 +53,7 @@ def run_test(arguments) -> int:
         if topology.load(name).system == "initramfs" and not given.pcivm and any("pcivm" in each.needs for each in cases):
             raise cache.LabError(f"{ROOT / 'build/pcivm'} is absent: build it, or name a binary with --pcivm")
     prepare(arguments)
-    tally = runner.run(plan, given, arguments.jobs, arguments.patience)
-    print(f"{tally.passed} passed, {tally.failed} failed")
-    return 1 if tally.failed else 0
+    return 0 if runner.run(plan, given, arguments.jobs, arguments.patience).close() else 1
 
 
 def content(arguments) -> host.Content:

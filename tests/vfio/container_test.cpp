@@ -83,14 +83,14 @@ class FakeContainer final : public IoctlPort {
 class ContainerTest : public testing::Test {
  protected:
   Result<std::unique_ptr<Container>> attach(bool firmware_memory = false) {
-    std::vector<OpenedGroup> groups;
+    OpenedVfio opened{.iommu = make_eventfd().value(), .groups = {}, .devices = {}};
     for (const std::uint32_t number : {7U, 9U}) {
-      groups.push_back({.number = number,
-                        .fd = make_eventfd().value(),
-                        .reserved = {},
-                        .firmware_memory = firmware_memory && number == 9});
+      opened.groups.push_back({.number = number,
+                               .fd = make_eventfd().value(),
+                               .reserved = {},
+                               .firmware_memory = firmware_memory && number == 9});
     }
-    return Container::attach(port, make_eventfd().value(), std::move(groups));
+    return Container::attach(port, std::move(opened));
   }
   FakeContainer port;
 };
@@ -110,11 +110,39 @@ TEST_F(ContainerTest, EpermIsInterruptRemappingOrFirmwareMemory) {
   EXPECT_THAT(refused, FailsWith(Errc::refused, HasSubstr("interrupt remapping is off")));
   EXPECT_THAT(refused.error().hint(), HasSubstr("does not set allow_unsafe_interrupts"));
   EXPECT_THAT(attach(true), FailsWith(Errc::refused, HasSubstr("firmware reserves memory for a device of group 9")));
+  port.fail[VFIO_SET_IOMMU] = EINVAL;
+  EXPECT_THAT(attach(true), FailsWith(Errc::refused, HasSubstr("firmware reserves memory"))) << "Linux 6.6";
 }
 
 TEST_F(ContainerTest, NamesTheGroupThatDoesNotJoin) {
   port.fail[VFIO_GROUP_SET_CONTAINER] = EBUSY;
   EXPECT_THAT(attach(), FailsWith(Errc::busy, HasSubstr("group 7: VFIO_GROUP_SET_CONTAINER")));
+}
+
+TEST_F(ContainerTest, TakesOneMoreDeviceAndLetsGoOfAGroupWithItsLast) {
+  constexpr Bdf kFirst{.domain = 0, .bus = 1, .device = 0, .function = 0};
+  constexpr Bdf kSecond{.domain = 0, .bus = 1, .device = 0, .function = 1};
+  const auto container = attach().value();
+  EXPECT_EQ(container->files().size(), 2U) << "what KVM is told of";
+  const auto one = [](std::uint32_t group, Bdf address) {
+    OpenedVfio opened{.iommu = make_eventfd().value(), .groups = {}, .devices = {}};
+    opened.groups.push_back({.number = group, .fd = make_eventfd().value(), .reserved = {}, .firmware_memory = false});
+    opened.devices.push_back({.address = address, .group = 0, .bars = {}});
+    return opened;
+  };
+  EXPECT_EQ(container->add(one(11, kFirst))->size(), 1U);
+  EXPECT_EQ(container->add(one(11, kSecond))->size(), 0U) << "KVM knows the group";
+  EXPECT_EQ(container->files().size(), 3U);
+  port.fail[VFIO_GROUP_GET_DEVICE_FD] = EBUSY;
+  EXPECT_THAT(container->open(kSecond, UnprovenReset::refuse), FailsWith(Errc::busy));
+  EXPECT_THAT(container->attach(kSecond), IsOk());
+  port.fail[VFIO_GROUP_SET_CONTAINER] = EPERM;
+  EXPECT_THAT(container->add(one(12, kFirst)), FailsWith(Errc::refused, HasSubstr("group 12: interrupt remapping")));
+  container->close(kFirst);
+  EXPECT_THAT(container->open(kFirst, UnprovenReset::refuse), FailsWith(Errc::internal));
+  EXPECT_THAT(container->open(kSecond, UnprovenReset::refuse), FailsWith(Errc::busy)) << "its group is still there";
+  container->close(kSecond);
+  EXPECT_EQ(container->files().size(), 0U) << "the first two had no devices";
 }
 
 TEST_F(ContainerTest, WantsType1Version2) {

@@ -25,6 +25,9 @@ class DeviceTest : public testing::Test {
   Result<std::unique_ptr<Device>> open(UnprovenReset unproven = UnprovenReset::refuse) {
     return Device::open(fake, group.ref(), kAddress, token, unproven);
   }
+  Result<std::unique_ptr<Device>> bind(UnprovenReset unproven = UnprovenReset::refuse) {
+    return Device::bind(fake, fake.node(), group.ref(), kAddress, token, unproven);
+  }
   std::string token;
   FakeVfio fake;
   Fd group = make_eventfd().value();
@@ -76,6 +79,49 @@ TEST_F(DeviceTest, OpensTheVfOfAPfOnVfioWithItsTokenOnly) {
   EXPECT_EQ(fake.device_name, "0000:01:10.2");
   fake.vf_token.clear();
   EXPECT_THAT(open(), FailsWith(Errc::kernel, HasSubstr("EINVAL"))) << "where none applies the kernel refuses one";
+}
+
+TEST_F(DeviceTest, IsBoundToAnIommufdByItsOwnNode) {
+  const auto device = bind();
+  ASSERT_THAT(device, IsOk());
+  EXPECT_EQ((*device)->region(0).size, 16 * kKiB);
+  EXPECT_EQ(config_u32((*device)->config(), 0), 0x10ca8086U);
+  EXPECT_THAT(fake.take_log(), ElementsAre("bind")) << "no reset of ours";
+  fake.device_flags = VFIO_DEVICE_FLAGS_PCI;
+  EXPECT_THAT(bind(), FailsWith(Errc::refused, HasSubstr("reset is not proven")));
+}
+
+TEST_F(DeviceTest, ExplainsWhyItIsNotBound) {
+  const auto failing = [this](int number) {
+    fake.fail[uapi::bind_iommufd.number] = number;
+    return bind();
+  };
+  EXPECT_THAT(failing(EAGAIN), FailsWith(Errc::busy, HasSubstr("0000:01:10.2: VFIO_DEVICE_BIND_IOMMUFD")));
+  EXPECT_THAT(failing(ENODEV), FailsWith(Errc::not_found));
+  EXPECT_THAT(failing(EACCES), FailsWith(Errc::denied));
+  const auto busy = failing(EBUSY);
+  EXPECT_THAT(busy, FailsWith(Errc::busy));
+  EXPECT_THAT(busy.error().hint(), HasSubstr("pcivm device show 0000:01:10.2"));
+  const auto invalid = failing(EINVAL);
+  EXPECT_THAT(invalid, FailsWith(Errc::kernel));
+  EXPECT_THAT(invalid.error().hint(), HasSubstr("another process has 0000:01:10.2 open"));
+  EXPECT_THAT(invalid.error().hint(), HasSubstr("--iommu-backend container"));
+}
+
+TEST_F(DeviceTest, GivesTheTokenWithTheBindWhereTheKernelTakesOne) {
+  fake.vf_token = "7f6a4c1e-3b52-4d8e-9a10-2f0c5d6e7a8b";
+  EXPECT_THAT(bind(), FailsWith(Errc::denied));
+  token = "00000000-3b52-4d8e-9a10-2f0c5d6e7a8b";
+  const auto refused = bind();
+  ASSERT_THAT(refused, FailsWith(Errc::denied));
+  EXPECT_EQ(refused.error().code(), "vf_token.refused");
+  EXPECT_THAT(refused.error().text() + refused.error().hint(), testing::Not(HasSubstr("3b52"))) << "it is a secret";
+  token = fake.vf_token;
+  EXPECT_THAT(bind(), IsOk());
+  fake.takes_tokens = false;
+  const auto old = bind();
+  ASSERT_THAT(old, FailsWith(Errc::kernel));
+  EXPECT_THAT(old.error().hint(), HasSubstr("before Linux 6.17"));
 }
 
 TEST_F(DeviceTest, KeepsOutOfTheMsixTableWhenTheKernelWantsIt) {

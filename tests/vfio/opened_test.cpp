@@ -4,6 +4,8 @@
 #include <linux/vfio.h>
 
 #include <array>
+#include <map>
+#include <optional>
 #include <vector>
 
 #include "tests/support/fake_pci.hpp"
@@ -27,7 +29,9 @@ class FakeGroups final : public IoctlPort {
  public:
   std::uint32_t status{VFIO_GROUP_FLAGS_VIABLE};
   int version{VFIO_API_VERSION};
+  std::map<unsigned long, int> asked;
   int call(FdRef, unsigned long request, void* argument) override {
+    ++asked[request];
     switch (request) {
       case VFIO_GET_API_VERSION: return version;
       case VFIO_CHECK_EXTENSION: return 1;
@@ -45,10 +49,16 @@ class OpenedTest : public testing::Test {
     root.file("/dev/vfio/vfio", "");
     root.file("/dev/vfio/12", "");
   }
-  Result<OpenedVfio> open(const std::vector<std::string>& addresses) {
+  Result<OpenedVfio> open(const std::vector<std::string>& addresses, std::optional<IommuBackend> wish = {}) {
     std::vector<Bdf> list;
     for (const auto& address : addresses) list.push_back(Bdf::parse(address).value());
-    return open_devices(root.root(), port, list);
+    return open_devices(root.root(), port, list, wish);
+  }
+  /// A kernel with iommufd, in which the VF has a node of its own.
+  void with_iommufd(const std::string& address = "0000:01:10.0", const std::string& name = "vfio3") {
+    root.file("/dev/iommu", "");
+    root.directory(FakePci::device(address) + "/vfio-dev/" + name);
+    root.file("/dev/vfio/devices/" + name, "");
   }
   TempRoot root;
   FakePci pci{root};
@@ -62,7 +72,11 @@ class OpenedTest : public testing::Test {
 TEST_F(OpenedTest, OpensContainerAndGroupAndReadsBarsFromSysfs) {
   const auto opened = open({"0000:01:10.0"});
   ASSERT_THAT(opened, IsOk());
-  EXPECT_TRUE(opened->container);
+  EXPECT_TRUE(opened->iommu);
+  EXPECT_EQ(opened->backend, IommuBackend::container);
+  EXPECT_THAT(opened->reason, HasSubstr("no iommufd"));
+  EXPECT_TRUE(opened->groups[0].fd);
+  EXPECT_FALSE(opened->devices.at(0).fd);
   ASSERT_EQ(opened->groups.size(), 1U);
   EXPECT_EQ(opened->groups[0].number, 12U);
   EXPECT_FALSE(opened->groups[0].firmware_memory);
@@ -73,6 +87,82 @@ TEST_F(OpenedTest, OpensContainerAndGroupAndReadsBarsFromSysfs) {
   EXPECT_TRUE(bars[1].io);
   EXPECT_EQ(bars[2].index, 3U);
   EXPECT_TRUE(bars[2].wide);
+}
+
+TEST_F(OpenedTest, OpensIommufdAndDevicesWhereTheHostHasThem) {
+  with_iommufd();
+  const auto opened = open({"0000:01:10.0"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_EQ(opened->backend, IommuBackend::iommufd);
+  EXPECT_EQ(opened->reason, "");
+  EXPECT_TRUE(opened->iommu);
+  EXPECT_TRUE(opened->devices.at(0).fd);
+  EXPECT_FALSE(opened->groups.at(0).fd) << "the kernel binds no device of a group that is open";
+  EXPECT_THAT(opened->reserved(), ElementsAre(IovaRange{Iova{0xfee00000}, Iova{0xfeefffff}}));
+  EXPECT_EQ(port.asked.at(VFIO_GROUP_GET_STATUS), 1) << "whether the group is viable";
+}
+
+TEST_F(OpenedTest, TakesTheBackEndThatIsWishedFor) {
+  const auto absent = open({"0000:01:10.0"}, IommuBackend::iommufd);
+  EXPECT_THAT(absent, FailsWith(Errc::not_found, HasSubstr("the kernel has no iommufd")));
+  EXPECT_EQ(absent.error().code(), "iommufd.not_found");
+  with_iommufd();
+  const auto container = open({"0000:01:10.0"}, IommuBackend::container);
+  EXPECT_EQ(container->backend, IommuBackend::container);
+  EXPECT_EQ(container->reason, "") << "nobody wanted another";
+  EXPECT_EQ(open({"0000:01:10.0"}, IommuBackend::iommufd)->backend, IommuBackend::iommufd);
+}
+
+TEST_F(OpenedTest, NeedsANodeForEachDevice) {
+  with_iommufd();
+  pci.function({.address = "0000:01:10.1", .group = 12});
+  pci.bind("0000:01:10.1", "vfio-pci");
+  const auto opened = open({"0000:01:10.0", "0000:01:10.1"});
+  EXPECT_EQ(opened->backend, IommuBackend::container);
+  EXPECT_THAT(opened->reason, HasSubstr("0000:01:10.1 has no node below /dev/vfio/devices"));
+  EXPECT_THAT(open({"0000:01:10.0", "0000:01:10.1"}, IommuBackend::iommufd), FailsWith(Errc::not_found));
+  with_iommufd("0000:01:10.1", "vfio4");
+  const auto both = open({"0000:01:10.0", "0000:01:10.1"});
+  EXPECT_EQ(both->backend, IommuBackend::iommufd);
+  EXPECT_EQ(both->groups.size(), 1U);
+  EXPECT_TRUE(both->devices.at(1).fd);
+}
+
+TEST_F(OpenedTest, GivesATokenByTheContainerWhereThereIsOne) {
+  with_iommufd();
+  pci.bind("0000:01:00.0", "vfio-pci");
+  ASSERT_THAT(ensure_vf_token(root.root(), Bdf::parse("0000:01:00.0").value()), IsOk());
+  const auto opened = open({"0000:01:10.0"});
+  EXPECT_EQ(opened->backend, IommuBackend::container);
+  EXPECT_THAT(opened->reason, HasSubstr("0000:01:10.0 needs a VF token"));
+  root.remove("/dev/vfio/vfio");
+  const auto only = open({"0000:01:10.0"});
+  EXPECT_EQ(only->backend, IommuBackend::iommufd);
+  EXPECT_TRUE(is_uuid(only->devices.at(0).vf_token));
+}
+
+TEST_F(OpenedTest, AsksForNoTokenOfAPfThatHasNoVfsAndMakesNone) {
+  with_iommufd();
+  pci.function({.address = "0000:03:00.0", .driver = "vfio-pci", .group = 12, .total_vfs = 7});
+  with_iommufd("0000:03:00.0", "vfio5");
+  ASSERT_THAT(ensure_vf_token(root.root(), Bdf::parse("0000:03:00.0").value()), IsOk());
+  const auto opened = open({"0000:03:00.0"});
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_EQ(opened->backend, IommuBackend::iommufd);
+  EXPECT_EQ(opened->devices.at(0).vf_token, "");
+  EXPECT_TRUE(is_uuid(open({"0000:03:00.0"}, IommuBackend::container)->devices.at(0).vf_token));
+  root.file("/sys/module/vfio_pci/parameters/enable_sriov", "Y\n");
+  EXPECT_EQ(open({"0000:03:00.0"})->backend, IommuBackend::container) << "it may make some";
+}
+
+TEST_F(OpenedTest, JudgesAGroupWithoutNodeByItsDrivers) {
+  with_iommufd();
+  root.remove("/dev/vfio/12");
+  EXPECT_EQ(open({"0000:01:10.0"})->backend, IommuBackend::iommufd);
+  pci.function({.address = "0000:02:00.0", .driver = "e1000e", .group = 12});
+  const auto opened = open({"0000:01:10.0"});
+  EXPECT_THAT(opened, FailsWith(Errc::refused, HasSubstr("0000:02:00.0 (e1000e)")));
+  EXPECT_EQ(opened.error().code(), "group.not_viable");
 }
 
 TEST_F(OpenedTest, HandsTheTokenOfAPfOnVfioToItsVfs) {
@@ -154,6 +244,17 @@ TEST(Memlock, LooksAtTheSoftLimitUnlessTheCapabilityIsThere) {
   EXPECT_EQ(limit_to_set(needed, {.soft = kNoLimit, .hard = kNoLimit, .may_exceed = false}), std::nullopt);
   EXPECT_EQ(limit_to_set(needed, {.soft = 8 * kMiB, .hard = 8 * kMiB, .may_exceed = false}), needed);
   EXPECT_EQ(memlock_needed(kNoLimit - 1), kNoLimit);
+}
+
+TEST(Memlock, CountsWhatTheUserHasPinned) {
+  const TempRoot root;
+  root.file("/proc/7/status", "Name:\tpcivm\nUid:\t64055\t64055\t64055\t64055\nVmPin:\t  1048576 kB\n");
+  root.file("/proc/8/status", "Name:\tpcivm\nUid:\t64055\t64055\t64055\t64055\nVmPin:\t      512 kB\n");
+  root.file("/proc/9/status", "Name:\tpcivm\nUid:\t0\t0\t0\t0\nVmPin:\t     4096 kB\n");
+  root.file("/proc/10/status", "Name:\tkthreadd\nUid:\t64055\t64055\t64055\t64055\n");
+  root.file("/proc/version", "Linux");
+  EXPECT_EQ(pinned_by(root.root(), 64055), kGiB + 512 * kKiB);
+  EXPECT_EQ(pinned_by(root.root(), 1), 0U);
 }
 
 TEST(Memlock, ReadsTheEffectiveCapabilities) {

@@ -61,7 +61,10 @@ class Kernel final : public IoctlPort {
         case KVM_SET_DEVICE_ATTR: return tell(*static_cast<const kvm_device_attr*>(argument));
         case VFIO_GROUP_SET_CONTAINER: return note("join");
         case VFIO_SET_IOMMU: return note("iommu");
+        case vfio::uapi::ioas_map.number:
         case VFIO_IOMMU_MAP_DMA: return note("map");
+        case vfio::uapi::ioas_alloc.number: return note("space");
+        case vfio::uapi::attach_iommufd.number: return note("attach");
         default: break;
       }
     }
@@ -104,14 +107,17 @@ class Devices : public testing::Test {
   Devices() { bus_.keep_for_hotplug(2); }
   ~Devices() override { set_.reset(); }
 
-  vfio::OpenedVfio opened(Bdf function, std::uint32_t group, bool container = true) {
+  vfio::OpenedVfio opened(Bdf function, std::uint32_t group) const {
     vfio::OpenedVfio all;
-    if (container) all.container = make_eventfd().value();
-    all.groups.push_back({.number = group, .fd = make_eventfd().value(), .reserved = {}});
+    all.backend = backend_;
+    all.iommu = make_eventfd().value();
+    const bool iommufd = backend_ == vfio::IommuBackend::iommufd;
+    all.groups.push_back({.number = group, .fd = iommufd ? Fd{} : make_eventfd().value(), .reserved = {}});
     all.devices.push_back(
         {.address = function,
          .group = 0,
          .bars = {{.index = 0, .size = 16 * kKiB, .wide = true}, {.index = 3, .size = 16 * kKiB, .wide = true}}});
+    if (iommufd) all.devices.front().fd = kernel_.vfio.node();
     return all;
   }
   void start(vfio::OpenedVfio at_start = {}) {
@@ -186,6 +192,7 @@ class Devices : public testing::Test {
   }
 
   Kernel kernel_;
+  vfio::IommuBackend backend_{};
   std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
   GuestMemory memory_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {}, .length = 4 * kMiB}}).value();
   IoBus ports_;
@@ -237,6 +244,45 @@ TEST_F(Devices, TheFirstThatComesBringsTheMappingAndTheLastTakesItAlong) {
   EXPECT_EQ(attach(kTwo, 8).slot, 16U);
   EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "iommu", "kvm+", "map"));
   EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, ComeAndGoByIommufdToo) {
+  backend_ = vfio::IommuBackend::iommufd;
+  start();
+  EXPECT_EQ(attach(kOne, 7).slot, 16U);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("space", "kvm+", "map", "attach"));
+  EXPECT_EQ(attach(kTwo, 7).slot, 17U);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("kvm+", "attach")) << "each device is told of, also of one group";
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().function, kOne);
+  EXPECT_EQ(kernel_.groups, 1);
+  ASSERT_THAT(set_->take_out(kTwo), IsOk());
+  EXPECT_EQ(next().function, kTwo);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_EQ(set_->figures().mapped_bytes, 0U);
+  for (const unsigned long request : {vfio::uapi::ioas_alloc.number, vfio::uapi::ioas_map.number,
+                                      vfio::uapi::bind_iommufd.number, vfio::uapi::attach_iommufd.number}) {
+    kernel_.fail[request] = EIO;
+    const auto told = attach(kOne, 7);
+    EXPECT_EQ(told.kind, Kind::failed) << request;
+    EXPECT_EQ(kernel_.groups, 0) << request;
+    kernel_.fail.clear();
+  }
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, AGroupStaysWithKvmUntilItsLastDeviceGoes) {
+  start();
+  (void)attach(kOne, 7);
+  EXPECT_EQ(attach(kTwo, 7).kind, Kind::placed);
+  EXPECT_EQ(kernel_.groups, 1);
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().function, kOne);
+  EXPECT_EQ(kernel_.groups, 1);
+  guest(HotplugSlots::kEjectOffset, 1U << 17U);
+  EXPECT_EQ(next().function, kTwo);
+  EXPECT_EQ(kernel_.groups, 0);
 }
 
 TEST_F(Devices, AFailureAtAnyStepLeavesNothing) {

@@ -112,7 +112,8 @@ TEST_F(FakeKvm, MakesOneVfioDeviceForAllGroups) {
   });
   std::vector<int> groups;
   port_.on<kvm_device_attr>(KVM_SET_DEVICE_ATTR, [&](kvm_device_attr& attribute) {
-    groups.push_back(*std::bit_cast<std::int32_t*>(attribute.addr));
+    const auto number = *std::bit_cast<std::int32_t*>(attribute.addr);
+    groups.push_back(attribute.attr == KVM_DEV_VFIO_GROUP_DEL ? -number : number);
     return 0;
   });
   auto vm = Vm::create(port_, Kvm::adopt(port_, device()).value()).value();
@@ -120,6 +121,8 @@ TEST_F(FakeKvm, MakesOneVfioDeviceForAllGroups) {
   EXPECT_THAT(vm.add_vfio(FdRef{72}), IsOk());
   EXPECT_THAT(groups, testing::ElementsAre(71, 72));
   EXPECT_EQ(port_.count(KVM_CREATE_DEVICE), 1U);
+  EXPECT_THAT(vm.remove_vfio(FdRef{71}), IsOk());
+  EXPECT_THAT(groups, testing::ElementsAre(71, 72, -71));
 }
 
 TEST_F(FakeKvm, TakesAShutdownForATripleFault) {

@@ -30,7 +30,7 @@ class PlugMessage : public testing::Test {
 
 PlugRequest an_attach() {
   PlugRequest request{.kind = PlugRequest::Kind::attach, .function = kFunction, .slot = 17};
-  request.opened.container = make_eventfd().value();
+  request.opened.iommu = make_eventfd().value();
   request.opened.groups.push_back(
       {.number = 4'000'000'000, .fd = make_eventfd().value(), .reserved = {}, .firmware_memory = true});
   request.opened.devices.push_back({.address = kFunction,
@@ -43,7 +43,7 @@ PlugRequest an_attach() {
 
 TEST_F(PlugMessage, AnAttachArrivesWhole) {
   const auto request = an_attach();
-  signal_eventfd(request.opened.container.ref());
+  signal_eventfd(request.opened.iommu.ref());
   const auto got = read_request(sent(request));
   ASSERT_THAT(got, IsOk());
   EXPECT_EQ(got->kind, PlugRequest::Kind::attach);
@@ -53,7 +53,7 @@ TEST_F(PlugMessage, AnAttachArrivesWhole) {
   EXPECT_EQ(group.number, 4'000'000'000U);
   EXPECT_TRUE(group.firmware_memory);
   EXPECT_EQ(drain_eventfd(group.fd.ref()), 0U);
-  EXPECT_EQ(drain_eventfd(got->opened.container.ref()), 1U) << "each descriptor in its place";
+  EXPECT_EQ(drain_eventfd(got->opened.iommu.ref()), 1U) << "each descriptor in its place";
   const auto& device = got->opened.devices.front();
   EXPECT_EQ(device.address, kFunction);
   EXPECT_EQ(device.vf_token, "2ab7c6ae-1a1b-4f1e-9d2c-6a1f6e0c7f10");
@@ -68,11 +68,25 @@ TEST_F(PlugMessage, AnAttachArrivesWhole) {
 TEST_F(PlugMessage, WhatTheVmHasNeedsNoDescriptor) {
   auto request = an_attach();
   request.opened.groups.front().fd.close();
-  request.opened.container.close();
+  request.opened.iommu.close();
   const auto got = read_request(sent(request));
   ASSERT_THAT(got, IsOk());
   EXPECT_FALSE(got->opened.groups.front().fd);
-  EXPECT_FALSE(got->opened.container);
+  EXPECT_FALSE(got->opened.iommu);
+}
+
+TEST_F(PlugMessage, ADeviceOfIommufdBringsItsNode) {
+  auto request = an_attach();
+  request.opened.backend = vfio::IommuBackend::iommufd;
+  request.opened.groups.front().fd.close();
+  request.opened.devices.front().fd = make_eventfd().value();
+  signal_eventfd(request.opened.devices.front().fd.ref());
+  const auto got = read_request(sent(request));
+  ASSERT_THAT(got, IsOk());
+  EXPECT_EQ(got->opened.backend, vfio::IommuBackend::iommufd);
+  EXPECT_FALSE(got->opened.groups.front().fd);
+  EXPECT_EQ(drain_eventfd(got->opened.iommu.ref()), 0U);
+  EXPECT_EQ(drain_eventfd(got->opened.devices.front().fd.ref()), 1U);
 }
 
 TEST_F(PlugMessage, ReportsArriveWithTheirErrors) {
@@ -98,8 +112,9 @@ TEST_F(PlugMessage, RubbishIsAnError) {
     // Cut in a number it may still be one: then a descriptor or a BAR is wrong, which is no harm.
     (void)read_request({.text = whole.substr(0, length)});
   }
-  for (const auto* text : {"x", "attach", "attach 0000:01:10.2", "attach 0000:01:10.2 17 1 1 0 0 0 -", "ask 1",
-                           "ask 0000:01:10.2 more", "placed 0000:01:10.2 1"}) {
+  for (const auto* text :
+       {"x", "attach", "attach 0000:01:10.2", "attach 0000:01:10.2 17 container 1 0 0 1 0 0 -",
+        "attach 0000:01:10.2 17 other 1 0 0 0 0 0 -", "ask 1", "ask 0000:01:10.2 more", "placed 0000:01:10.2 1"}) {
     EXPECT_THAT(read_request({.text = text}), FailsWith(Errc::invalid)) << text;
   }
   for (const auto* text : {"x", "placed", "placed 0000:01:10.2", "placed 0000:01:10.2 32", "ask 0000:01:10.2"}) {

@@ -128,7 +128,8 @@ command_of() {
     local file=/lab/l2/$kernel initrd=$initrd
     [[ $4 == start ]] && file=/lab/bin/machine_kernel initrd=
     if [[ $vmm == pcivm ]]; then
-        argv=(pcivm vm run bench --memory "${memory}M" --cpus "$cpus" --timeline timeline
+        # As QEMU is started here.
+        argv=(pcivm vm run bench --iommu-backend container --memory "${memory}M" --cpus "$cpus" --timeline timeline
             --kernel "$file" ${initrd:+--initrd "$initrd"} --cmdline "$cmdline")
         [[ $device == @(vf|all) ]] && argv+=(--device "$vf")
         [[ $device == @(disk|all) ]] && argv+=(--disk path=/run/disk,format=raw,direct)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A device that does DMA outside its guest's RAM meets nothing: the IOMMU refuses it and tells of it; RAM it reaches.
 # topologies: vtd amdvi
+# container: vtd
 # needs: pcivm
 # console: DMAR: \[DMA|AMD-Vi: Event logged
 # deadline: 120
@@ -9,7 +10,7 @@
 edu=$(bdf edu)
 # 240 MiB, where the device writes, lies behind the RAM.
 run pcivm vm run guest-edu-dma --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 160M --device "$edu" \
-    --force no-reset --cmdline "$(guest_cmdline edu-dma) memmap=64K\$0x8000000"
+    --force no-reset "${assigned_by[@]}" --cmdline "$(guest_cmdline edu-dma) memmap=64K\$0x8000000"
 expect_eq "exit code" "$code" 0
 expect_eq "what was copied within RAM" "$(result copied)" 0xDEADBEEF
 expect_eq "the write outside" "$(result written)" 1

@@ -41,6 +41,8 @@ expect_match "its fix" "$(json '.items[] | select(.id == "acs-override") | .fix'
 igb=$(bdf igb)
 defer pcivm vf destroy "$igb" --yes
 expect_exit 0 pcivm vf create "$igb" 1 --bind vfio-pci
+expect_exit 0 pcivm doctor -o json
+expect_match "flow control" "$(json '.items[] | select(.id == "pause-frames") | .found')" "is on at $(netdev_of "$igb"), which has VFs"
 expect_exit 5 pcivm doctor "$igb" --exit-code
 expect_match "reason" "$stdout" "problem vfs-enabled"
 expect_exit 0 pcivm doctor "$igb/vf0" --exit-code --all

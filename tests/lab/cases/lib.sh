@@ -180,12 +180,18 @@ guest_initrd() {
     { cat /lab/l2/initrd && (cd / && cpio -o -H newc) <initrd.files 2>/dev/null; } >initrd
 }
 
+# How devices are assigned: "auto", or what `# container:` asks for. Of iommufd or container, $backend is the one that
+# pcivm takes; a host without iommufd has one only.
+assigned_by=(--iommu-backend "${LAB_BACKEND:-auto}")
+backend=container
+[[ ${LAB_BACKEND:-auto} == container || ! -e /dev/iommu ]] || backend=iommufd
+
 # guest_run SCRIPT [pcivm vm run OPTION...]: runs a guest to its end under pcivm; its console is in $stdout.
 guest_run() {
     local script=$1
     shift
     run pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M \
-        --cmdline "$(guest_cmdline "$script")" "$@"
+        --cmdline "$(guest_cmdline "$script")" "${assigned_by[@]}" "$@"
 }
 
 # guest_start SCRIPT [pcivm vm run OPTION...]: the same in the background; its console is the file guest.console, its
@@ -195,7 +201,7 @@ guest_start() {
     shift
     command="pcivm vm run guest-$script --cmdline '$(guest_cmdline "$script")' $*"
     pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M \
-        --cmdline "$(guest_cmdline "$script")" "$@" >guest.console 2>guest.stderr &
+        --cmdline "$(guest_cmdline "$script")" "${assigned_by[@]}" "$@" >guest.console 2>guest.stderr &
     guest=$!
     defer guest_kill "$guest" "guest-$script"
 }
@@ -225,6 +231,15 @@ guest_wait() {
     wait "$guest"
     code=$?
     stdout=$(<guest.console) stderr=$(<guest.stderr)
+}
+
+# guest_end: stops the guest in the background, which does not care for its power button. Two signals that come at once
+# are one: the second waits for the answer to the first.
+guest_end() {
+    kill -TERM "$guest"
+    expect_within 10 grep -q "asked the guest to power off" guest.stderr
+    kill -TERM "$guest"
+    guest_wait
 }
 
 # peer_run SCRIPT [qemu OPTION...]: runs a guest to its end under Debian's QEMU (`needs: peer`).

@@ -2,6 +2,7 @@
 # The host takes a function that a VM has: its driver is unbound, or the function is removed. The writer waits a few
 # seconds at most; the guest lets go of it, or the VM ends; who asked is said, and nothing is left behind.
 # topologies: vtd amdvi
+# container: vtd
 # needs: pcivm
 # deadline: 420
 . /lab/cases/lib.sh
@@ -90,9 +91,7 @@ sleep 12 # the kernel asks again
 kill -0 "$guest" || fail "the VM ended"
 kill -0 "$writer" || fail "the writer does not wait"
 expect_eq "how often it is said" "$(grep -c 'it waits until this VM ends' guest.stderr)" 1
-kill -TERM "$guest"
-kill -TERM "$guest"
-guest_wait
+guest_end
 expect_within 10 ended "$writer"
 expect_within 10 eval '[[ $(driver_of "$vf") == igbvf ]]'
 clean

@@ -2,6 +2,7 @@
 # However a VM ends, its VF can be returned: by the supervisor when the VMM is killed, by `device release` when the
 # supervisor is. Meanwhile nobody else gets the VF or the name.
 # topologies: vtd amdvi
+# container: vtd
 # needs: pcivm
 # deadline: 240
 . /lab/cases/lib.sh

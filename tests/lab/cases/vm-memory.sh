@@ -29,9 +29,7 @@ guest_start sleep --hugepages 2M --device "$vf"
 guest_says "LAB-RESULT ready=1" 90
 expect_eq "huge pages that are left" "$(free)" 2
 expect_eq "of them mapped" "$(awk '/^Private_Hugetlb|^Shared_Hugetlb/ { sum += $2 } END { print sum }' "/proc/$(vmm)/smaps")" 262144
-kill -TERM "$guest"
-kill -TERM "$guest"
-guest_wait
+guest_end
 expect_eq "huge pages afterwards" "$(free)" 130
 
 guest_start sleep --numa 0 --populate
@@ -39,6 +37,4 @@ guest_says "LAB-RESULT ready=1" 90
 expect_match "policy" "$(cat "/proc/$(vmm)/numa_maps")" "bind:0 "
 resident=$(awk '/^VmRSS/ { print $2 }' "/proc/$(vmm)/status")
 ((resident >= 262144)) || fail "$resident KiB are resident, wanted all 262144 of RAM"
-kill -TERM "$guest"
-kill -TERM "$guest"
-guest_wait
+guest_end

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest's VF carries traffic to the PF with the MAC address that the host gave it and three MSI-X vectors.
 # topologies: vtd amdvi
+# container: vtd
 # needs: pcivm
 # deadline: 120
 . /lab/cases/lib.sh

@@ -7,10 +7,12 @@
     # needs: pcivm peer firmware virtiofsd   optional
     # console: REGEX            optional: console lines that would count as trouble, but belong to this case
     # soak: yes                 optional: a long repetition, which only `lab.py test --soak` runs
+    # container: vtd            optional: hosts on which it runs once more, with LAB_BACKEND=container: devices are assigned
+                                by the container there, and elsewhere by what pcivm chooses
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import topology
@@ -18,7 +20,7 @@ from .cache import LabError
 from .image import LAB
 
 FOLDER = LAB / "cases"
-KEYS = ("topologies", "deadline", "needs", "console", "soak")
+KEYS = ("topologies", "deadline", "needs", "console", "soak", "container")
 NEEDS = {"pcivm", "peer", "firmware", "virtiofsd"}
 LIBRARIES = {"lib.sh", "random.sh", "boot.sh"}  # sourced by cases
 
@@ -32,6 +34,16 @@ class Case:
     needs: set[str]
     console: re.Pattern | None
     soak: bool
+    container: list[str] = field(default_factory=list)
+    backend: str = "auto"
+
+    @property
+    def title(self) -> str:
+        return self.name if self.backend == "auto" else f"{self.name} ({self.backend})"
+
+    def variants(self, host: str) -> list["Case"]:
+        """The case as often as it is to be run on that host."""
+        return [self, replace(self, backend="container")] if host in self.container else [self]
 
     @property
     def script(self) -> str:
@@ -57,8 +69,8 @@ def _load(file: Path) -> Case:
                 topologies=terms.get("topologies", "").split(), deadline=float(terms.get("deadline", "30")),
                 needs=set(terms.get("needs", "").split()),
                 console=re.compile(terms["console"]) if "console" in terms else None,
-                soak=terms.get("soak") == "yes")
-    unknown = sorted(set(case.topologies) - set(topology.names()))
+                soak=terms.get("soak") == "yes", container=terms.get("container", "").split())
+    unknown = sorted((set(case.topologies) - set(topology.names())) | (set(case.container) - set(case.topologies)))
     if unknown or not case.topologies:
         raise LabError(f"{file}: topologies is '{' '.join(case.topologies)}', wanted some of "
                        f"{', '.join(topology.names())}")

@@ -137,9 +137,10 @@ class Host:
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def run(self, script: str, deadline: float, on_line=lambda line: None, boot: int = 0) -> Outcome:
-        """Runs a script that is in the host, LAB_BOOT in its environment; each line of output is also given to `on_line`."""
-        return self._request(f"run {script} {boot}", deadline, on_line)
+    def run(self, script: str, deadline: float, on_line=lambda line: None, boot: int = 0, backend: str = "auto") -> Outcome:
+        """Runs a script that is in the host, LAB_BOOT and LAB_BACKEND in its environment; each line of output is also given
+        to `on_line`."""
+        return self._request(f"run {script} {boot} {backend}", deadline, on_line)
 
     def state(self) -> list[str]:
         """What of the host a test may change, as text lines."""

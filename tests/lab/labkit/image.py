@@ -15,7 +15,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from . import cache, tree
+from . import cache, iommufd, tree
 from .cpio import Archive
 from .kernel import Kernel
 
@@ -51,7 +51,7 @@ KMOD_NAMES = "depmod insmod lsmod modinfo modprobe rmmod".split()
 
 def host_base(debian: Path) -> Path:
     """Folder with `image` (the archive) and `names` (the paths in it)."""
-    parts = [debian.name, *HOST_MODULES, *PROGRAMS, KERNEL_SOURCE,
+    parts = [debian.name, iommufd.modules(debian).name, *HOST_MODULES, *PROGRAMS, KERNEL_SOURCE,
              *map(inspect.getsource, (_base, skeleton, busybox, _program))]
     return _layer("base", cache.digest(*parts), "the image of the lab host", lambda: _base(debian))
 
@@ -103,7 +103,7 @@ def _base(debian: Path) -> Archive:
         for entry in sorted((debian / "usr").glob(f"*/terminfo/{name[0]}/{name}")):
             archive.file(f"usr/share/terminfo/{name[0]}/{name}", entry)
     kernel = Kernel(debian)
-    kernel.add_modules(archive, HOST_MODULES)
+    kernel.add_modules(archive, HOST_MODULES, iommufd.modules(debian))
     archive.file("lab/l2/bzImage", kernel.bzimage)
     archive.file("lab/l2/vmlinux", kernel.vmlinux())
     return archive

@@ -24,18 +24,19 @@ class Kernel:
         return cache.entry("vmlinux", cache.digest(self.bzimage), "the uncompressed kernel",
                            lambda path: path.write_bytes(unpack(self.bzimage.read_bytes())))
 
-    def add_modules(self, archive: Archive, wanted: list[str]) -> None:
+    def add_modules(self, archive: Archive, wanted: list[str], rebuilt: Path | None = None) -> None:
         """Adds the modules and all they depend on, with depmod's indexes."""
         with tempfile.TemporaryDirectory() as scratch:
-            stage = self.stage_modules(Path(scratch), wanted)
+            stage = self.stage_modules(Path(scratch), wanted, rebuilt)
             for item in sorted(stage.rglob("*")):
                 if item.is_file():
                     archive.text(f"usr/lib/modules/{self.release}/{item.relative_to(stage)}", item.read_bytes())
 
-    def stage_modules(self, root: Path, wanted: list[str]) -> Path:
+    def stage_modules(self, root: Path, wanted: list[str], rebuilt: Path | None = None) -> Path:
         """Writes the modules and all they depend on below `root`, as depmod finds them there; the folder they are in.
 
         They are decompressed and without their signatures: inside, both would cost more than the rest of loading.
+        The modules in the folder `rebuilt` are added, in place of those of the same name.
         """
         depends = self._depends()
         by_name = {_name(path): path for path in depends}
@@ -44,7 +45,11 @@ class Kernel:
             raise cache.LabError(f"kernel {self.release} has no module {', '.join(absent)}")
         chosen = {path for name in wanted if name in by_name for path in (by_name[name], *depends[by_name[name]])}
         stage = root / "lib/modules" / self.release
-        for path in sorted(chosen):
+        instead = {_name(file.name): file for file in sorted(rebuilt.glob("*.ko"))} if rebuilt else {}
+        for file in instead.values():
+            (stage / "updates").mkdir(parents=True, exist_ok=True)
+            (stage / "updates" / file.name).write_bytes(file.read_bytes())
+        for path in sorted(path for path in chosen if _name(path) not in instead):
             target = stage / path.removesuffix(".xz")
             target.parent.mkdir(parents=True, exist_ok=True)
             data = (self._modules / path).read_bytes()

@@ -3,7 +3,6 @@
 
 import dataclasses
 import difflib
-import re
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from .image import LAB
 CONSOLE_TAIL = 50
 DOCUMENT = "DOCUMENT "
 MOST_BOOTS = 100
+MOST_UNSTEADY = 3  # cases of a whole run that may pass in their second run only
 REBOOT, POWER_CUT = 42, 43  # exit codes by which a case asks for that, to be run once more after it
 
 
@@ -26,6 +26,7 @@ class Tally:
     def __init__(self) -> None:
         self.passed = 0
         self.failed = 0
+        self.unsteady: list[str] = []  # failed, and passed once more in a fresh host
         self._lock = threading.Lock()
 
     def add(self, title: str, seconds: float, faults: list[str], output: list[str]) -> None:
@@ -35,8 +36,33 @@ class Tally:
                 print(f"ok    {title}  {seconds:.1f} s", flush=True)
                 return
             self.failed += 1
-            lines = [f"FAIL  {title}  {seconds:.1f} s", *(f"    | {line}" for line in output)]
-            print("\n".join(lines + [f"    {line}" for fault in faults for line in fault.splitlines()]), flush=True)
+            _show("FAIL ", title, seconds, faults, output)
+
+    def again(self, title: str, seconds: float, faults: list[str], output: list[str]) -> None:
+        """Shows why a case is run once more."""
+        with self._lock:
+            _show("AGAIN", title, seconds, faults, output)
+
+    def steadied(self, title: str) -> None:
+        with self._lock:
+            self.unsteady.append(title)
+
+    def close(self) -> bool:
+        """Prints the closing lines. Whether the run is a success: a few unsteady cases are the emulation's (README), more
+        are a fault that comes and goes."""
+        if self.unsteady:
+            print(f"passed in the second run only: {', '.join(self.unsteady)}")
+        if len(self.unsteady) > MOST_UNSTEADY:
+            print(f"{len(self.unsteady)} cases are unsteady, at most {MOST_UNSTEADY} may be: they count as failed")
+            self.passed -= len(self.unsteady)
+            self.failed += len(self.unsteady)
+        print(f"{self.passed} passed, {self.failed} failed")
+        return not self.failed
+
+
+def _show(word: str, title: str, seconds: float, faults: list[str], output: list[str]) -> None:
+    lines = [f"{word} {title}  {seconds:.1f} s", *(f"    | {line}" for line in output)]
+    print("\n".join(lines + [f"    {line}" for fault in faults for line in fault.splitlines()]), flush=True)
 
 
 def run(plan: dict[str, list[Case]], content: Content, jobs: int, patience: float) -> Tally:
@@ -56,13 +82,16 @@ def _topology(name: str, cases: list[Case], content: Content, jobs: int, patienc
                                                  virtiofsd="virtiofsd" in needs))
     with cache.slot(max(jobs, 2)):
         try:
-            for case in cases:
+            for case in (variant for case in cases for variant in case.variants(name)):
+                title = f"{name}/{case.title}"
                 result = session.run(case, patience)
-                if _hung(*result[1:]):
-                    print(f"AGAIN {name}/{case.name}  hung after {result[0]:.1f} s; once more in a fresh host", flush=True)
+                if result[1]:
+                    tally.again(title, *result)
                     session.end()
                     result = session.run(case, patience)
-                tally.add(f"{name}/{case.name}", *result)
+                    if not result[1]:
+                        tally.steadied(title)
+                tally.add(title, *result)
         finally:
             session.end()
 
@@ -70,20 +99,13 @@ def _topology(name: str, cases: list[Case], content: Content, jobs: int, patienc
 def _to_its_end(host: Host, case: Case, patience: float, output: list[str]) -> Outcome:
     """Runs the case, and again after each boot that it asks for; each part may take as long as the case says."""
     for boot in range(MOST_BOOTS):
-        outcome = host.run(case.script, case.deadline * patience, output.append, boot)
+        outcome = host.run(case.script, case.deadline * patience, output.append, boot, case.backend)
         if not host.has_disk or outcome.code not in (REBOOT, POWER_CUT):
             break
         start = time.monotonic()
         host.reboot() if outcome.code == REBOOT else host.cut_power()
         output.append(f"boot {boot + 1}: {'restarted' if outcome.code == REBOOT else 'power cut'}, {time.monotonic() - start:.1f} s")
     return outcome
-
-
-def _hung(faults: list[str], output: list[str]) -> bool:
-    """Something that was waited for did not come: perhaps a guest that fell silent, as one in about sixty does under two
-    layers of emulation (README). A wrong answer is none."""
-    waited = re.compile(r"the guest does not say|: not within \d+ s: ")
-    return any("deadline passed" in fault for fault in faults) or any(waited.search(line) for line in output)
 
 
 def _bad_documents(output: list[str]) -> list[str]:

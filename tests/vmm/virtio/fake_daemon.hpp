@@ -131,7 +131,7 @@ class FakeDaemon final {
 inline vmm::GuestMemory shareable_memory() {
   const std::array ranges{vmm::GuestMemory::Range{.gpa = Gpa{0}, .length = 2 * kMiB},
                           vmm::GuestMemory::Range{.gpa = Gpa{16 * kMiB}, .length = 2 * kMiB}};
-  return vmm::GuestMemory::create(ranges, vmm::GuestMemory::Sharing::with_daemons).value();
+  return vmm::GuestMemory::create(ranges, vmm::RamBacking{.shared = true}).value();
 }
 
 }  // namespace pcivm::test
