@@ -19,6 +19,11 @@ namespace {
 constexpr std::string_view kVfio = "/dev/vfio/";
 constexpr std::string_view kVfioDevices = "/dev/vfio/devices/";
 constexpr std::string_view kContainer = "/dev/vfio/vfio";
+constexpr std::string_view kRemoved = " (deleted)";
+
+/// A device's own node, of which the kernel has taken the name away already, though not the device: it waits for the
+/// holder (drivers/vfio/vfio_main.c, vfio_unregister_group_dev).
+bool is_removed_device(std::string_view path) { return path.starts_with(kVfioDevices) && path.ends_with(kRemoved); }
 
 bool is_vfio_driver(std::string_view driver) { return driver.find("vfio") != std::string_view::npos; }
 
@@ -108,6 +113,7 @@ std::vector<InUse> ProcessUse::vfio(const SysRoot& root, const Function& functio
   const auto holds = [&](const Holder& holder) {
     const auto& path = holder.path;
     if (path == fmt::format("{}{}", kVfio, group) || path == fmt::format("{}noiommu-{}", kVfio, group)) return true;
+    if (is_removed_device(path)) return !root.exists(function.directory() + "/vfio-dev");  // its name goes as early
     if (path.starts_with(kVfioDevices)) {
       return root.exists(fmt::format("{}/vfio-dev/{}", function.directory(), path.substr(kVfioDevices.size())));
     }
@@ -119,6 +125,7 @@ std::vector<InUse> ProcessUse::vfio(const SysRoot& root, const Function& functio
     if (!holds(holder)) continue;
     InUse user{.kind = "vfio", .detail = holder.name};
     if (holder.path == kUnnamedDevice) user.detail += " holds a VFIO device, perhaps this one";
+    if (is_removed_device(holder.path)) user.detail += " holds a VFIO device that is being removed, perhaps this one";
     if (std::ranges::find(users, user) == users.end()) users.push_back(std::move(user));
   }
   return users;

@@ -25,13 +25,15 @@ struct Key {
 
 // As lspci prints a Device Serial Number, or in capitals: the same number.
 bool same_text(std::string_view one, std::string_view other) {
-  return std::ranges::equal(one, other, [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
+  return std::ranges::equal(one, other,
+                            [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
 }
 
 std::vector<Key> hardware_keys(const DeviceMatch& match) {
   std::vector<Key> keys;
   if (const auto& mac = match.permanent_mac) {
-    keys.push_back({"permanentMac " + mac->to_string(), [&mac](const auto& each) { return each.permanent_mac == mac; }});
+    keys.push_back(
+        {"permanentMac " + mac->to_string(), [&mac](const auto& each) { return each.permanent_mac == mac; }});
   }
   if (const auto& guid = match.permanent_guid) {
     keys.push_back(
@@ -103,8 +105,8 @@ std::string each_alone(const HostState& state, const std::vector<Key>& keys) {
 
 bool nobody_tells(const HostState& state, const DeviceMatch& match) {
   if (!match.permanent_mac && !match.permanent_guid && !match.nvme_serial && !match.nvme_nqn) return false;
-  return std::ranges::any_of(
-      state.functions, [](const FunctionState& each) { return iommu::leaves_dma_to_user(each.driver.driver); });
+  return std::ranges::any_of(state.functions,
+                             [](const FunctionState& each) { return iommu::leaves_dma_to_user(each.driver.driver); });
 }
 
 PlanProblem no_match(const DeviceEntry& device, const HostState& state, const std::vector<Key>& keys) {
@@ -126,13 +128,13 @@ std::optional<PlanProblem> vf_instead(const DeviceEntry& device, const HostState
     const auto& vfs = function.pf->vfs;
     const auto vf = std::ranges::find_if(vfs, [&](const VfState& each) { return named(each.address); });
     if (vf == vfs.end()) continue;
-    return PlanProblem{.device = device.name,
-                       .place = device.place,
-                       .code = "is-vf",
-                       .text = fmt::format("{} is {}, VF {} of {}, and wanted is a function of its own", device.name,
-                                           vf->address.to_string(), vf - vfs.begin(), function.address.to_string()),
-                       .fix = fmt::format("describe it below sriov.vfs of the device that is {}",
-                                          function.address.to_string())};
+    return PlanProblem{
+        .device = device.name,
+        .place = device.place,
+        .code = "is-vf",
+        .text = fmt::format("{} is {}, VF {} of {}, and wanted is a function of its own", device.name,
+                            vf->address.to_string(), vf - vfs.begin(), function.address.to_string()),
+        .fix = fmt::format("describe it below sriov.vfs of the device that is {}", function.address.to_string())};
   }
   return std::nullopt;
 }

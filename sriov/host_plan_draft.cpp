@@ -20,11 +20,8 @@ PlanStep& Draft::add(Phase phase, PlanAction action, std::string text, std::stri
 }
 
 void Draft::refuse(const Place& place, std::string code, std::string text, std::string fix) {
-  problems.push_back({.device = device.name,
-                      .place = place,
-                      .code = std::move(code),
-                      .text = std::move(text),
-                      .fix = std::move(fix)});
+  problems.push_back(
+      {.device = device.name, .place = place, .code = std::move(code), .text = std::move(text), .fix = std::move(fix)});
 }
 
 bool Draft::compare(std::string key, std::string wanted, std::optional<std::string> found, const Place& place) {

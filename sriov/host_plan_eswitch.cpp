@@ -20,7 +20,8 @@ std::optional<std::string> text_of(const std::optional<Value>& value) {
 
 void compare_eswitch(Draft& draft, const Eswitch& wish, const Eswitch& now, const Place& place) {
   if (wish.mode) draft.compare("sriov.eswitch.mode", *text_of(wish.mode), text_of(now.mode), place);
-  if (wish.inline_mode) draft.compare("sriov.eswitch.inline", *text_of(wish.inline_mode), text_of(now.inline_mode), place);
+  if (wish.inline_mode)
+    draft.compare("sriov.eswitch.inline", *text_of(wish.inline_mode), text_of(now.inline_mode), place);
   const auto encap = now.encap ? std::optional{on_off(*now.encap)} : std::nullopt;
   if (wish.encap) draft.compare("sriov.eswitch.encap", on_off(*wish.encap), encap, place);
 }

@@ -82,10 +82,10 @@ void move(Draft& draft, Around& around, const Functions& functions, const Driver
           const vfio::Settings& settings, const std::string& reason) {
   std::vector<Bdf> addresses;
   for (const auto* each : functions) addresses.push_back(each->address);
-  auto& step = draft.add(
-      Phase::driver,
-      SetDriver{.functions = addresses, .driver = wish.driver, .lasting = wish.lasting, .settings = settings},
-      move_text(addresses, wish), reason);
+  auto& step =
+      draft.add(Phase::driver,
+                SetDriver{.functions = addresses, .driver = wish.driver, .lasting = wish.lasting, .settings = settings},
+                move_text(addresses, wish), reason);
   add_risks(step, functions);
   for (const auto address : addresses) around.moved[address] = wish.driver.value_or("host");
   if (std::ranges::find(functions, &draft.function) != functions.end()) draft.driver_moves = true;
@@ -162,9 +162,7 @@ void only_settings(Draft& draft, const DriverWish& at, const vfio::Settings& set
 }
 
 // As it is, for a step that is about its settings only.
-DriverWish as_it_is(const vfio::DriverState& now) {
-  return is_at(now, DriverWish{}) ? DriverWish{} : driver_wish(now);
-}
+DriverWish as_it_is(const vfio::DriverState& now) { return is_at(now, DriverWish{}) ? DriverWish{} : driver_wish(now); }
 
 bool memory_differs(const FunctionState& function, const std::optional<FormerDriver>& former) {
   return former && former->native && function.bound_by_pcivm && function.native_driver != *former->native;

@@ -16,11 +16,11 @@ struct Course {
   Draft& draft;
   const SriovEntry& wish;
   const PfState& now;
-  unsigned present{};            ///< VFs that are there
-  unsigned wanted{};             ///< VFs that shall be there
-  bool ends_native{true};        ///< the PF has its own driver in the end
-  Eswitch eswitch{};             ///< what of it is to be set
-  std::vector<VfWanted> vfs{};   ///< `wanted` of them
+  unsigned present{};                   ///< VFs that are there
+  unsigned wanted{};                    ///< VFs that shall be there
+  bool ends_native{true};               ///< the PF has its own driver in the end
+  Eswitch eswitch{};                    ///< what of it is to be set
+  std::vector<VfWanted> vfs{};          ///< `wanted` of them
   std::vector<std::string> recreate{};  ///< why the present VFs cannot stay
   bool makes{};
 };
@@ -36,8 +36,8 @@ bool ends_native(const Draft& draft) {
 
 void refuse_pf_keys(Draft& draft) {
   const auto& wish = *draft.device.sriov;
-  const bool named = wish.num_vfs || wish.autoprobe || wish.mtu || wish.up || wish.eswitch != Eswitch{} ||
-                     !wish.settings.empty();
+  const bool named =
+      wish.num_vfs || wish.autoprobe || wish.mtu || wish.up || wish.eswitch != Eswitch{} || !wish.settings.empty();
   if (!draft.device.externally_managed || !named) return;
   draft.refuse(wish.place, "externally-managed",
                fmt::format("{} is externallyManaged: somebody else decides about the PF, but the file does too",
@@ -49,11 +49,10 @@ void check_count(Course& course) {
   auto& draft = course.draft;
   // The number changes with the driver: without the native one it is what the hardware has.
   if (course.wanted > course.now.total_vfs) {
-    draft.refuse(course.wish.place, "too-many-vfs",
-                 fmt::format("numVfs {} is wanted, {} offers at most {}", course.wanted, draft.name(),
-                             course.now.total_vfs),
-                 fmt::format("lower it; some cards keep the number in their firmware; pcivm device show {}",
-                             draft.name()));
+    draft.refuse(
+        course.wish.place, "too-many-vfs",
+        fmt::format("numVfs {} is wanted, {} offers at most {}", course.wanted, draft.name(), course.now.total_vfs),
+        fmt::format("lower it; some cards keep the number in their firmware; pcivm device show {}", draft.name()));
   }
   if (course.wanted > course.present && draft.function.driver.driver.empty() && !draft.driver_moves) {
     draft.refuse(course.wish.place, "no-driver",
@@ -74,10 +73,10 @@ void decide_eswitch(Course& course) {
     return;
   }
   if (!course.now.eswitch.mode) {
-    draft.refuse(course.wish.place, "no-eswitch",
-                 fmt::format("{} has no eswitch that can be set (driver {})", draft.name(),
-                             shown(draft.function.driver.driver)),
-                 "its driver must offer one by devlink, as mlx5_core, ice and bnxt_en do");
+    draft.refuse(
+        course.wish.place, "no-eswitch",
+        fmt::format("{} has no eswitch that can be set (driver {})", draft.name(), shown(draft.function.driver.driver)),
+        "its driver must offer one by devlink, as mlx5_core, ice and bnxt_en do");
     return;
   }
   course.eswitch = due_eswitch(wish, course.now.eswitch);
@@ -101,10 +100,11 @@ void check_switchdev(Course& course) {
   for (unsigned index = 0; index < course.vfs.size(); ++index) {
     const auto& wanted = course.vfs[index];
     if (!wanted.wish.roce && !wanted.wish.migratable && !wanted.wish.rate_parent) continue;
-    course.draft.refuse(wanted.entry != nullptr ? wanted.entry->place : course.wish.place, "not-switchdev",
-                        fmt::format("VF {} shall have RoCE, migratable or a rate parent, and {} is not in switchdev mode",
-                                    index, course.draft.name()),
-                        "sriov.eswitch.mode: switchdev");
+    course.draft.refuse(
+        wanted.entry != nullptr ? wanted.entry->place : course.wish.place, "not-switchdev",
+        fmt::format("VF {} shall have RoCE, migratable or a rate parent, and {} is not in switchdev mode", index,
+                    course.draft.name()),
+        "sriov.eswitch.mode: switchdev");
     return;
   }
 }
@@ -126,8 +126,7 @@ void decide_settings(Course& course) {
 }
 
 std::string number_reason(const Course& course) {
-  return reason_text(course.wish.place, "numVfs", fmt::to_string(course.wanted),
-                     fmt::to_string(course.now.vfs.size()));
+  return reason_text(course.wish.place, "numVfs", fmt::to_string(course.wanted), fmt::to_string(course.now.vfs.size()));
 }
 
 std::string making_text(const Course& course) {
@@ -145,8 +144,9 @@ void add_making(Course& course) {
                  .autoprobe_after = course.wish.autoprobe.value_or(course.now.autoprobe),
                  .eswitch = course.eswitch,
                  .settings = sets ? course.wish.settings : course.now.settings};
-  auto reason = course.recreate.empty() ? number_reason(course)
-                                        : fmt::format("{}: {}", where(course.wish.place), fmt::join(course.recreate, "; "));
+  auto reason = course.recreate.empty()
+                    ? number_reason(course)
+                    : fmt::format("{}: {}", where(course.wish.place), fmt::join(course.recreate, "; "));
   auto& step = draft.add(Phase::making, std::move(making), making_text(course), std::move(reason));
   if (course.present == 0) return;
   step.risks.push_back({"recreate", fmt::format("{} VFs are removed first: who uses one loses it", course.present)});
@@ -154,11 +154,11 @@ void add_making(Course& course) {
 
 void refuse_recreate(Course& course) {
   auto& draft = course.draft;
-  draft.refuse(course.wish.place, "needs-recreate",
-               fmt::format("the {} VFs of {} would have to be made anew: {}", course.present, draft.name(),
-                           fmt::join(course.recreate, "; ")),
-               fmt::format("defaults.allowRecreate: true does that when none is used; or pcivm vf destroy {}",
-                           draft.name()));
+  draft.refuse(
+      course.wish.place, "needs-recreate",
+      fmt::format("the {} VFs of {} would have to be made anew: {}", course.present, draft.name(),
+                  fmt::join(course.recreate, "; ")),
+      fmt::format("defaults.allowRecreate: true does that when none is used; or pcivm vf destroy {}", draft.name()));
 }
 
 void decide_vfs(Course& course) {
@@ -212,7 +212,8 @@ void add_removal(Draft& draft, std::string reason) {
   const auto count = draft.function.pf->vfs.size();
   auto& step = draft.add(Phase::removal, RemoveVfs{}, fmt::format("remove the {} VFs of {}", count, draft.name()),
                          std::move(reason));
-  const auto bound = std::ranges::count_if(draft.function.pf->vfs, [](const auto& vf) { return !vf.driver.driver.empty(); });
+  const auto bound =
+      std::ranges::count_if(draft.function.pf->vfs, [](const auto& vf) { return !vf.driver.driver.empty(); });
   step.risks.push_back({"vfs-vanish", fmt::format("{} VFs vanish, {} of them with a driver", count, bound)});
 }
 

@@ -68,13 +68,12 @@ struct VfPlan {
   [[nodiscard]] std::vector<VfChange> due() const {
     auto all = changes(vf.attributes, wanted.wish);
     std::erase_if(all, is_own_number);
-    const bool any = std::ranges::any_of(all, [&](const auto& each) {
-      return reported(vf.attributes, each) || (ports_appear && is_of_port(each));
-    });
+    const bool any = std::ranges::any_of(
+        all, [&](const auto& each) { return reported(vf.attributes, each) || (ports_appear && is_of_port(each)); });
     return any ? all : std::vector<VfChange>{};
   }
   void set_driver(const DriverWish& wish, const std::string& reason) const {
-    const auto what = !wish.driver          ? fmt::format("give {} to its host driver", name())
+    const auto what = !wish.driver           ? fmt::format("give {} to its host driver", name())
                       : wish.driver->empty() ? fmt::format("take {} from {}", name(), vf.driver.driver)
                                              : fmt::format("bind {} to {}", name(), *wish.driver);
     auto& step = draft.add(
@@ -134,11 +133,8 @@ void plan_vfs(Draft& draft, const std::vector<VfWanted>& wanted, bool ports_appe
   for (const bool giving : {true, false}) {
     for (unsigned index = 0; index < std::min(vfs.size(), wanted.size()); ++index) {
       if (gives_back_vectors(vfs[index], wanted[index].wish) != giving) continue;
-      VfPlan plan{.draft = draft,
-                  .index = index,
-                  .vf = vfs[index],
-                  .wanted = wanted[index],
-                  .ports_appear = ports_appear};
+      VfPlan plan{
+          .draft = draft, .index = index, .vf = vfs[index], .wanted = wanted[index], .ports_appear = ports_appear};
       plan.list = plan.due();
       const bool moves = plan.wanted.driver && !is_at(plan.vf.driver, *plan.wanted.driver);
       if (moves || !plan.list.empty()) plan.steps(vf_reason(draft, plan.wanted, index));

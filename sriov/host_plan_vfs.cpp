@@ -127,9 +127,9 @@ void compare_vf(Draft& draft, unsigned index, const VfWanted& wanted) {
   compare_attributes({.draft = draft, .prefix = prefix, .place = place, .there = there}, wanted.wish,
                      there ? vfs[index].attributes : VfAttributes{});
   if (wanted.driver) {
-    const auto found = !there                                        ? std::string{"no such VF"}
+    const auto found = !there                                     ? std::string{"no such VF"}
                        : is_at(vfs[index].driver, *wanted.driver) ? wanted.bind
-                                                                     : bind_text(vfs[index].driver);
+                                                                  : bind_text(vfs[index].driver);
     draft.compare(prefix + "bind", wanted.bind, found, place);
   }
   if (wanted.entry == nullptr || !wanted.entry->name) return;

@@ -79,7 +79,8 @@ Result<PfState> read_pf(Reading& reading, Bdf physical, const std::string& netde
   pf.autoprobe = root.read(autoprobe_file(physical)).value_or("1") != "0";
   if (reading.port != nullptr) pf.eswitch = read_eswitch(*reading.port, physical).value_or(Eswitch{});
   if (!netdev.empty()) {
-    if (const auto mtu = parse_decimal<unsigned>(root.read(fmt::format("/sys/class/net/{}/mtu", netdev)).value_or(""))) {
+    if (const auto mtu =
+            parse_decimal<unsigned>(root.read(fmt::format("/sys/class/net/{}/mtu", netdev)).value_or(""))) {
       pf.mtu = *mtu;
     }
     pf.up = interface_up(root, physical);

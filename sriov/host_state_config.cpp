@@ -45,7 +45,9 @@ bool has_serial(const FunctionState& function, const std::string& serial) {
 bool name_by_serial(const HostState& state, const FunctionState& function, DeviceMatch& match) {
   for (const auto& serial : function.serials) {
     const auto shares = [&](const auto& each) { return has_serial(each, serial); };
-    const auto same = [&](const auto& each) { return shares(each) && each.address.function == function.address.function; };
+    const auto same = [&](const auto& each) {
+      return shares(each) && each.address.function == function.address.function;
+    };
     if (!only_one(state, same)) continue;
     match.serial = serial;
     if (!only_one(state, shares)) match.function = function.address.function;

@@ -114,7 +114,8 @@ struct Reader {
     const auto found = TRY(text(key));
     const auto colon = std::min(found.find(':'), found.size());
     const auto vendor = TRY(parse_hex<std::uint16_t>(std::string_view{found}.substr(0, colon)));
-    const auto device = TRY(parse_hex<std::uint16_t>(std::string_view{found}.substr(std::min(colon + 1, found.size()))));
+    const auto device =
+        TRY(parse_hex<std::uint16_t>(std::string_view{found}.substr(std::min(colon + 1, found.size()))));
     return PciId{.vendor = vendor, .device = device};
   }
   [[nodiscard]] Result<vfio::DriverState> driver() const {

@@ -41,7 +41,8 @@ std::optional<PortFunctions> PortFunctions::of(VfPort& port, Bdf physical) {
 Result<void> PortFunctions::refresh() {
   auto ports = TRY(port_->devlink({.command = DEVLINK_CMD_PORT_GET, .dump = true}));
   // Kernels and drivers without rate objects have none, which is no failure.
-  const auto rates = port_->devlink({.command = DEVLINK_CMD_RATE_GET, .dump = true}).value_or(std::vector<DevlinkMessage>{});
+  const auto rates =
+      port_->devlink({.command = DEVLINK_CMD_RATE_GET, .dump = true}).value_or(std::vector<DevlinkMessage>{});
   functions_.clear();
   for (auto& each : ports) {
     const bool of_vf = each.flavour == static_cast<std::uint16_t>(PortFlavour::pci_vf);

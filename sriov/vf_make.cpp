@@ -37,7 +37,9 @@ Result<std::vector<Bdf>> await_vfs(const vfio::Host& host, Bdf physical, std::si
 }
 
 Result<std::vector<Bdf>> enable(const Making& making, std::size_t count) {
-  const auto& [host, port, journal, trail, physical, autoprobe_after, eswitch] = making;
+  const auto& host = making.host;
+  auto& journal = making.journal;
+  const auto physical = making.physical;
   const auto pf = TRY(read_physical(host, physical));
   if (pf.autoprobe) {
     TRY(journal.step("autoprobe 0"));
@@ -159,6 +161,9 @@ Result<std::vector<Bdf>> make_vfs(const Making& making, const std::vector<VfTarg
     auto& trail = making.trail;
     if (!trail.after_driver()) TRY(trail.provision(making.journal, index));
     TRY_IN(give_driver(making, vfs[index], targets[index].driver), vfs[index].to_string());
+    if (index < making.bound.size() && making.bound[index]) {
+      TRY(vfio::store_bound(making.host.root, vfio::bound_in(vfs[index], *making.bound[index])));
+    }
     if (trail.after_driver()) TRY(trail.provision(making.journal, index));
   }
   if (making.autoprobe_after) {

@@ -3,6 +3,7 @@
 // of their number, and for the undo and repair of that.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct Making {
   AdapterTrail& trail;
   Bdf physical;
   bool autoprobe_after{true};
+  /// Of VFs that were there before, by index: what each was before it was bound (vfio::Bound), to be kept with its
+  /// driver.
+  std::vector<std::optional<vfio::Record>> bound{};
   Eswitch eswitch{};  ///< set where the PF's driver wants it
 };
 

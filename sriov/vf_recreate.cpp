@@ -17,6 +17,7 @@ struct FormerVf {
   Bdf address;
   VfAttributes attributes;
   vfio::DriverState driver;
+  std::optional<vfio::Record> bound{};
 };
 
 Result<std::vector<FormerVf>> snapshot(const vfio::Host& host, VfPort* port, Bdf physical) {
@@ -27,6 +28,7 @@ Result<std::vector<FormerVf>> snapshot(const vfio::Host& host, VfPort* port, Bdf
   for (const auto vf : vfs) {
     const auto now = TRY(vfio::situation(host, vf));
     states.push_back({.address = vf, .attributes = attributes[states.size()], .driver = now.state});
+    if (const auto bound = vfio::load_bound(host.root, vf)) states.back().bound = record_of(*bound);
   }
   return states;
 }
@@ -40,6 +42,17 @@ std::vector<VfTarget> targets_of(const std::vector<FormerVf>& states) {
   std::vector<VfTarget> targets;
   std::ranges::transform(states, std::back_inserter(targets), target_of);
   return targets;
+}
+
+// Of all, or of those that stay with their driver.
+std::vector<std::optional<vfio::Record>> bound_of(const std::vector<FormerVf>& states,
+                                                  const std::vector<VfTarget>* wanted = nullptr) {
+  std::vector<std::optional<vfio::Record>> bound;
+  for (std::size_t index = 0; index < states.size(); ++index) {
+    const bool stays = wanted == nullptr || (index < wanted->size() && (*wanted)[index].keep_driver);
+    bound.push_back(stays ? states[index].bound : std::nullopt);
+  }
+  return bound;
 }
 
 // What the request names wins over what the VF was.
@@ -75,6 +88,7 @@ Result<vfio::Record> opening(const vfio::Host& host, Bdf physical, const Former&
     record.set(key(index, "attributes"), serialize(state.attributes));
     record.set(key(index, "driver"), state.driver.driver);
     record.set(key(index, "override"), state.driver.driver_override);
+    if (state.bound) record.set(key(index, "bound"), state.bound->serialize());
   }
   std::size_t number{};
   for (const auto& [name, value] : former.settings) {
@@ -93,6 +107,8 @@ Result<Former> former_of(const vfio::Record& record) {
                              .attributes = std::move(attributes),
                              .driver = {.driver = record.get(key(index, "driver")),
                                         .driver_override = record.get(key(index, "override"))}});
+    const auto bound = key(index, "bound");
+    if (record.has(bound)) former.states.back().bound = TRY(vfio::Record::parse(record.get(bound)));
   }
   for (std::size_t number = 0; record.has(key(number, "setting")); ++number) {
     const auto text = record.get(key(number, "setting"));
@@ -115,6 +131,7 @@ struct Change {
 /// What the VFs become with their number.
 struct Around {
   bool autoprobe{};
+  std::vector<std::optional<vfio::Record>> bound{};
   Eswitch eswitch{};
 };
 
@@ -126,6 +143,7 @@ Result<std::vector<Bdf>> make(const Change& change, vfio::Journal& journal, Adap
                    .trail = trail,
                    .physical = change.physical,
                    .autoprobe_after = around.autoprobe,
+                   .bound = around.bound,
                    .eswitch = around.eswitch},
                   targets);
 }
@@ -138,7 +156,9 @@ Result<void> put_back(const Change& change, vfio::Journal& journal, AdapterTrail
   // Without VFs, so that every driver lets it be changed; make() finds it so already.
   const auto eswitch = former.eswitch.value_or(Eswitch{});
   if (former.eswitch) TRY(restore_eswitch(change.port, change.physical, eswitch));
-  TRY(make(change, journal, trail, {.autoprobe = former.autoprobe, .eswitch = eswitch}, targets_of(former.states)));
+  TRY(make(change, journal, trail,
+           {.autoprobe = former.autoprobe, .bound = bound_of(former.states), .eswitch = eswitch},
+           targets_of(former.states)));
   return {};
 }
 
@@ -183,7 +203,10 @@ Result<std::vector<Bdf>> recreate(const vfio::Host& host, const PhysicalFunction
     TRY(remove_vfs(host, &journal, pf.address, old));
     removed = true;
     return make(change, journal, trail,
-                {.autoprobe = request.autoprobe_after.value_or(pf.autoprobe), .eswitch = request.eswitch}, targets);
+                {.autoprobe = request.autoprobe_after.value_or(pf.autoprobe),
+                 .bound = bound_of(former.states, &request.targets),
+                 .eswitch = request.eswitch},
+                targets);
   };
   auto vfs = steps();
   if (vfs) {

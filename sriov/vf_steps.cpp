@@ -16,8 +16,8 @@ Result<void> check_given_away(const SysRoot& root, const PhysicalFunction& pf) {
         .coded("pf.given_away");
   };
   if (pf.driver != "vfio-pci") {
-    return fail(given_away("which makes no VFs; its own driver must")
-                    .advise(fmt::format("pcivm device release {}", address)));
+    return fail(
+        given_away("which makes no VFs; its own driver must").advise(fmt::format("pcivm device release {}", address)));
   }
   const auto enabled = root.read(kParameter);
   if (enabled && *enabled == "Y") return {};

@@ -64,7 +64,10 @@ std::set<std::string> holders_of(const SysRoot& root, Bdf function) {
     const auto known = iommu::find(root, one);
     if (!known) continue;
     for (const auto& user : processes.vfio(root, *known)) {
-      found.insert(fmt::format("{} holds {} open", user.detail, one.to_string()));
+      const bool guess = user.detail.find(" holds ") != std::string::npos;  // which one, the kernel does not say
+      const auto name = one.to_string();
+      found.insert(guess ? fmt::format("{} ({})", user.detail, name)
+                         : fmt::format("{} holds {} open", user.detail, name));
     }
   }
   return found;

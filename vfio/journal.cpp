@@ -111,8 +111,7 @@ std::optional<NetdevState> netdev_in(const Record& record) {
   return NetdevState{.mtu = record.get("netdev_mtu"), .up = record.get("netdev_up") == "1"};
 }
 
-Result<Bound> load_bound(const SysRoot& root, Bdf function) {
-  const auto record = TRY(load(root, file_of(kBound, function)));
+Bound bound_in(Bdf function, const Record& record) {
   const auto pid = parse_decimal<unsigned>(record.get("owner_pid"));
   return Bound{.function = function,
                .identity = record.get("identity"),
@@ -124,7 +123,11 @@ Result<Bound> load_bound(const SysRoot& root, Bdf function) {
                .on_release = record.get("on_release")};
 }
 
-Result<void> store_bound(const SysRoot& root, const Bound& bound) {
+Result<Bound> load_bound(const SysRoot& root, Bdf function) {
+  return bound_in(function, TRY(load(root, file_of(kBound, function))));
+}
+
+Record record_of(const Bound& bound) {
   Record record;
   record.set("identity", bound.identity);
   record.set("former_driver", bound.former.driver);
@@ -135,7 +138,11 @@ Result<void> store_bound(const SysRoot& root, const Bound& bound) {
   if (!bound.on_release.empty()) record.set("on_release", bound.on_release);
   put_netdev(record, bound.netdev);
   put_settings(record, bound.former_settings);
-  return store(root, file_of(kBound, bound.function), record);
+  return record;
+}
+
+Result<void> store_bound(const SysRoot& root, const Bound& bound) {
+  return store(root, file_of(kBound, bound.function), record_of(bound));
 }
 
 Result<void> forget_bound(const SysRoot& root, Bdf function) { return erase(root, file_of(kBound, function)); }

@@ -86,6 +86,9 @@ struct Bound {
   std::optional<NetdevState> netdev{};
   std::string on_release{};  ///< program that must succeed before anybody else has it (release_hook.hpp), or empty
 };
+/// The same as a record, less the function.
+[[nodiscard]] Record record_of(const Bound& bound);
+[[nodiscard]] Bound bound_in(Bdf function, const Record& record);
 /// Errc::not_found when there is none; a damaged one is Errc::invalid.
 [[nodiscard]] Result<Bound> load_bound(const SysRoot& root, Bdf function);
 [[nodiscard]] Result<void> store_bound(const SysRoot& root, const Bound& bound);

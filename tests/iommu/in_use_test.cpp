@@ -182,6 +182,16 @@ TEST_F(InUseTest, TheHolderOfTheCharacterDeviceIsNamed) {
   EXPECT_THAT(users(kDrive), ElementsAre(Use("vfio", "pid 812 (vmm)")));
 }
 
+// The kernel takes away the node's name and vfio-dev before it waits for the holder.
+TEST_F(InUseTest, AHolderOfADeviceThatIsBeingRemovedIsHeldAgainstAllThatMayBeIt) {
+  pci.bind(kDrive, "vfio-pci");
+  temp.directory(FakePci::device(kDrive) + "/vfio-dev/vfio4");
+  process("812", "vmm", "21", "/dev/vfio/devices/vfio3 (deleted)");
+  EXPECT_THAT(users(kDrive), IsEmpty());
+  temp.remove(FakePci::device(kDrive) + "/vfio-dev");
+  EXPECT_THAT(users(kDrive), ElementsAre(Use("vfio", HasSubstr("being removed, perhaps this one"))));
+}
+
 TEST_F(InUseTest, AVirtualMachineIsNamed) {
   pci.bind(kDrive, "vfio-pci");
   process("812", "pcivm", "7", "/run/pcivm/vm/web1/lock");

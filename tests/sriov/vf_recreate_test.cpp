@@ -41,16 +41,20 @@ class VfMake : public test::VfRig {
   }
 
   /// All that a change of the number may not lose.
-  using State = std::tuple<std::vector<std::string>, std::vector<VfAttributes>, bool, bool>;
+  using State = std::tuple<std::vector<std::string>, std::vector<std::string>, std::vector<VfAttributes>, bool, bool>;
   State state() {
     std::vector<std::string> drivers;
     for (unsigned index = 0; index < kernel_.at(kPf).num_vfs; ++index) {
       const auto& each = kernel_.at(vf(index));
       drivers.push_back(fmt::format("{} {} {}", each.driver, each.override_name, each.msix));
     }
+    std::vector<std::string> former;
+    for (const auto& bound : vfio::all_bound(kernel_.root())) {
+      former.push_back(bound.function.to_string() + record_of(bound).serialize());
+    }
     auto attributes = port_.read(3).value();
     attributes.resize(drivers.size());
-    return {drivers, attributes, kernel_.at(kPf).autoprobe, journal_empty()};
+    return {drivers, former, attributes, kernel_.at(kPf).autoprobe, journal_empty()};
   }
 };
 
@@ -234,7 +238,10 @@ class VfRecreate : public VfMake {
                            {.physical = bdf(kPf), .index = 1, .wish = {.max_tx_rate = 500, .spoofchk = false}}),
                 IsOk());
     EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf(3))}), IsOk());
+    EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf(1))}), IsOk());
+    EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf(1))}), IsOk());
     before_ = state();
+    EXPECT_EQ(std::get<1>(before_).size(), 1U) << "what VF 1 was before it was bound";
     port_.count = 0;
     kernel_.inject({});
   }

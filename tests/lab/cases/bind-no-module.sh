@@ -9,9 +9,11 @@ defer modprobe -a vfio-pci vfio_iommu_type1
 modprobe -r vfio-pci vfio_iommu_type1 2>/dev/null
 [[ ! -e /sys/bus/pci/drivers/vfio-pci ]] || fail "vfio-pci cannot be unloaded"
 mkdir -p none
-modules=/lib/modules/$(uname -r)/kernel/drivers/vfio
-mount --bind none "$modules"
-defer umount "$modules"
+for modules in /lib/modules/"$(uname -r)"/{kernel/drivers/vfio,updates}; do # stock ones, and those with iommufd
+    [[ -d $modules ]] || continue
+    mount --bind none "$modules"
+    defer umount "$modules"
+done
 
 expect_exit 7 pcivm device bind "$(bdf e1000e)"
 expect_match "message" "$stderr" "vfio-pci"
