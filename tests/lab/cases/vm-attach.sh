@@ -2,6 +2,7 @@
 # VFs come to a guest that runs, carry traffic, and go again: one after the other, two at once, one of the start, by
 # surprise. What is refused changes nothing. The host is as before each time.
 # topologies: vtd amdvi
+# container: vtd
 # needs: pcivm
 # deadline: 900
 . /lab/cases/lib.sh
