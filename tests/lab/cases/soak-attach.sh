@@ -22,8 +22,7 @@ defer pcivm -q vf destroy "$igb" --yes
 expect_exit 0 pcivm vf create "$igb" 1 --bind host
 vf=$(vf_bdf "$igb" 0)
 pf_up "$igb" 10.99.0.1/24
-# One CPU: see "What is known to hang" in the README.
-guest_start hotplug --cpus 1
+guest_start hotplug
 guest_says "LAB-RESULT ready=1" 90
 vmm=$(pgrep -P "$guest" -x pcivm)
 

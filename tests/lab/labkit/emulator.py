@@ -1,52 +1,71 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tree's QEMU without one of its assertions.
+"""The tree's QEMU with two faults of its emulated SVM taken out of a copy of the program.
 
-TCG emulates a guest's write to CR8 by cpu_interrupt() when a virtual interrupt is pending, and does not hold QEMU's big
-lock there (target/i386/tcg/system/misc_helper.c, helper_write_crN), which cpu_interrupt() asserts: QEMU aborts, the
-whole emulated host with it. Firmware for UEFI writes CR8 at the end of every interrupt, so that it comes there within a
-second. The CPU is the caller's own, for which the flag is set by an atomic operation, lock or not. So the one
-conditional jump to that abort is taken out of a copy of the program.
+1. TCG emulates a guest's write to CR8 by cpu_interrupt() when a virtual interrupt is pending, and does not hold QEMU's
+   big lock there (target/i386/tcg/system/misc_helper.c, helper_write_crN), which cpu_interrupt() asserts: QEMU aborts,
+   the whole emulated host with it. Firmware for UEFI writes CR8 at the end of every interrupt, so that it comes there
+   within a second. The CPU is the caller's own, for which the flag is set by an atomic operation, lock or not. So the
+   conditional jump to that abort goes.
+
+2. VMRUN with an interrupt to inject (target/i386/tcg/system/svm_helper.c, helper_vmrun) notes the vector as the
+   exception that is to be raised, delivers it at once, and leaves the note. When the CPU is then asked to leave its
+   loop for another reason (a change of the memory map, work from another CPU) before anything overwrites the note, the
+   vector is delivered once more (accel/tcg/cpu-exec.c, cpu_handle_interrupt, cpu_handle_exception), interrupts
+   disabled or not: in the middle of the handler of the same interrupt, which then waits for its own lock for ever, or
+   after the exit, in the host. Seen as guests that fall silent, triple faults, and panics of guest and host. So the
+   note is not made.
 """
 
 import inspect
-import shutil
+import re
 import struct
 from pathlib import Path
 
 from . import cache
 
-SYMBOL = b"cpu_interrupt"
-# test %al,%al; je to what aborts: what follows the call of bql_locked().
-PATTERN = b"\x84\xc0\x74"
-REACH = 64
+REACH = 4096  # bytes of a function that are searched
+
+# What is found by `pattern` in the function `symbol`: its group "gone" is overwritten by instructions that do nothing.
+PATCHES = {
+    # After the call of bql_locked(): test %al,%al; je to what aborts.
+    "an assertion without which guests with UEFI may go on":
+        (b"cpu_interrupt", re.compile(rb"\x84\xc0(?P<gone>\x74.)", re.DOTALL)),
+    # mov vector,exception_index; movl $0,exception_is_int; movq $-1,exception_next_eip; testb $2,loglevel; jne;
+    # mov $1,%edx (is_hw, for do_interrupt_x86_hardirq).
+    "a note by which an interrupt may be delivered twice":
+        (b"helper_vmrun", re.compile(rb"(?P<gone>\x89[\x80-\xbf].{4})\xc7[\x80-\xbf].{4}\0{4}\x48\xc7[\x80-\xbf].{4}\xff{4}"
+                                     rb"\xf6\x05.{4}\x02\x0f\x85.{4}\xba\x01\0{3}", re.DOTALL)),
+}
 
 
-def without_assertion(program: Path) -> Path:
-    """A copy of QEMU that goes on where it would abort; the program itself when it is built differently."""
-    key = cache.digest(program.name, str(program.stat().st_size), str(program), *map(inspect.getsource, (_patched, _address, _offset)))
-    return cache.entry("emulator", key, "QEMU without an assertion", lambda path: _make(program, path)) / program.name
+def mended(program: Path) -> Path:
+    """A copy of QEMU without these faults; one that is built differently is left as it is, which is said."""
+    key = cache.digest(program.name, str(program.stat().st_size), str(program), repr(PATCHES),
+                       *map(inspect.getsource, (_patched, _address, _offset)))
+    return cache.entry("emulator", key, "QEMU without two faults", lambda path: _make(program, path)) / program.name
 
 
 def _make(program: Path, folder: Path) -> None:
     folder.mkdir()
     target = folder / program.name
-    data = _patched(program.read_bytes())
-    if data is None:
-        cache.say(f"{program.name} is not built as expected: guests with UEFI may abort it")
-        shutil.copy2(program, target)
-        return
-    target.write_bytes(data)
+    image = program.read_bytes()
+    for about, (symbol, pattern) in PATCHES.items():
+        without = _patched(image, symbol, pattern)
+        if without is None:
+            cache.say(f"{program.name} is not built as expected and keeps {about}")
+        image = without or image
+    target.write_bytes(image)
     target.chmod(0o755)
 
 
-def _patched(image: bytes) -> bytes | None:
-    address = _address(image)
+def _patched(image: bytes, symbol: bytes, pattern: re.Pattern) -> bytes | None:
+    address = _address(image, symbol)
     start = _offset(image, address) if address else 0
-    at = image.find(PATTERN, start, start + REACH) if start else -1
-    if at < 0:
+    found = pattern.search(image, start, start + REACH) if start else None
+    if not found:
         return None
-    jump = at + PATTERN.index(b"\x74")
-    return image[:jump] + b"\x90\x90" + image[jump + 2:]
+    begin, end = found.span("gone")
+    return image[:begin] + b"\x90" * (end - begin) + image[end:]
 
 
 def _sections(image: bytes):
@@ -55,7 +74,7 @@ def _sections(image: bytes):
         yield struct.unpack_from("<IIQQQQIIQQ", image, table + index * size)
 
 
-def _address(image: bytes) -> int:
+def _address(image: bytes, symbol: bytes) -> int:
     """Of the function, from the dynamic symbols; 0 when it is not there."""
     sections = list(_sections(image))
     for kind, offset, length, link in ((each[1], each[4], each[5], each[6]) for each in sections):
@@ -64,7 +83,7 @@ def _address(image: bytes) -> int:
         names = sections[link][4]
         for at in range(offset, offset + length, 24):
             name, _, _, _, value, _ = struct.unpack_from("<IBBHQQ", image, at)
-            if image[names + name:names + name + len(SYMBOL) + 1] == SYMBOL + b"\0":
+            if image[names + name:names + name + len(symbol) + 1] == symbol + b"\0":
                 return value
     return 0
 

@@ -50,7 +50,7 @@ def qemu(tree: Path) -> tuple[list[str], dict[str, str]]:
     data = [argument for folder in ("usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu")
             if (tree / folder).is_dir() for argument in ("-L", str(tree / folder))]
     environment = {**os.environ, "QEMU_MODULE_DIR": str(tree / LIBDIR / "qemu")}
-    return _through_linker(tree, QEMU, emulator.without_assertion(tree / QEMU), *data), environment
+    return _through_linker(tree, QEMU, emulator.mended(tree / QEMU), *data), environment
 
 
 def needed_libraries(tree: Path, program: Path) -> list[Path]:
