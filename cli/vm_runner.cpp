@@ -23,6 +23,7 @@
 #include "cli/http_client.hpp"
 #include "cli/raw_terminal.hpp"
 #include "cli/vm_api.hpp"
+#include "cli/vm_confine.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_plug.hpp"
 #include "cli/vm_slots.hpp"
@@ -62,6 +63,7 @@ struct Vm {
 // In the child.
 Result<vmm::VmEnd> run_vmm(Vm& vm, Fd control) {
   grow_descriptor_table();
+  TRY(confine_vmm());
   vm.config.control = std::move(control);
   const auto loop = TRY(EventLoop::create());
   const auto name = vm.config.name;
