@@ -242,6 +242,13 @@ guest_end() {
     guest_wait
 }
 
+# left_behind: what a VM that had a function may not leave on the host, to be compared.
+left_behind() {
+    bash /lab/state
+    ls /dev/vfio /run/pcivm/* 2>/dev/null
+    ls /sys/bus/pci/drivers/vfio-pci
+}
+
 # peer_run SCRIPT [qemu OPTION...]: runs a guest to its end under Debian's QEMU (`needs: peer`).
 peer_run() {
     local script=$1

@@ -11,11 +11,6 @@ igb=$(bdf igb)
 defer pcivm -q vf destroy "$igb" --yes
 expect_exit 0 pcivm vf create "$igb" 1 --bind host
 vf=$(vf_bdf "$igb" 0)
-left_behind() {
-    bash /lab/state
-    ls /dev/vfio /run/pcivm/* 2>/dev/null
-    ls /sys/bus/pci/drivers/vfio-pci
-}
 back() { [[ $(driver_of "$vf") == igbvf ]]; }
 
 seed=$((RANDOM * 32768 + RANDOM))
