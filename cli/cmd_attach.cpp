@@ -20,12 +20,6 @@ struct Arguments {
   bool force{};
 };
 
-Result<void> expect_running(Context& context, const std::string& name) {
-  const auto view = TRY(view_vm(context.root(), name));
-  if (view.runs()) return {};
-  return fail(Error::make(Errc::not_found, fmt::format("VM '{}' does not run", name)).coded("vm.not_running"));
-}
-
 // One that was removed from the host has its address still.
 Result<Bdf> function_of(Context& context, const std::string& device) {
   auto found = select_function(context.root(), device);
@@ -46,7 +40,7 @@ void put_device(Context& context, const Json& document, const std::string& text)
 }
 
 Result<int> attach(Context& context, const Arguments& args) {
-  TRY(expect_running(context, args.vm));
+  TRY(running_vm(context.root(), args.vm));
   const auto function = TRY(select_function(context.root(), args.device)).to_string();
   if (context.options.dry_run) return print_steps(context, {fmt::format("attach {} to VM {}", function, args.vm)});
   context.doing(fmt::format("attaching {} to {}", function, args.vm));
@@ -59,7 +53,7 @@ Result<int> attach(Context& context, const Arguments& args) {
 }
 
 Result<int> detach(Context& context, const Arguments& args) {
-  TRY(expect_running(context, args.vm));
+  TRY(running_vm(context.root(), args.vm));
   const auto function = TRY(function_of(context, args.device)).to_string();
   if (context.options.dry_run) return print_steps(context, {fmt::format("detach {} from VM {}", function, args.vm)});
   context.doing(fmt::format("waiting for {} to let go of {}", args.vm, function));

@@ -35,14 +35,6 @@ struct LogsArguments {
 
 constexpr int kTaken{409};
 
-Result<VmView> running(Context& context, const std::string& name) {
-  auto view = TRY(view_vm(context.root(), name));
-  if (view.runs()) return view;
-  return fail(Error::make(Errc::not_found, fmt::format("VM '{}' does not run", name))
-                  .coded("vm.not_running")
-                  .advise(view.defined ? fmt::format("pcivm vm start {}", name) : "pcivm vm list"));
-}
-
 Result<HttpUpgrade> open_console(const SysRoot& root, const std::string& name, bool types) {
   auto opened =
       TRY_IN(upgrade(vm_socket(root, name), types ? "/v1/console?write=1" : "/v1/console", VmApi::kConsoleProtocol),
@@ -104,7 +96,7 @@ class Session final {
 };
 
 Result<int> console(Context& context, const ConsoleArguments& args) {
-  const auto view = TRY(running(context, args.name));
+  const auto view = TRY(running_vm(context.root(), args.name));
   bool types = !args.read_only && may_read(FdRef{STDIN_FILENO});
   auto opened = TRY(open_console(context.root(), args.name, types));
   if (!opened.connection) {

@@ -62,10 +62,7 @@ Result<int> restart(Context& context, const Arguments& args) {
 }
 
 Result<int> wait(Context& context, const Arguments& args) {
-  const auto view = TRY(view_vm(context.root(), args.name));
-  if (!view.runs()) {
-    return fail(Error::make(Errc::not_found, fmt::format("VM '{}' does not run", args.name)).coded("vm.not_running"));
-  }
+  TRY(running_vm(context.root(), args.name));
   const auto waiting = TRY(VmWait::start(context.root(), args.name));
   const auto end = TRY(waiting.finish(context.options.timeout));
   return print_end(context, end);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cli/journal_message.hpp"
+#include "vfio/force.hpp"
 
 namespace pcivm::cli {
 
@@ -26,9 +27,7 @@ bool capable_terminal(std::FILE* stream) {
 
 }  // namespace
 
-bool Context::forced(std::string_view check) const {
-  return std::ranges::find(options.force, check) != options.force.end();
-}
+bool Context::forced(std::string_view check) const { return vfio::forced(options.force, check); }
 
 void Context::put(std::string_view text) {
   progress.stop();

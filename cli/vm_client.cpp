@@ -105,6 +105,14 @@ Result<VmView> view_vm(const SysRoot& root, const std::string& name) {
                   .advise("pcivm vm list"));
 }
 
+Result<VmView> running_vm(const SysRoot& root, const std::string& name) {
+  auto view = TRY(view_vm(root, name));
+  if (view.runs()) return view;
+  return fail(Error::make(Errc::not_found, fmt::format("VM '{}' does not run", name))
+                  .coded("vm.not_running")
+                  .advise(view.defined ? fmt::format("pcivm vm start {}", name) : "pcivm vm list"));
+}
+
 std::vector<VmView> all_vms(const SysRoot& root) {
   std::set<std::string> names;
   for (auto& name : defined_vms(root)) names.insert(std::move(name));

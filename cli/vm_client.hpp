@@ -37,6 +37,8 @@ struct VmView {
 
 /// Errc::invalid: no name; Errc::not_found with code "vm.not_found": neither defined nor there.
 [[nodiscard]] Result<VmView> view_vm(const SysRoot& root, const std::string& name);
+/// The same of one that runs; Errc::not_found with code "vm.not_running" when it does not.
+[[nodiscard]] Result<VmView> running_vm(const SysRoot& root, const std::string& name);
 /// All that are defined or there, by name.
 [[nodiscard]] std::vector<VmView> all_vms(const SysRoot& root);
 /// Who holds the VM's name.

@@ -43,7 +43,7 @@ Error ended() { return Error::make(Errc::busy, "the VM ended").coded("vm.ended")
 VmDevices::VmDevices(Wiring wiring, Setup setup)
     : wiring_{std::move(wiring)},
       socket_{std::move(setup.socket)},
-      places_{((1U << setup.slots) - 1U) << vmm::platform::kFirstHotplugSlot},
+      places_{vmm::platform::hotplug_slots(setup.slots)},
       refusal_{std::move(setup.refusal)},
       backend_{setup.backend},
       remembered_{std::move(setup.remembered)} {

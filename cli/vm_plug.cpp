@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "iommu/inventory.hpp"
+#include "vfio/force.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/quarantine.hpp"
 #include "vmm/platform.hpp"
@@ -25,8 +26,8 @@ constexpr unsigned kBars = 6;
 
 // A BAR for which no window can have room: the guest would leave the device without it.
 Result<void> check_room(const SysRoot& root, Bdf function, const PlugFacts& facts) {
-  const auto found = TRY(iommu::read_function(root, function));
   if (facts.firmware) return {};
+  const auto found = TRY(iommu::read_function(root, function));
   for (const auto& bar : found.bars) {
     if (bar.io || bar.index >= kBars) continue;
     const auto high = bar.wide ? facts.layout.window64.length : 0;
@@ -80,7 +81,7 @@ Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bd
     if (!returned) return fail(std::move(checked).error().within(returned.error().text()).as(Errc::stranded));
     return fail(std::move(checked).error().within(name));
   }
-  opened->devices.front().reset_forced = std::ranges::find(force, vfio::kForceNoReset) != force.end();
+  opened->devices.front().reset_forced = vfio::forced(force, vfio::kForceNoReset);
   return opened;
 }
 

@@ -67,12 +67,6 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
   return functions;
 }
 
-std::optional<vfio::IommuBackend> backend_of(const VmRequest& request) {
-  if (request.iommu_backend == "iommufd") return vfio::IommuBackend::iommufd;
-  if (request.iommu_backend == "container") return vfio::IommuBackend::container;
-  return std::nullopt;
-}
-
 // Which back end it will be is known when the functions are bound; where it may be iommufd there must be enough for it.
 vfio::MemlockOf accounting(const SysRoot& root, const VmChecked& checked) {
   const bool container = checked.backend == vfio::IommuBackend::container;
@@ -202,7 +196,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
-  checked.backend = backend_of(request);
+  checked.backend = vfio::backend_named(request.iommu_backend);
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));

@@ -9,8 +9,8 @@
 
 namespace pcivm::iommu {
 
-/// `command` is the structure of the command, with its `cmd` set; the driver answers in it. Errc::invalid for a name that no
-/// interface can have, else what the driver says (EOPNOTSUPP: it has no such thing).
+/// `command` is the structure of the command, with its `cmd` set; the driver answers in it. Errc::invalid for a name
+/// that no interface can have, else what the driver says (EOPNOTSUPP: it has no such thing).
 [[nodiscard]] Result<void> ethtool(IoctlPort& port, const std::string& netdev, void* command);
 
 }  // namespace pcivm::iommu

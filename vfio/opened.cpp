@@ -242,6 +242,13 @@ Result<void> add_device(const SysRoot& root, IoctlPort& port, OpenedVfio& opened
 
 std::string_view to_string(IommuBackend backend) { return backend == IommuBackend::iommufd ? "iommufd" : "container"; }
 
+std::optional<IommuBackend> backend_named(std::string_view name) {
+  for (const auto backend : {IommuBackend::container, IommuBackend::iommufd}) {
+    if (name == to_string(backend)) return backend;
+  }
+  return std::nullopt;
+}
+
 std::vector<IovaRange> OpenedVfio::reserved() const {
   std::vector<IovaRange> all;
   for (const auto& group : groups) std::ranges::copy(group.reserved, std::back_inserter(all));

@@ -25,6 +25,8 @@ namespace pcivm::vfio {
 /// own nodes (Linux 6.6).
 enum class IommuBackend : std::uint8_t { container, iommufd };
 [[nodiscard]] std::string_view to_string(IommuBackend backend);
+/// By that name; none: it is nobody's.
+[[nodiscard]] std::optional<IommuBackend> backend_named(std::string_view name);
 
 inline constexpr std::string_view kIommufd{"/dev/iommu"};
 

@@ -10,6 +10,7 @@
 #include "iommu/quarantine.hpp"
 #include "iommu/reset_policy.hpp"
 #include "vfio/binding_plan.hpp"
+#include "vfio/force.hpp"
 #include "vfio/journal_record.hpp"
 
 namespace pcivm::vfio {
@@ -17,10 +18,6 @@ namespace pcivm::vfio {
 namespace {
 
 std::string path_of(Bdf function) { return fmt::format("/run/pcivm/quarantine/{}", function.to_string()); }
-
-bool forced(const std::vector<std::string>& force, std::string_view check) {
-  return std::ranges::find(force, check) != force.end();
-}
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 
 #include "base/child.hpp"
 #include "iommu/quarantine.hpp"
+#include "vfio/force.hpp"
 #include "vfio/journal.hpp"
 #include "vfio/journal_record.hpp"
 #include "vfio/quarantine.hpp"
@@ -59,28 +60,28 @@ Result<void> run_release_hook(const Host& host, Bdf function) {
   TRY(refuse_in_use(host, function, {}));
   const auto& program = bound->on_release;
   host.note(fmt::format("{}: running '{}'", function.to_string(), program));
-  const auto done = run_child(
-      [&] { return execute(host.root.host_path(program), function.to_string()); }, kHookTime);
+  const auto done = run_child([&] { return execute(host.root.host_path(program), function.to_string()); }, kHookTime);
   if (done && *done == 0) {
     const auto found = iommu::quarantine_of(host.root, function);
     if (found && found->reason.starts_with(kQuarantine)) TRY(lift_quarantine(host.root, function));
     bound->on_release.clear();
     return store_bound(host.root, *bound);
   }
-  const auto reason = done ? fmt::format("'{}' ended with {}", program, *done)
-                           : fmt::format("'{}': {}", program, done.error().text());
+  const auto reason =
+      done ? fmt::format("'{}' ended with {}", program, *done) : fmt::format("'{}': {}", program, done.error().text());
   TRY(quarantine(host.root, function, fmt::format("{}{}", kQuarantine, reason)));
-  return fail(Error::make(Errc::refused, fmt::format("{} stays where it is, in quarantine: {}", function.to_string(), reason))
-                  .coded("device.on_release")
-                  .advise(fmt::format("pcivm device release {} runs it again; --force={} leaves it out", function.to_string(),
-                                      kForceOnRelease)));
+  return fail(
+      Error::make(Errc::refused, fmt::format("{} stays where it is, in quarantine: {}", function.to_string(), reason))
+          .coded("device.on_release")
+          .advise(fmt::format("pcivm device release {} runs it again; --force={} leaves it out", function.to_string(),
+                              kForceOnRelease)));
 }
 
 Result<void> refuse_before_hook(const Host& host, Bdf function, const std::vector<std::string>& force) {
   const auto bound = pending(host.root, function);
-  if (!bound || std::ranges::find(force, kForceOnRelease) != force.end()) return {};
-  return fail(Error::make(Errc::refused, fmt::format("{}: '{}' must run before anybody else has it", function.to_string(),
-                                                     bound->on_release))
+  if (!bound || forced(force, kForceOnRelease)) return {};
+  return fail(Error::make(Errc::refused, fmt::format("{}: '{}' must run before anybody else has it",
+                                                     function.to_string(), bound->on_release))
                   .coded("device.on_release")
                   .advise(fmt::format("pcivm device release {} runs it; --force={} leaves it out", function.to_string(),
                                       kForceOnRelease)));

@@ -12,6 +12,7 @@
 #include "vfio/binding_check.hpp"
 #include "vfio/binding_transaction.hpp"
 #include "vfio/binding_verify.hpp"
+#include "vfio/force.hpp"
 #include "vfio/journal.hpp"
 #include "vfio/quarantine.hpp"
 
@@ -30,7 +31,7 @@ std::string method_file(Bdf function) { return directory_of(function) + "/reset_
 Result<void> refuse_native_driver(const Host& host, const ResetRequest& request) {
   const auto driver = host.root.link_name(directory_of(request.function) + "/driver");
   if (driver.empty() || is_vfio_driver(driver)) return {};
-  if (std::ranges::find(request.force, kForceDriver) != request.force.end()) return {};
+  if (forced(request.force, kForceDriver)) return {};
   const auto name = request.function.to_string();
   return fail(
       Error::make(Errc::refused, fmt::format("{} has driver {}, which may lose its device by a reset", name, driver))

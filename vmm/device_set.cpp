@@ -2,7 +2,6 @@
 #include "vmm/device_set.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <mutex>
 #include <optional>
 #include <utility>

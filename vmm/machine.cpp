@@ -31,7 +31,7 @@ constexpr std::chrono::seconds kSettled{15};
 // Those that are kept, and those of the devices that are there at the start, which come first on the bus.
 std::uint32_t hotplug_slots(const HotplugConfig& config, std::size_t assigned) {
   if (config.slots == 0) return 0;
-  const auto kept = ((1U << config.slots) - 1U) << platform::kFirstHotplugSlot;
+  const auto kept = platform::hotplug_slots(config.slots);
   auto slots = kept;
   for (unsigned slot = 1; assigned > 0 && slot < PciBus::kSlots; ++slot) {
     if ((kept >> slot & 1U) != 0) continue;

@@ -71,6 +71,8 @@ constexpr Gsi intx(unsigned slot, unsigned pin) { return 16 + (slot + pin) % 8; 
 /// has other slots, so a device's address in the guest does not move when the VM is given more or fewer.
 inline constexpr unsigned kFirstHotplugSlot = 16;
 inline constexpr unsigned kMostHotplugSlots = 15;
+/// One bit for each that is kept when there are `count`.
+constexpr std::uint32_t hotplug_slots(unsigned count) { return ((1U << count) - 1U) << kFirstHotplugSlot; }
 
 /// Where memory BARs may be decoded.
 struct PciWindows {

@@ -17,8 +17,6 @@ namespace pcivm::vmm {
 
 namespace {
 
-using vfio::IommuBackend;
-
 constexpr std::array<std::string_view, 3> kRequests{"attach", "ask", "take"};
 constexpr std::array<std::string_view, 5> kReports{"placed", "failed", "refused", "detached", "vacated"};
 constexpr std::string_view kNoToken{"-"};
@@ -75,12 +73,10 @@ std::string text_of(const PlugRequest& request) {
 Result<void> read_attach(Words& words, std::vector<Fd> files, PlugRequest& request) {
   auto taken = files.begin();
   request.slot = TRY(words.number<unsigned>());
-  const auto backend = words.next();
-  if (backend != to_string(IommuBackend::iommufd) && backend != to_string(IommuBackend::container)) {
-    return fail(strange(backend));
-  }
-  request.opened.backend =
-      backend == to_string(IommuBackend::iommufd) ? IommuBackend::iommufd : IommuBackend::container;
+  const auto name = words.next();
+  const auto backend = vfio::backend_named(name);
+  if (!backend) return fail(strange(name));
+  request.opened.backend = *backend;
   vfio::OpenedGroup group{.number = TRY(words.number<std::uint32_t>()), .fd = {}, .reserved = {}};
   group.firmware_memory = TRY(words.flag());
   vfio::OpenedDevice device{.address = request.function, .group = 0, .bars = {}};
