@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/lazy_library.hpp"
 #include "cli/render_yaml.hpp"
 #include "cli/terminal.hpp"
 
@@ -18,10 +19,41 @@ namespace pcivm::cli {
 
 namespace {
 
-struct Unref {
-  void operator()(libscols_table* table) const { scols_unref_table(table); }
+struct Smartcols {
+  decltype(&::scols_new_table) new_table;
+  decltype(&::scols_unref_table) unref_table;
+  decltype(&::scols_table_new_column) new_column;
+  decltype(&::scols_table_new_line) new_line;
+  decltype(&::scols_table_is_tree) is_tree;
+  decltype(&::scols_line_set_data) set_data;
+  decltype(&::scols_line_get_cell) cell;
+  decltype(&::scols_cell_set_color) set_color;
+  decltype(&::scols_table_enable_noheadings) enable_noheadings;
+  decltype(&::scols_table_enable_colors) enable_colors;
+  decltype(&::scols_table_set_termforce) set_termforce;
+  decltype(&::scols_print_table_to_string) print;
+
+  static Result<Smartcols> open();
 };
-using Table = std::unique_ptr<libscols_table, Unref>;
+
+Result<Smartcols> Smartcols::open() {
+  Smartcols scols{};
+  TRY(LazyLibrary{"libsmartcols.so.1"}
+          .take("scols_new_table", scols.new_table)
+          .take("scols_unref_table", scols.unref_table)
+          .take("scols_table_new_column", scols.new_column)
+          .take("scols_table_new_line", scols.new_line)
+          .take("scols_table_is_tree", scols.is_tree)
+          .take("scols_line_set_data", scols.set_data)
+          .take("scols_line_get_cell", scols.cell)
+          .take("scols_cell_set_color", scols.set_color)
+          .take("scols_table_enable_noheadings", scols.enable_noheadings)
+          .take("scols_table_enable_colors", scols.enable_colors)
+          .take("scols_table_set_termforce", scols.set_termforce)
+          .take("scols_print_table_to_string", scols.print)
+          .whole("libsmartcols1"));
+  return scols;
+}
 
 /// "in-use" and "in_use" name the column "IN USE".
 std::string as_title(std::string text) {
@@ -61,46 +93,48 @@ const char* color_of(Mark mark) {
   return nullptr;
 }
 
-libscols_column* add_column(libscols_table& table, const Column& column, bool tree) {
+libscols_column* add_column(const Smartcols& scols, libscols_table& table, const Column& column, bool tree) {
   const int flags =
       (column.right ? SCOLS_FL_RIGHT : 0) | (column.may_cut ? SCOLS_FL_TRUNC : 0) | (tree ? SCOLS_FL_TREE : 0);
   // A hint of 1 = as wide as the data, and cut only when the terminal is too narrow.
-  return scols_table_new_column(&table, column.title.c_str(), column.may_cut ? 0.1 : 1.0, flags);
+  return scols.new_column(&table, column.title.c_str(), column.may_cut ? 0.1 : 1.0, flags);
 }
 
-Result<void> fill(libscols_table& table, const Listing& listing, const std::vector<std::size_t>& indices) {
+Result<void> fill(const Smartcols& scols, libscols_table& table, const Listing& listing,
+                  const std::vector<std::size_t>& indices) {
   const auto no_memory = [] { return fail_errno(ENOMEM, "make a table"); };
   for (const auto index : indices) {
     const bool tree = index == 0 && !listing.parents.empty();
-    if (add_column(table, listing.columns[index], tree) == nullptr) return no_memory();
+    if (add_column(scols, table, listing.columns[index], tree) == nullptr) return no_memory();
   }
   std::vector<libscols_line*> lines;  // of the table
   for (const auto& row : listing.rows) {
-    const auto parent = scols_table_is_tree(&table) != 0 ? listing.parents.at(lines.size()) : std::nullopt;
-    auto* line = scols_table_new_line(&table, parent ? lines.at(*parent) : nullptr);
+    const auto parent = scols.is_tree(&table) != 0 ? listing.parents.at(lines.size()) : std::nullopt;
+    auto* line = scols.new_line(&table, parent ? lines.at(*parent) : nullptr);
     lines.push_back(line);
     if (line == nullptr) return no_memory();
     for (std::size_t i = 0; i < indices.size(); ++i) {
       const auto& cell = row.at(indices[i]);
-      if (scols_line_set_data(line, i, cell.text.empty() ? "-" : cell.text.c_str()) != 0) return no_memory();
+      if (scols.set_data(line, i, cell.text.empty() ? "-" : cell.text.c_str()) != 0) return no_memory();
       const auto* color = color_of(cell.mark);
-      if (color != nullptr && !cell.text.empty()) scols_cell_set_color(scols_line_get_cell(line, i), color);
+      if (color != nullptr && !cell.text.empty()) scols.set_color(scols.cell(line, i), color);
     }
   }
   return {};
 }
 
 Result<void> print_table(Context& context, const Listing& listing, const std::vector<std::size_t>& indices) {
-  const Table table{scols_new_table()};
+  const auto scols = TRY(Smartcols::open());
+  const std::unique_ptr<libscols_table, decltype(scols.unref_table)> table{scols.new_table(), scols.unref_table};
   if (!table) return fail_errno(ENOMEM, "make a table");
-  TRY(fill(*table, listing, indices));
-  scols_table_enable_noheadings(table.get(), context.options.headers ? 0 : 1);
-  scols_table_enable_colors(table.get(), context.colored() ? 1 : 0);
+  TRY(fill(scols, *table, listing, indices));
+  scols.enable_noheadings(table.get(), context.options.headers ? 0 : 1);
+  scols.enable_colors(table.get(), context.colored() ? 1 : 0);
   // Into a pipe or a file nothing is cut, nor for those who asked for all.
   const bool cut = text_width(context) != kUnbroken && context.options.output != Output::wide;
-  scols_table_set_termforce(table.get(), cut ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
+  scols.set_termforce(table.get(), cut ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
   char* raw = nullptr;
-  if (scols_print_table_to_string(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
+  if (scols.print(table.get(), &raw) != 0) return fail_errno(ENOMEM, "print a table");
   const std::unique_ptr<char, void (*)(void*)> text{raw, std::free};
   context.put(text.get());
   context.put("\n");

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "base/lazy_library.hpp"
 #include "iommu/boot_use.hpp"
 
 namespace pcivm::iommu {
@@ -24,11 +25,39 @@ constexpr int kMaxDepth = 16;  // of stacked devices; the kernel's own limit is 
 
 using Users = std::map<std::string, std::vector<InUse>>;
 
-struct Close {
-  void operator()(libmnt_table* table) const { mnt_unref_table(table); }
-  void operator()(libmnt_iter* iterator) const { mnt_free_iter(iterator); }
+struct Libmount {
+  decltype(&::mnt_new_table) new_table;
+  decltype(&::mnt_unref_table) unref_table;
+  decltype(&::mnt_new_iter) new_iter;
+  decltype(&::mnt_free_iter) free_iter;
+  decltype(&::mnt_table_parse_file) parse_file;
+  decltype(&::mnt_table_parse_swaps) parse_swaps;
+  decltype(&::mnt_table_next_fs) next_fs;
+  decltype(&::mnt_fs_get_devno) devno;
+  decltype(&::mnt_fs_get_source) source;
+  decltype(&::mnt_fs_get_target) target;
+  decltype(&::mnt_fs_get_fstype) fstype;
+
+  static Result<Libmount> open();
 };
-using Table = std::unique_ptr<libmnt_table, Close>;
+
+Result<Libmount> Libmount::open() {
+  Libmount mount{};
+  TRY(LazyLibrary{"libmount.so.1"}
+          .take("mnt_new_table", mount.new_table)
+          .take("mnt_unref_table", mount.unref_table)
+          .take("mnt_new_iter", mount.new_iter)
+          .take("mnt_free_iter", mount.free_iter)
+          .take("mnt_table_parse_file", mount.parse_file)
+          .take("mnt_table_parse_swaps", mount.parse_swaps)
+          .take("mnt_table_next_fs", mount.next_fs)
+          .take("mnt_fs_get_devno", mount.devno)
+          .take("mnt_fs_get_source", mount.source)
+          .take("mnt_fs_get_target", mount.target)
+          .take("mnt_fs_get_fstype", mount.fstype)
+          .whole("libmount1"));
+  return mount;
+}
 
 /// Where a file system or swap area starts on its way down.
 struct Origin {
@@ -62,9 +91,9 @@ std::string block_of_path(const SysRoot& root, const std::string& path) {
 }
 
 /// Btrfs and overlays have an anonymous device number, so the source path is the second choice.
-std::string block_of_mount(const SysRoot& root, libmnt_fs* mount) {
-  const auto name = block_of_number(root, mnt_fs_get_devno(mount));
-  return name.empty() ? block_of_path(root, text_or_empty(mnt_fs_get_source(mount))) : name;
+std::string block_of_mount(const SysRoot& root, const Libmount& library, libmnt_fs* mount) {
+  const auto name = block_of_number(root, library.devno(mount));
+  return name.empty() ? block_of_path(root, text_or_empty(library.source(mount))) : name;
 }
 
 /// The other members of a btrfs that lives on `block`; the mount table names one only.
@@ -88,10 +117,11 @@ void add_origin(std::vector<Origin>& origins, Origin added) {
 }
 
 template <class Visit>
-Result<void> for_each_entry(const SysRoot& root, std::string_view path, int (*parse)(libmnt_table*, const char*),
-                            Visit visit) {
-  const Table table{mnt_new_table()};
-  const std::unique_ptr<libmnt_iter, Close> iterator{mnt_new_iter(MNT_ITER_FORWARD)};
+Result<void> for_each_entry(const SysRoot& root, std::string_view path, const Libmount& library,
+                            int (*parse)(libmnt_table*, const char*), Visit visit) {
+  const std::unique_ptr<libmnt_table, void (*)(libmnt_table*)> table{library.new_table(), library.unref_table};
+  const std::unique_ptr<libmnt_iter, void (*)(libmnt_iter*)> iterator{library.new_iter(MNT_ITER_FORWARD),
+                                                                      library.free_iter};
   if (!table || !iterator) return fail_errno(ENOMEM, fmt::format("read '{}'", path));
   const int outcome = parse(table.get(), root.host_path(path).c_str());
   if (outcome < 0) {
@@ -99,24 +129,25 @@ Result<void> for_each_entry(const SysRoot& root, std::string_view path, int (*pa
     return fail_errno(-outcome, fmt::format("read '{}'", path));
   }
   libmnt_fs* entry = nullptr;
-  while (mnt_table_next_fs(table.get(), iterator.get(), &entry) == 0) visit(entry);
+  while (library.next_fs(table.get(), iterator.get(), &entry) == 0) visit(entry);
   return {};
 }
 
 Result<std::vector<Origin>> origins_of(const SysRoot& root) {
   std::vector<Origin> origins;
-  TRY(for_each_entry(root, "/proc/self/mountinfo", mnt_table_parse_file, [&](libmnt_fs* mount) {
-    const auto block = block_of_mount(root, mount);
+  const auto library = TRY(Libmount::open());
+  TRY(for_each_entry(root, "/proc/self/mountinfo", library, library.parse_file, [&](libmnt_fs* mount) {
+    const auto block = block_of_mount(root, library, mount);
     if (block.empty()) return;
-    const bool btrfs = text_or_empty(mnt_fs_get_fstype(mount)) == "btrfs";
+    const bool btrfs = text_or_empty(library.fstype(mount)) == "btrfs";
     for (const auto& member : btrfs ? btrfs_members(root, block) : std::vector{block}) {
-      add_origin(origins, {.kind = "mount", .name = text_or_empty(mnt_fs_get_target(mount)), .block = member});
+      add_origin(origins, {.kind = "mount", .name = text_or_empty(library.target(mount)), .block = member});
     }
   }));
   // A swap file needs no entry of its own: the file system that holds it is mounted.
   if (root.exists("/proc/swaps")) {
-    TRY(for_each_entry(root, "/proc/swaps", mnt_table_parse_swaps, [&](libmnt_fs* area) {
-      const auto block = block_of_path(root, text_or_empty(mnt_fs_get_source(area)));
+    TRY(for_each_entry(root, "/proc/swaps", library, library.parse_swaps, [&](libmnt_fs* area) {
+      const auto block = block_of_path(root, text_or_empty(library.source(area)));
       if (!block.empty()) add_origin(origins, {.kind = "swap", .name = "swap", .block = block});
     }));
   }

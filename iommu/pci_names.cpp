@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "base/lazy_library.hpp"
+
 extern "C" {
 #include <pci/pci.h>
 }
@@ -26,11 +28,33 @@ thread_local std::jmp_buf recovery;
 __attribute__((noreturn)) void on_error(char* /*format*/, ...) { std::longjmp(recovery, 1); }
 void on_message(char* /*format*/, ...) {}
 
+struct Libpci {
+  decltype(&::pci_alloc) alloc;
+  decltype(&::pci_cleanup) cleanup;
+  decltype(&::pci_set_name_list_path) set_name_list_path;
+  decltype(&::pci_lookup_name) lookup_name;
+
+  static const Libpci* open();
+};
+
+/// nullptr when it is not installed: nothing has a name then.
+const Libpci* Libpci::open() {
+  static Libpci pci{};
+  static const bool whole = LazyLibrary{"libpci.so.3"}
+                                .take("pci_alloc", pci.alloc)
+                                .take("pci_cleanup", pci.cleanup)
+                                .take("pci_set_name_list_path", pci.set_name_list_path)
+                                .take("pci_lookup_name", pci.lookup_name)
+                                .whole("libpci3")
+                                .has_value();
+  return whole ? &pci : nullptr;
+}
+
 /// Between setjmp and the return no object with a destructor may live in this function.
-const char* guarded_lookup(pci_access* access, char* buffer, int flags, int first, int second) {
+const char* guarded_lookup(const Libpci& library, pci_access* access, char* buffer, int flags, int first, int second) {
   if (setjmp(recovery) != 0) return nullptr;
-  return pci_lookup_name(access, buffer, kNameLength, flags | PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB, first,
-                         second);
+  return library.lookup_name(access, buffer, kNameLength, flags | PCI_LOOKUP_NO_NUMBERS | PCI_LOOKUP_NO_HWDB, first,
+                             second);
 }
 
 struct ClassWord {
@@ -48,21 +72,24 @@ constexpr std::array<std::string_view, 20> kBaseClasses{
 
 }  // namespace
 
-void PciNames::Close::operator()(pci_access* access) const { pci_cleanup(access); }
+void PciNames::Close::operator()(pci_access* access) const { Libpci::open()->cleanup(access); }
 
 PciNames PciNames::open(const std::string& file) {
-  auto* access = pci_alloc();  // no pci_init: that would look for a way to reach the devices, and names need none
+  const auto* library = Libpci::open();
+  if (library == nullptr) return PciNames{nullptr};
+  auto* access = library->alloc();  // no pci_init: that would look for a way to reach the devices, and names need none
   access->error = on_error;
   access->warning = on_message;
   access->debug = on_message;
   access->id_lookup_mode = 0;  // neither DNS nor a cache in the home directory
-  if (!file.empty()) pci_set_name_list_path(access, ::strdup(file.c_str()), 1);  // libpci frees it
+  if (!file.empty()) library->set_name_list_path(access, ::strdup(file.c_str()), 1);  // libpci frees it
   return PciNames{access};
 }
 
 std::string PciNames::lookup(int flags, int first, int second) const {
   std::array<char, kNameLength> buffer{};
-  const auto* name = guarded_lookup(access_.get(), buffer.data(), flags, first, second);
+  if (!access_) return {};
+  const auto* name = guarded_lookup(*Libpci::open(), access_.get(), buffer.data(), flags, first, second);
   return name == nullptr ? std::string{} : std::string{name};
 }
 

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vfio/modules.hpp"
 
-#include <dlfcn.h>
 #include <libkmod.h>
 
-#include <bit>
 #include <memory>
 #include <string>
 
 #include <fmt/format.h>
 
+#include "base/lazy_library.hpp"
 #include "base/log.hpp"
 
 namespace pcivm::vfio {
 
 namespace {
 
-/// libkmod is loaded when it is first needed: it brings libcrypto, and relocating that takes two fifths of the time in
-/// which the dynamic linker starts a command, of which hardly any loads a module.
-struct Library {
+/// It brings libcrypto.
+struct Kmod {
   decltype(&::kmod_new) make;
   decltype(&::kmod_unref) unref;
   decltype(&::kmod_module_new_from_lookup) lookup;
@@ -29,30 +27,23 @@ struct Library {
   decltype(&::kmod_module_probe_insert_module) insert;
   decltype(&::kmod_module_get_name) name;
 
-  static Result<Library> open();
+  static Result<Kmod> open();
 };
 
-template <class Function>
-bool find(void* library, const char* name, Function& function) {
-  function = std::bit_cast<Function>(::dlsym(library, name));
-  return function != nullptr;
-}
-
-Result<Library> Library::open() {
-  void* file = ::dlopen("libkmod.so.2", RTLD_NOW | RTLD_LOCAL);  // never closed
-  Library kmod{};
-  const bool whole = file != nullptr && find(file, "kmod_new", kmod.make) && find(file, "kmod_unref", kmod.unref) &&
-                     find(file, "kmod_module_new_from_lookup", kmod.lookup) &&
-                     find(file, "kmod_module_unref_list", kmod.unref_list) && find(file, "kmod_list_next", kmod.next) &&
-                     find(file, "kmod_module_get_module", kmod.module) &&
-                     find(file, "kmod_module_unref", kmod.unref_module) &&
-                     find(file, "kmod_module_probe_insert_module", kmod.insert) &&
-                     find(file, "kmod_module_get_name", kmod.name);
-  if (whole) return kmod;
-  const auto* why = ::dlerror();
-  return fail(Error::make(Errc::kernel, fmt::format("libkmod cannot be used: {}", why == nullptr ? "no reason" : why))
-                  .coded("module.library")
-                  .advise("install libkmod2, or load the module by modprobe"));
+Result<Kmod> Kmod::open() {
+  Kmod kmod{};
+  TRY(LazyLibrary{"libkmod.so.2"}
+          .take("kmod_new", kmod.make)
+          .take("kmod_unref", kmod.unref)
+          .take("kmod_module_new_from_lookup", kmod.lookup)
+          .take("kmod_module_unref_list", kmod.unref_list)
+          .take("kmod_list_next", kmod.next)
+          .take("kmod_module_get_module", kmod.module)
+          .take("kmod_module_unref", kmod.unref_module)
+          .take("kmod_module_probe_insert_module", kmod.insert)
+          .take("kmod_module_get_name", kmod.name)
+          .whole("libkmod2"));
+  return kmod;
 }
 
 using Context = std::unique_ptr<kmod_ctx, kmod_ctx* (*)(kmod_ctx*)>;
@@ -69,7 +60,7 @@ Error refused(int error, std::string_view name) {
 Result<void> load_module(const SysRoot& root, std::string_view name_or_alias) {
   if (!root.live()) return {};
   const std::string name{name_or_alias};
-  const auto kmod = TRY(Library::open());
+  const auto kmod = TRY(Kmod::open());
   const Context context{kmod.make(nullptr, nullptr), kmod.unref};
   if (!context) return fail(Errc::kernel, "libkmod finds no module tree for the running kernel");
   kmod_list* raw{};
@@ -83,7 +74,8 @@ Result<void> load_module(const SysRoot& root, std::string_view name_or_alias) {
   }
   for (auto* entry = list.get(); entry != nullptr; entry = kmod.next(list.get(), entry)) {
     const Module module{kmod.module(entry), kmod.unref_module};
-    const int loaded = kmod.insert(module.get(), KMOD_PROBE_APPLY_BLACKLIST_ALIAS_ONLY, nullptr, nullptr, nullptr, nullptr);
+    const int loaded =
+        kmod.insert(module.get(), KMOD_PROBE_APPLY_BLACKLIST_ALIAS_ONLY, nullptr, nullptr, nullptr, nullptr);
     if (loaded == KMOD_PROBE_APPLY_BLACKLIST_ALIAS_ONLY) {
       return fail(Error::make(Errc::kernel, fmt::format("kernel module '{}' is blacklisted", name))
                       .coded("module.blacklisted")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The tree's QEMU with two faults of its emulated SVM taken out of a copy of the program.
+"""The tree's QEMU with two faults of its emulated SVM and one of its igb taken out of a copy of the program.
 
 1. TCG emulates a guest's write to CR8 by cpu_interrupt() when a virtual interrupt is pending, and does not hold QEMU's
    big lock there (target/i386/tcg/system/misc_helper.c, helper_write_crN), which cpu_interrupt() asserts: QEMU aborts,
@@ -14,6 +14,10 @@
    disabled or not: in the middle of the handler of the same interrupt, which then waits for its own lock for ever, or
    after the exit, in the host. Seen as guests that fall silent, triple faults, and panics of guest and host. So the
    note is not made.
+
+3. The emulated igb never says that it has read its configuration (bits CFG_DONE of EEMNGCTL, 82576 datasheet section
+   8.4.23), so that the driver waits 0.3 s for it at every reset of its port, as no hardware makes it wait. The
+   register's value after reset (hw/net/igb_core.c, igb_mac_reg_init) gets these bits, for all four ports.
 """
 
 import inspect
@@ -25,16 +29,22 @@ from . import cache
 
 REACH = 4096  # bytes of a function that are searched
 
-# What is found by `pattern` in the function `symbol`: its group "gone" is overwritten by instructions that do nothing.
+NOP = b"\x90"
+
+# What is found by `pattern` in the function `symbol`, or anywhere: its group "gone" is overwritten, by as many of the
+# last as fit.
 PATCHES = {
     # After the call of bql_locked(): test %al,%al; je to what aborts.
     "an assertion without which guests with UEFI may go on":
-        (b"cpu_interrupt", re.compile(rb"\x84\xc0(?P<gone>\x74.)", re.DOTALL)),
+        (b"cpu_interrupt", re.compile(rb"\x84\xc0(?P<gone>\x74.)", re.DOTALL), NOP),
     # mov vector,exception_index; movl $0,exception_is_int; movq $-1,exception_next_eip; testb $2,loglevel; jne;
     # mov $1,%edx (is_hw, for do_interrupt_x86_hardirq).
     "a note by which an interrupt may be delivered twice":
         (b"helper_vmrun", re.compile(rb"(?P<gone>\x89[\x80-\xbf].{4})\xc7[\x80-\xbf].{4}\0{4}\x48\xc7[\x80-\xbf].{4}\xff{4}"
-                                     rb"\xf6\x05.{4}\x02\x0f\x85.{4}\xba\x01\0{3}", re.DOTALL)),
+                                     rb"\xf6\x05.{4}\x02\x0f\x85.{4}\xba\x01\0{3}", re.DOTALL), NOP),
+    # LEDCTL (0xe00) as the igb has it after reset, and EEMNGCTL (0x1010).
+    "an igb that never says that it has read its configuration":
+        (None, re.compile(rb"\x02\x83\x06\x07.{524}(?P<gone>\0\0\0\x80)", re.DOTALL), b"\0\0\x3c\x80"),
 }
 
 
@@ -42,15 +52,15 @@ def mended(program: Path) -> Path:
     """A copy of QEMU without these faults; one that is built differently is left as it is, which is said."""
     key = cache.digest(program.name, str(program.stat().st_size), str(program), repr(PATCHES),
                        *map(inspect.getsource, (_patched, _address, _offset)))
-    return cache.entry("emulator", key, "QEMU without two faults", lambda path: _make(program, path)) / program.name
+    return cache.entry("emulator", key, "QEMU without three faults", lambda path: _make(program, path)) / program.name
 
 
 def _make(program: Path, folder: Path) -> None:
     folder.mkdir()
     target = folder / program.name
     image = program.read_bytes()
-    for about, (symbol, pattern) in PATCHES.items():
-        without = _patched(image, symbol, pattern)
+    for about, (symbol, pattern, instead) in PATCHES.items():
+        without = _patched(image, symbol, pattern, instead)
         if without is None:
             cache.say(f"{program.name} is not built as expected and keeps {about}")
         image = without or image
@@ -58,14 +68,17 @@ def _make(program: Path, folder: Path) -> None:
     target.chmod(0o755)
 
 
-def _patched(image: bytes, symbol: bytes, pattern: re.Pattern) -> bytes | None:
-    address = _address(image, symbol)
-    start = _offset(image, address) if address else 0
-    found = pattern.search(image, start, start + REACH) if start else None
+def _patched(image: bytes, symbol: bytes | None, pattern: re.Pattern, instead: bytes) -> bytes | None:
+    if symbol:
+        address = _address(image, symbol)
+        start = _offset(image, address) if address else 0
+        found = pattern.search(image, start, start + REACH) if start else None
+    else:
+        found = pattern.search(image)
     if not found:
         return None
     begin, end = found.span("gone")
-    return image[:begin] + b"\x90" * (end - begin) + image[end:]
+    return image[:begin] + instead * ((end - begin) // len(instead)) + image[end:]
 
 
 def _sections(image: bytes):
