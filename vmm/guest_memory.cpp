@@ -58,7 +58,8 @@ Result<void> bind_to_nodes(const Mapping& mapping, const std::vector<unsigned>& 
   if (nodes.empty()) return {};
   std::array<unsigned long, kMostNodes / kWordBits> mask{};
   for (const auto node : nodes) {
-    if (node >= kMostNodes) return fail(Errc::invalid, fmt::format("NUMA node {} found, at most {} wanted", node, kMostNodes - 1));
+    if (node >= kMostNodes)
+      return fail(Errc::invalid, fmt::format("NUMA node {} found, at most {} wanted", node, kMostNodes - 1));
     mask[node / kWordBits] |= 1UL << node % kWordBits;
   }
   // The kernel takes one bit less than it is told of.
@@ -87,6 +88,11 @@ Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, const Ram
     TRY_IN(bind_to_nodes(mapping, backing.nodes), "guest RAM");
     // Without THP in the kernel the guest runs on small pages all the same.
     (void)mapping.advise(0, range.length, MADV_HUGEPAGE);
+    // What a guest starts with is a few pages at its bottom, for which 2 MiB would be zeroed before its first
+    // instruction.
+    if (range.gpa.value == 0 && !backing.devices) {
+      (void)mapping.advise(0, std::min(range.length, 2 * kMiB), MADV_NOHUGEPAGE);
+    }
     // A core dump must hold neither the guest's secrets nor its size.
     (void)mapping.advise(0, range.length, MADV_DONTDUMP);
     memory.regions_.push_back({.gpa = range.gpa,

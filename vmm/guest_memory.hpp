@@ -38,6 +38,7 @@ struct RamBacking {
   std::uint64_t huge_page{};   ///< reserved pages of that size (hugetlb); 0: ordinary ones, and huge where the kernel has them
   std::vector<unsigned> nodes{};  ///< NUMA nodes of the host that it may come from; empty: any
   bool populate{};             ///< all of it before the guest runs
+  bool devices{};              ///< will be mapped for them, in runs as large as can be
 };
 
 /// Shared by all vCPUs and, through DMA, by devices: the bytes may change at any time. Therefore read() copies once and

@@ -92,6 +92,7 @@ Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loo
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
   config.ram.shared = !config.virtio.folders.empty();
+  config.ram.devices = !config.vfio.devices.empty();
   auto memory = TRY(GuestMemory::create(config.layout.ram, config.ram));
   for (const auto& pmem : config.virtio.pmems) {
     TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");

@@ -63,7 +63,7 @@ struct VmConfig {
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::detach};
   MemoryLayout layout;
-  RamBacking ram{};                        ///< but for `shared`, which the devices decide
+  RamBacking ram{};                        ///< but for `shared` and `devices`, which the machine decides
   unsigned address_bits{36};               ///< of the guest's CPUs
   Fd kvm;                                  ///< /dev/kvm
   std::optional<FirmwareConfig> firmware;  ///< in place of kernel, initrd, boot and cmdline

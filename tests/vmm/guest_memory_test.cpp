@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/guest_memory.hpp"
 
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
 #include <gmock/gmock.h>
 
 #include "tests/support/result_matchers.hpp"
@@ -60,6 +65,32 @@ TEST_F(FileInMemory, TellsWhatCannotBeMapped) {
   EXPECT_THAT(memory_.add_file({.gpa = kFile, .length = kLength}, FdRef{-1}, false),
               FailsWith(Errc::kernel, HasSubstr("mmap")));
   EXPECT_EQ(memory_.regions().size(), 1U);
+}
+
+/// What smaps says of the mapping that `address` is in.
+std::string flags_at(Hva address) {
+  std::ifstream maps{"/proc/self/smaps"};
+  std::string line;
+  bool inside = false;
+  while (std::getline(maps, line)) {
+    std::uint64_t begin{};
+    std::uint64_t end{};
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2)
+      inside = address.value >= begin && address.value < end;
+    if (inside && line.starts_with("VmFlags:")) return line + " ";
+  }
+  return {};
+}
+
+TEST(GuestMemory, StartsWithSmallPagesUnlessDevicesReachIt) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) GTEST_SKIP() << "a kernel without huge pages";
+  const std::array ranges{GuestMemory::Range{.gpa = Gpa{0}, .length = 8 * kMiB}};
+  const auto plain = GuestMemory::create(ranges).value();
+  const auto begin = plain.regions().front().hva;
+  EXPECT_THAT(flags_at(begin), HasSubstr(" nh "));
+  EXPECT_THAT(flags_at(begin + 2 * kMiB), HasSubstr(" hg "));
+  const auto reached = GuestMemory::create(ranges, {.devices = true}).value();
+  EXPECT_THAT(flags_at(reached.regions().front().hva), HasSubstr(" hg "));
 }
 
 }  // namespace
