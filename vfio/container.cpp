@@ -72,7 +72,7 @@ Result<void> Container::set_iommu() {
 
 Result<void> Container::read_info() {
   constexpr std::size_t kMostInfo = 64 * kKiB;
-  std::size_t tail = 0;
+  std::size_t tail = 256;  // enough for most
   for (int attempt = 0; attempt < 2; ++attempt) {
     FlexibleArgument<vfio_iommu_type1_info> argument{tail};
     argument.header().argsz = static_cast<std::uint32_t>(argument.bytes().size());
@@ -127,17 +127,19 @@ std::optional<FdRef> Container::file_of(Bdf device) const {
 Result<std::unique_ptr<Device>> Container::open(Bdf device, UnprovenReset unproven) {
   int group = -1;
   std::string token;
+  unsigned bars = 0;
   {
     // The kernel resets the device in the call, beside others.
     const std::scoped_lock lock{mutex_};
     for (const auto& place : devices_) {
       if (place.facts.address != device) continue;
       token = place.facts.vf_token;
+      bars = place.facts.bar_mask();
       group = std::ranges::find(groups_, place.group, &OpenedGroup::number)->fd.ref().number();
     }
   }
   if (group < 0) return fail(Errc::internal, fmt::format("{} is not in the container", device.to_string()));
-  return Device::open(port_, FdRef{group}, device, token, unproven);
+  return Device::open(port_, FdRef{group}, device, token, unproven, bars);
 }
 
 Result<void> Container::map(const DmaRun& run) {

@@ -90,22 +90,22 @@ Result<void> bind_to(IoctlPort& port, FdRef file, FdRef iommufd, Bdf address, st
 }  // namespace
 
 Result<std::unique_ptr<Device>> Device::bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
-                                             std::string_view vf_token, UnprovenReset unproven) {
+                                             std::string_view vf_token, UnprovenReset unproven, unsigned bars) {
   TRY_IN(bind_to(port, file.ref(), iommufd, address, vf_token), address.to_string());
   std::unique_ptr<Device> device{new Device{port, std::move(file), address}};
-  TRY_IN(device->read_facts(unproven), address.to_string());
+  TRY_IN(device->read_facts(unproven, bars), address.to_string());
   return device;
 }
 
 Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token,
-                                             UnprovenReset unproven) {
+                                             UnprovenReset unproven, unsigned bars) {
   auto fd = TRY_IN(get_device_fd(port, group, address, vf_token), address.to_string());
   std::unique_ptr<Device> device{new Device{port, std::move(fd), address}};
-  TRY_IN(device->read_facts(unproven), address.to_string());
+  TRY_IN(device->read_facts(unproven, bars), address.to_string());
   return device;
 }
 
-Result<void> Device::read_facts(UnprovenReset unproven) {
+Result<void> Device::read_facts(UnprovenReset unproven, unsigned bars) {
   vfio_device_info info{};
   info.argsz = sizeof info;
   TRY(uapi::get_info(port_, fd_.ref(), info));
@@ -117,24 +117,30 @@ Result<void> Device::read_facts(UnprovenReset unproven) {
     return fail(Error::make(Errc::refused, "reset is not proven: the kernel offers no reset of this function alone")
                     .advise("it may hold the previous owner's data; see pcivm device show for its reset methods"));
   }
-  for (unsigned index = 0; index < std::min<unsigned>(info.num_regions, kRegions); ++index) TRY(read_region(index));
-  for (unsigned index = 0; index < std::min<std::size_t>(info.num_irqs, irqs_.size()); ++index) TRY(read_irq(index));
+  // Every question is a system call: only about what is used, and what the device can have.
+  TRY(read_region(kConfigRegion));
   TRY(read_config());
+  for (unsigned index = 0; index < kBars; ++index) {
+    if ((bars >> index & 1U) != 0) TRY(read_region(index));
+  }
+  if (config_u8(config_, PCI_INTERRUPT_PIN) != 0) TRY(read_irq(Irq::intx));
+  if (find_capability(config_, PCI_CAP_ID_MSI) != 0) TRY(read_irq(Irq::msi));
+  if (find_capability(config_, PCI_CAP_ID_MSIX) != 0) TRY(read_irq(Irq::msix));
+  if (find_capability(config_, PCI_CAP_ID_EXP) != 0) TRY(read_irq(Irq::error));
+  TRY(read_irq(Irq::request));
   keep_out_of_msix();
   return {};
 }
 
 Result<void> Device::read_region(unsigned index) {
   constexpr std::size_t kMostInfo = 64 * kKiB;
-  // The first call says how much room the capabilities need.
-  std::size_t tail = 0;
+  // Enough for most; else the first call says how much room the capabilities need.
+  std::size_t tail = 256;
   for (int attempt = 0; attempt < 2; ++attempt) {
     FlexibleArgument<vfio_region_info> argument{tail};
     argument.header().argsz = static_cast<std::uint32_t>(argument.bytes().size());
     argument.header().index = index;
     auto outcome = uapi::get_region_info(port_, fd_.ref(), argument.header());
-    // The VGA and the ROM region are answered with EINVAL by functions that have none.
-    if (!outcome && outcome.error().sys_errno() == EINVAL) return {};
     if (!outcome) return fail(std::move(outcome).error().within(fmt::format("region {}", index)));
     const std::size_t wanted = argument.header().argsz;
     if (wanted <= argument.bytes().size()) {
@@ -146,19 +152,19 @@ Result<void> Device::read_region(unsigned index) {
   return fail(Errc::kernel, fmt::format("region {}: the size of its description does not settle", index));
 }
 
-Result<void> Device::read_irq(unsigned index) {
+Result<void> Device::read_irq(Irq kind) {
   vfio_irq_info info{};
   info.argsz = sizeof info;
-  info.index = index;
+  info.index = static_cast<std::uint32_t>(kind);
   auto outcome = uapi::get_irq_info(port_, fd_.ref(), info);
-  // The error interrupt exists on PCIe functions only.
+  // A kernel may not know the kind.
   if (!outcome && outcome.error().sys_errno() == EINVAL) return {};
-  if (!outcome) return fail(std::move(outcome).error().within(fmt::format("interrupt {}", index)));
+  if (!outcome) return fail(std::move(outcome).error().within(fmt::format("interrupt {}", info.index)));
   if ((info.flags & VFIO_IRQ_INFO_EVENTFD) == 0) return {};
-  irqs_[index] = {.count = info.count,
-                  .can_mask = (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0,
-                  .automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0,
-                  .fixed_count = (info.flags & VFIO_IRQ_INFO_NORESIZE) != 0};
+  irqs_.at(info.index) = {.count = info.count,
+                          .can_mask = (info.flags & VFIO_IRQ_INFO_MASKABLE) != 0,
+                          .automasked = (info.flags & VFIO_IRQ_INFO_AUTOMASKED) != 0,
+                          .fixed_count = (info.flags & VFIO_IRQ_INFO_NORESIZE) != 0};
   return {};
 }
 
@@ -225,9 +231,12 @@ Result<void> Device::set_triggers(Irq kind, unsigned start, std::span<const int>
   set.start = start;
   set.count = static_cast<std::uint32_t>(events.size());
   std::ranges::copy(std::as_bytes(events), argument.tail().begin());
-  TRY_IN(uapi::set_irqs(port_, fd_.ref(), set),
-         fmt::format("{}: interrupt {} vectors {}+{}", address_.to_string(), set.index, start, events.size()));
-  return {};
+  const auto what =
+      fmt::format("{}: interrupt {} vectors {}+{}", address_.to_string(), set.index, start, events.size());
+  const int possible = TRY_IN(uapi::set_irqs(port_, fd_.ref(), set), what);
+  if (possible == 0) return {};
+  // Nothing was enabled: it says how many there would be (vfio_msi_enable).
+  return fail(Errc::kernel, fmt::format("{}: the host has interrupts for {} of them", what, possible));
 }
 
 Result<void> Device::disable(Irq kind) const {

@@ -41,20 +41,24 @@ class Device final {
   static constexpr unsigned kBars = 6;
   static constexpr unsigned kConfigRegion = 7;  // VFIO_PCI_CONFIG_REGION_INDEX
   static constexpr unsigned kRegions = 8;       // BARs, ROM, configuration space
+  static constexpr unsigned kEveryBar = (1U << kBars) - 1;
 
   /// VFIO_GROUP_GET_DEVICE_FD and all facts. The kernel resets the function in here (0.1 s and more), which is the one
   /// reset at start: none is made by this process. `group` must be in a container with an IOMMU set. `port` outlives
-  /// the object. `vf_token` is the UUID of a PF on vfio-pci for it and its VFs, empty where none applies. Errc::refused
-  /// = reset not proven; denied = another VF token; kernel = does not answer (configuration space is all-ones).
+  /// the object. `vf_token` is the UUID of a PF on vfio-pci for it and its VFs, empty where none applies. `bars`, one
+  /// bit each, are those to ask for: the others have size 0, as the ROM has. Errc::refused = reset not proven; denied =
+  /// another VF token; kernel = does not answer (configuration space is all-ones).
   [[nodiscard]] static Result<std::unique_ptr<Device>> open(IoctlPort& port, FdRef group, Bdf address,
                                                             std::string_view vf_token = {},
-                                                            UnprovenReset unproven = UnprovenReset::refuse);
+                                                            UnprovenReset unproven = UnprovenReset::refuse,
+                                                            unsigned bars = kEveryBar);
 
   /// The same by the function's own node: VFIO_DEVICE_BIND_IOMMUFD and all facts. `file` is bound to nothing yet. Its
   /// DMA meets nothing before it is attached to an address space.
   [[nodiscard]] static Result<std::unique_ptr<Device>> bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
                                                             std::string_view vf_token = {},
-                                                            UnprovenReset unproven = UnprovenReset::refuse);
+                                                            UnprovenReset unproven = UnprovenReset::refuse,
+                                                            unsigned bars = kEveryBar);
 
   [[nodiscard]] Bdf address() const { return address_; }
   [[nodiscard]] bool resettable() const { return resettable_; }
@@ -71,7 +75,7 @@ class Device final {
   [[nodiscard]] Result<Mapping> map(unsigned region, Area area) const;
 
   /// Sets what vectors start.. signal: one eventfd number each, -1 = none. The first call of a kind enables it, with
-  /// start + fds.size() vectors.
+  /// start + fds.size() vectors, or none when the host has too few.
   [[nodiscard]] Result<void> set_triggers(Irq kind, unsigned start, std::span<const int> events) const;
   /// Frees all vectors of the kind.
   [[nodiscard]] Result<void> disable(Irq kind) const;
@@ -82,9 +86,9 @@ class Device final {
 
  private:
   Device(IoctlPort& port, Fd fd, Bdf address) : port_{port}, fd_{std::move(fd)}, address_{address} {}
-  [[nodiscard]] Result<void> read_facts(UnprovenReset unproven);
+  [[nodiscard]] Result<void> read_facts(UnprovenReset unproven, unsigned bars);
   [[nodiscard]] Result<void> read_region(unsigned index);
-  [[nodiscard]] Result<void> read_irq(unsigned index);
+  [[nodiscard]] Result<void> read_irq(Irq kind);
   [[nodiscard]] Result<void> read_config();
   void keep_out_of_msix();
 

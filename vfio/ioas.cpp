@@ -89,7 +89,8 @@ std::optional<FdRef> Ioas::file_of(Bdf device) const {
 Result<std::unique_ptr<Device>> Ioas::open(Bdf device, UnprovenReset unproven) {
   const auto* const place = TRY(find(device));
   auto file = TRY(place->facts.fd.dup());
-  auto opened = Device::bind(port_, std::move(file), iommufd_.ref(), device, place->facts.vf_token, unproven);
+  auto opened = Device::bind(port_, std::move(file), iommufd_.ref(), device, place->facts.vf_token, unproven,
+                             place->facts.bar_mask());
   if (!opened) return fail(explain_refusal(std::move(opened).error(), {&place->group, 1}));
   return opened;
 }

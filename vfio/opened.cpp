@@ -249,6 +249,12 @@ std::optional<IommuBackend> backend_named(std::string_view name) {
   return std::nullopt;
 }
 
+unsigned OpenedDevice::bar_mask() const {
+  unsigned mask = 0;
+  for (const auto& bar : bars) mask |= 1U << bar.index;
+  return mask;
+}
+
 std::vector<IovaRange> OpenedVfio::reserved() const {
   std::vector<IovaRange> all;
   for (const auto& group : groups) std::ranges::copy(group.reserved, std::back_inserter(all));

@@ -47,6 +47,9 @@ struct OpenedDevice {
   std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
   bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
   Fd fd{};                       ///< /dev/vfio/devices/vfioN; none with a container
+
+  /// One bit for each of `bars`.
+  [[nodiscard]] unsigned bar_mask() const;
 };
 
 struct OpenedVfio {

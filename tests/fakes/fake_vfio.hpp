@@ -70,6 +70,8 @@ class FakeVfio final : public IoctlPort {
   std::map<unsigned, unsigned> irq_counts;
   std::uint32_t device_flags{VFIO_DEVICE_FLAGS_PCI | VFIO_DEVICE_FLAGS_RESET};
   bool fixed_count{false};
+  unsigned most_vectors{2048};        ///< that the host has for one call
+  std::size_t questions{};            ///< about the device, its regions and interrupts
   std::map<unsigned long, int> fail;  ///< request -> errno
   std::optional<std::string> device_name;
   /// Of the PF on vfio-pci whose VF this is: the kernel wants it in the name. Empty: it wants none.
@@ -127,9 +129,9 @@ class FakeVfio final : public IoctlPort {
     switch (request) {
       case VFIO_GROUP_GET_DEVICE_FD: return get_device(argument);
       case vfio::uapi::bind_iommufd.number: return bind(argument);
-      case VFIO_DEVICE_GET_INFO: return device_info(argument);
-      case VFIO_DEVICE_GET_REGION_INFO: return region_info(argument);
-      case VFIO_DEVICE_GET_IRQ_INFO: return irq_info(argument);
+      case VFIO_DEVICE_GET_INFO: ++questions; return device_info(argument);
+      case VFIO_DEVICE_GET_REGION_INFO: ++questions; return region_info(argument);
+      case VFIO_DEVICE_GET_IRQ_INFO: ++questions; return irq_info(argument);
       case VFIO_DEVICE_SET_IRQS: return set_irqs(argument);
       case VFIO_DEVICE_RESET: return note("reset");
       case KVM_SET_USER_MEMORY_REGION: return set_slot(argument);
@@ -236,6 +238,7 @@ class FakeVfio final : public IoctlPort {
       std::erase_if(triggers_, [&](const auto& entry) { return entry.first.first == set.index; });
       return note(fmt::format("irq {} off", set.index));
     }
+    if (set.count > most_vectors) return static_cast<int>(most_vectors);
     std::vector<std::string> kinds;
     for (unsigned at = 0; at < set.count; ++at) {
       int event = -1;

@@ -46,6 +46,28 @@ TEST_F(DeviceTest, ReadsFactsAndTheWholeConfigurationSpace) {
   EXPECT_THAT(fake.take_log(), ElementsAre("get device 0000:01:10.2")) << "no reset of ours";
 }
 
+TEST_F(DeviceTest, AsksOnlyForWhatItCanHave) {
+  const unsigned bars = 1U << 0U | 1U << 3U;
+  const auto device = Device::open(fake, group.ref(), kAddress, {}, UnprovenReset::refuse, bars);
+  ASSERT_THAT(device, IsOk());
+  EXPECT_EQ(fake.questions, 7U) << "device; BAR 0, BAR 3, configuration space; MSI-X, error, request";
+  EXPECT_EQ((*device)->region(3).size, 16 * kKiB);
+  fake.config(PCI_INTERRUPT_PIN, 1, 1);
+  fake.irq_counts[VFIO_PCI_INTX_IRQ_INDEX] = 1;
+  const auto wired = open();
+  ASSERT_THAT(wired, IsOk());
+  EXPECT_EQ((*wired)->irq(Irq::intx).count, 1U);
+}
+
+TEST_F(DeviceTest, FewerVectorsThanWantedAreNone) {
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  fake.most_vectors = 2;
+  const std::array events{-1, -1, -1};
+  EXPECT_THAT((*device)->set_triggers(Irq::msix, 0, events), FailsWith(Errc::kernel, HasSubstr("for 2 of them")));
+  EXPECT_EQ(fake.host_vectors(), 0U);
+}
+
 TEST_F(DeviceTest, RefusesADeviceWhoseResetIsNotProven) {
   fake.device_flags = VFIO_DEVICE_FLAGS_PCI;
   EXPECT_THAT(open(), FailsWith(Errc::refused, HasSubstr("reset is not proven")));
