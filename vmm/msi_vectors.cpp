@@ -6,6 +6,13 @@
 
 namespace pcivm::vmm {
 
+namespace {
+
+// Interrupts of the host that a device is given at once, whether or not its driver will use all of them.
+constexpr std::size_t kFewVectors = 16;
+
+}  // namespace
+
 MsiVectors::MsiVectors(const vfio::Device& device, vfio::Irq kind, unsigned count, InterruptRoutes& routes,
                        const Report& report)
     : device_{device}, kind_{kind}, routes_{routes}, report_{report}, vectors_(count) {}
@@ -19,9 +26,22 @@ void MsiVectors::report(Result<void> outcome) const {
 void MsiVectors::enable(std::span<const Wanted> wanted) {
   if (enabled_) return;
   enabled_ = true;
+  if (vectors_.size() <= kFewVectors) wire_all();
   update(0, wanted);
   // The device must leave INTx now, whether or not a vector is unmasked.
   if (host_count_ == 0) set_run(0, std::min<unsigned>(1, static_cast<unsigned>(vectors_.size())));
+}
+
+// One call now saves one for each vector that the guest unmasks. What the device signals before that waits in the
+// eventfd, where KVM looks when the irqfd is assigned.
+void MsiVectors::wire_all() {
+  for (auto& vector : vectors_) {
+    auto made = make_eventfd();
+    if (!made) return report_(made.error());
+    vector.event = std::move(*made);
+  }
+  for (auto& vector : vectors_) vector.trigger = Trigger::waiting;
+  set_run(0, static_cast<unsigned>(vectors_.size()));
 }
 
 void MsiVectors::update(unsigned first, std::span<const Wanted> wanted) {
@@ -31,13 +51,14 @@ void MsiVectors::update(unsigned first, std::span<const Wanted> wanted) {
   const auto routed = route(first, wanted);
   attach(routed);
   std::vector<unsigned> woken;
+  std::vector<unsigned> switched;
   for (unsigned index = 0; index < wanted.size(); ++index) {
     auto& vector = vectors_[first + index];
     if (!wanted[index] || !vector.attached || vector.trigger == Trigger::guest) continue;
-    vector.trigger = Trigger::guest;
     woken.push_back(first + index);
+    if (std::exchange(vector.trigger, Trigger::guest) != Trigger::waiting) switched.push_back(first + index);
   }
-  set_triggers(woken);
+  set_triggers(switched);
   deliver_parked(woken);
 }
 
@@ -76,8 +97,6 @@ std::vector<unsigned> MsiVectors::route(unsigned first, std::span<const Wanted> 
       report_(ready.error());
       continue;
     }
-    if (vector.attached) report(routes_.detach(vector.event.ref(), *vector.gsi));
-    vector.attached = false;
     vector.message = *wanted[index];
     routes_.route(*vector.gsi, vector.message);
     routed.push_back(first + index);
@@ -87,15 +106,20 @@ std::vector<unsigned> MsiVectors::route(unsigned first, std::span<const Wanted> 
   if (committed) return routed;
   report_(committed.error());
   // One route that KVM does not take would keep every other device from changing its own.
-  for (const auto index : routed) routes_.clear(*vectors_[index].gsi);
+  for (const auto index : routed) {
+    auto& vector = vectors_[index];
+    if (std::exchange(vector.attached, false)) report(routes_.detach(vector.event.ref(), *vector.gsi));
+    routes_.clear(*vector.gsi);
+  }
   report(routes_.commit());
   return {};
 }
 
-// What was signalled between detach and attach is in the eventfd; KVM looks there when the irqfd is assigned.
+// An irqfd that is there follows its route. What was signalled before it is there is in the eventfd.
 void MsiVectors::attach(const std::vector<unsigned>& routed) {
   for (const auto index : routed) {
     auto& vector = vectors_[index];
+    if (vector.attached) continue;
     auto attached = routes_.attach(vector.event.ref(), *vector.gsi);
     vector.attached = attached.has_value();
     report(std::move(attached));
@@ -108,6 +132,7 @@ std::vector<int> MsiVectors::events(unsigned start, unsigned count) const {
     const auto& vector = vectors_[index];
     switch (vector.trigger) {
       case Trigger::none: numbers.push_back(-1); break;
+      case Trigger::waiting:
       case Trigger::guest: numbers.push_back(vector.event.ref().number()); break;
       case Trigger::parked: numbers.push_back(vector.parked.ref().number()); break;
     }
@@ -153,7 +178,8 @@ void MsiVectors::set_run(unsigned start, unsigned count) {
 }
 
 void MsiVectors::absorb(Vector& vector) {
-  if (vector.parked && drain_eventfd(vector.parked.ref()) != 0) vector.is_pending = true;
+  const auto& where = vector.trigger == Trigger::waiting ? vector.event : vector.parked;
+  if (where && drain_eventfd(where.ref()) != 0) vector.is_pending = true;
 }
 
 void MsiVectors::deliver_parked(const std::vector<unsigned>& vectors) {

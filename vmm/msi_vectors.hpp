@@ -17,9 +17,10 @@
 namespace pcivm::vmm {
 
 /// Order kept, because a host kernel once fell over it: a route is committed before its irqfd is assigned, an irqfd is
-/// deassigned before its route changes.
+/// deassigned before its route goes. A route that only changes its message takes its irqfd along.
 ///
-/// Vectors get a host interrupt when they are first unmasked. A vector that is masked again keeps eventfd, irqfd and
+/// A device with few vectors gets all host interrupts when the kind is enabled, one with many each when it is first
+/// unmasked. A vector that is masked again keeps eventfd, irqfd and
 /// route (so that posted interrupts stay set up); only what VFIO signals is switched to another eventfd, which holds
 /// the pending state.
 class MsiVectors final : public MessageVectors {
@@ -31,7 +32,7 @@ class MsiVectors final : public MessageVectors {
   ~MsiVectors() override;
 
   [[nodiscard]] bool enabled() const override { return enabled_; }
-  /// With nothing unmasked the device is enabled with vector 0 signalling nobody.
+  /// With nothing unmasked a device with many vectors is enabled with vector 0 signalling nobody.
   void enable(std::span<const Wanted> wanted) override;
   void update(unsigned first, std::span<const Wanted> wanted) override;
   /// irqfds, then host interrupts, then routes.
@@ -39,7 +40,12 @@ class MsiVectors final : public MessageVectors {
   [[nodiscard]] bool pending(unsigned vector) override;
 
  private:
-  enum class Trigger : std::uint8_t { none, guest, parked };
+  enum class Trigger : std::uint8_t {
+    none,
+    waiting,  // `event`, which has no irqfd yet
+    guest,    // `event`
+    parked,
+  };
   struct Vector {
     std::optional<Gsi> gsi;
     Fd event;   // to KVM
@@ -50,6 +56,7 @@ class MsiVectors final : public MessageVectors {
     Trigger trigger{Trigger::none};
   };
 
+  void wire_all();
   void park(unsigned first, std::span<const Wanted> wanted);
   [[nodiscard]] std::vector<unsigned> route(unsigned first, std::span<const Wanted> wanted);
   [[nodiscard]] Result<void> prepare(Vector& vector);

@@ -23,6 +23,12 @@ class AssignedMsix : public testing::Test {
     rig.ready();
     rig.decode();
   }
+  /// So many that each gets its host interrupt when it is unmasked.
+  void start_large() {
+    rig.fake.config(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2, 31);
+    rig.fake.irq_counts[kMsixIrq] = 32;
+    start();
+  }
   /// Enabled as Linux does it, vector 0..count-1 in use.
   void start_with(unsigned count) {
     start();
@@ -46,18 +52,54 @@ TEST_F(AssignedMsix, EveryVectorIsMaskedAtFirst) {
   EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 2U);
 }
 
-TEST_F(AssignedMsix, EnablesWithVectorZeroSignallingNobody) {
+TEST_F(AssignedMsix, AFewVectorsAreWiredWhenEnabledAndRoutedWhenUnmasked) {
   start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own"));
+  rig.set_message(2, 0x41);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty()) << "a masked entry costs nothing";
+  rig.mask(2, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+"));
+}
+
+TEST_F(AssignedMsix, InterruptBeforeTheFirstUnmaskIsPendingAndDelivered) {
+  start();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig.fake.fire(kMsixIrq, 1);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 2U);
+  rig.set_message(1, 0x41);
+  rig.mask(1, false);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 0U);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 1)}), 1U) << "for KVM";
+  rig.fake.fire(kMsixIrq, 2);
+  rig.set_message(2, 0x42);
+  rig.mask(2, false);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 2)}), 1U) << "KVM looks there when it gets the irqfd";
+}
+
+TEST_F(AssignedMsix, HostWithTooFewVectorsForAllGivesThemOneByOne) {
+  start();
+  rig.fake.most_vectors = 1;
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("the host has interrupts for 1 of them")));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
+  rig.set_message(2, 0x41);
+  rig.mask(2, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 2 2: guest"));
+}
+
+TEST_F(AssignedMsix, ManyVectorsAreEnabledWithVectorZeroSignallingNobody) {
+  start_large();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
-  EXPECT_EQ(rig.fake.config(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 2U) << "the enable bit is VFIO's";
-  EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 0x8002U);
+  EXPECT_EQ(rig.fake.config(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 31U) << "the enable bit is VFIO's";
+  EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 0x801fU);
 }
 
 TEST_F(AssignedMsix, AddsAVectorWhenItIsUnmaskedRouteBeforeIrqfd) {
-  start();
+  start_large();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   (void)rig.fake.take_log();
   rig.set_message(2, 0x41);
@@ -83,14 +125,29 @@ TEST_F(AssignedMsix, MaskSwitchesOnlyTheTriggerAndUnmaskSwitchesItBack) {
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest"));
 }
 
-TEST_F(AssignedMsix, NewMessageWhileMaskedDetachesBeforeItRoutes) {
+TEST_F(AssignedMsix, NewMessageWhileMaskedIsOneRouteMore) {
   start_with(1);
   rig.mask(0, true);
   (void)rig.fake.take_log();
   rig.set_message(0, 0x77);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.mask(0, false);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "routes 1", "irqfd+", "irq 2 0: guest"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irq 2 0: guest"));
+  EXPECT_EQ(rig.fake.irqfds(), 1U);
+}
+
+TEST_F(AssignedMsix, RouteThatKvmRefusesLaterTakesItsIrqfdAlong) {
+  start_with(1);
+  rig.mask(0, true);
+  rig.set_message(0, 0x77);
+  (void)rig.fake.take_log();
+  rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-"));
+  EXPECT_FALSE(rig.reports.empty());
+  rig.fake.fail.clear();
+  rig.set_message(0, 0x78);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 2 0: guest")) << "tried again";
 }
 
 TEST_F(AssignedMsix, InterruptWhileMaskedIsPendingAndDeliveredAtUnmask) {
@@ -121,12 +178,12 @@ TEST_F(AssignedMsix, EnablingWithUnmaskedEntriesIsOneBatch) {
   }
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 3", "irqfd+", "irqfd+", "irqfd+", "irq 2 0: guest guest guest"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own", "routes 3", "irqfd+", "irqfd+", "irqfd+"));
 }
 
 TEST_F(AssignedMsix, OldKernelsAreDisabledAndEnabledAgainToAddAVector) {
   rig.fake.fixed_count = true;
-  start();
+  start_large();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   rig.set_message(0, 0x30);
   rig.mask(0, false);
@@ -192,7 +249,7 @@ TEST_F(AssignedMsix, MessageThatIsNoInterruptIsNeverRouted) {
 }
 
 TEST_F(AssignedMsix, RouteThatKvmRefusesIsTakenBack) {
-  start();
+  start_large();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   rig.set_message(0, 0x30);
   rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
@@ -206,7 +263,8 @@ TEST_F(AssignedMsix, RouteThatKvmRefusesIsTakenBack) {
 }
 
 TEST_F(AssignedMsix, HostWithoutVectorsIsReportedAndTriedAgain) {
-  start_with(1);
+  start_large();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   rig.set_message(1, 0x31);
   rig.fake.fail[VFIO_DEVICE_SET_IRQS] = ENOSPC;
   rig.mask(1, false);
@@ -259,7 +317,7 @@ TEST_F(AssignedMsi, EnableRoutesAttachesAndTriggersOnce) {
   message(0x41, 0x0c);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 1 0: guest"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own", "routes 1", "irqfd+"));
   rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   EXPECT_EQ(rig.fake.config(kMsi + PCI_MSI_FLAGS, 2), 0x0080U) << "the enable bit is VFIO's";
