@@ -112,6 +112,7 @@ descriptors:
     .balign 4096
 top: .skip 4096
 pointers: .skip 4096
+    .globl directories
 directories: .skip 4 * 4096
 stack: .skip 65536
 stack_end:

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from labkit import bench, cache, case, goals, host, image, packages, runner, suite, topology, tree
+from labkit import assign, bench, cache, case, goals, host, image, packages, runner, suite, topology, tree
 
 LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +63,9 @@ def content(arguments) -> host.Content:
             raise cache.LabError(f"{pcivm} is no file, wanted the pcivm binary")
         pcivm = None
     package = sorted((ROOT / "build/package" / suite.running()).glob("pcivm_*.deb"))
-    kernel = ROOT / "build/release/tests/machine_kernel"  # tests/kernel, for the case vm-machine
-    extra = [Path(path) for path in arguments.add] + ([kernel] if kernel.is_file() else [])
+    # tests/kernel and tests/bench/vf_kernel.cpp, for the cases vm-machine and assigned-counts
+    kernels = [ROOT / "build/release/tests" / name for name in ("machine_kernel", "vf_kernel")]
+    extra = [Path(path) for path in arguments.add] + [kernel for kernel in kernels if kernel.is_file()]
     return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=extra, peer=arguments.peer, firmware=arguments.firmware)
 
 
@@ -106,6 +107,10 @@ def run_demo(arguments) -> int:
 
 def run_goals(arguments) -> int:
     return goals.run(arguments, content(arguments))
+
+
+def run_assign(arguments) -> int:
+    return assign.run(arguments, content(arguments))
 
 
 def run_bench(arguments) -> int:
@@ -162,6 +167,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     host_options(added)
     added = command("goals", run_goals, "pcivm, QEMU's q35 and its microvm: a table of what performance is measured by")
     goals.add_options(added)
+    host_options(added)
+    added = command("assign", run_assign, "assigned devices under pcivm and QEMU, by container and by iommufd: a table")
+    assign.add_options(added)
     host_options(added)
     added = command("bench", run_bench, "pcivm against QEMU: start, exits, resets, calls")
     bench.add_options(added)

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs in the emulated host, one after the other, the guests that /lab/bench/plan lists, and prints what the kernel saw.
 #
-# A line of the plan:  LABEL VMM KERNEL DEVICE MODE
-#   VMM qemu, qemu-qboot, qemu-microvm or pcivm; KERNEL a file of /lab/l2
-#   DEVICE none, vf, disk, net (by vhost), net-user (without), all (vf, disk and net)
-#   MODE start (to the first KVM_RUN, of a kernel of a few KiB), time (nothing traced that costs), count, memory (of the VMM, when the guest rests), disk or net (under load)
-# /lab/bench/settings has memory (MiB), cpus, deadline (seconds) and more (kernel parameters of the guest) as variables.
+# A line of the plan:  LABEL VMM KERNEL DEVICE MODE [MEMORY]
+#   VMM qemu, qemu-qboot, qemu-microvm or pcivm; with -iommufd behind it devices are assigned by that. KERNEL a file of /lab/l2
+#   DEVICE none, vf, vfs (all there are), nvme, disk, net (by vhost), net-user (without), all (vf, disk and net)
+#   MODE start (to the first KVM_RUN, of a kernel of a few KiB), time (nothing traced that costs), count, memory (of the VMM, when the guest rests), disk or net (under load),
+#     pages (that the kernel gave before the first KVM_RUN), use (of an assigned device), and with the kernel vf_kernel: stages (ready, reset, ready, off), steps (the same
+#     counted: what else it can do), calls (that open a device), many (a VM for each VF at once)
+# /lab/bench/settings has memory (MiB), cpus, vfs (number), deadline (seconds) and more (kernel parameters of the guest) as variables.
 #
 # Output, one fact per line, "KIND TEXT"; labkit/bench.py reads it:
 #   fact NAME=VALUE      of the host, once
 #   run LABEL MODE       what follows belongs to this run
 #   trace LINE           the trace: markers start, init, end on CLOCK_MONOTONIC, resets (pcie_flr), MSI-X growth
 #   exits|ioctls|maps LINE    histograms as they were at init (mode count); unmaps, maps-end LINE: at the end
+#   at WORD NAME LINE    histogram NAME as it was when the guest said LAB-WORD; the trace has "stage WORD"
 #   timeline TEXT        what pcivm itself wrote, as one line
 #   memory KEY=KB        mode memory
 #   load NAME KEY=VALUE  modes disk and net: what the guest says of a load, and what grew meanwhile
@@ -21,22 +24,65 @@
 . /lab/bench/settings
 tracing=/sys/kernel/tracing
 # For each mode, what the guest runs. After its marker it does nothing for half a second, in which counters are read.
-declare -A scripts=([start]=none [time]="poweroff hold=0.5" [count]="poweroff hold=0.5" [memory]=load-rest [disk]=load-disk [net]=load-net)
+declare -A scripts=([start]=none [time]="poweroff hold=0.5" [count]="poweroff hold=0.5" [memory]=load-rest [disk]=load-disk [net]=load-net
+    [use]="load-assigned hold=0.5" [pages]=none [stages]=none [steps]=none [calls]=none [many]=none)
+# What vf_kernel is told, letter by letter.
+declare -A letters=([stages]=ro [steps]=tmuco [calls]=o)
 
-prepare_vf() {
-    local igb
+give_to_vfio() {
+    echo vfio-pci >"$pci/$1/driver_override"
+    [[ ! -e $pci/$1/driver ]] || echo "$1" >"$pci/$1/driver/unbind"
+    echo "$1" >/sys/bus/pci/drivers_probe
+    expect_eq "driver of $1" "$(driver_of "$1")" vfio-pci
+}
+
+prepare_functions() {
+    local igb index
     igb=$(bdf igb)
     echo 0 >"$pci/$igb/sriov_drivers_autoprobe"
-    echo 1 >"$pci/$igb/sriov_numvfs"
-    vf=$(vf_bdf "$igb" 0)
-    echo vfio-pci >"$pci/$vf/driver_override"
-    echo "$vf" >/sys/bus/pci/drivers_probe
-    expect_eq "driver of the VF" "$(driver_of "$vf")" vfio-pci
+    echo "$vfs" >"$pci/$igb/sriov_numvfs"
+    functions=()
+    for ((index = 0; index < vfs; index++)); do
+        functions+=("$(vf_bdf "$igb" "$index")")
+        ip link set "$(netdev_of "$igb")" vf "$index" mac "02:11:22:33:44:0$index"
+        give_to_vfio "${functions[index]}"
+    done
+    pf_up "$igb" 10.99.0.1/24
+    nvme=$(lspci -D -n -d 1b36:0010 | cut -d ' ' -f 1)
+    [[ -z $nvme ]] || give_to_vfio "$nvme"
+}
+
+# open_functions BDF...: opens them at once, by their own nodes; the kernel resets each, for 0.1 s.
+open_functions() {
+    local function
+    local -a processes=()
+    for function in "$@"; do
+        perl -e 'open(my $iommu, "+<", "/dev/iommu") or die; open(my $device, "+<", "/dev/vfio/devices/$ARGV[0]") or die;
+            my $bind = pack("LLlL", 16, 0, fileno($iommu), 0); ioctl($device, 0x3b76, $bind) or die' "$(ls "$pci/$function/vfio-dev")" &
+        processes+=($!)
+    done
+    wait "${processes[@]}"
+}
+
+# Opens and closes of VFs wait for each other in kernels without e908f58b6beb ("vfio/pci: Separate SR-IOV VF dev_set").
+print_parallel_opens() {
+    local start one two
+    ((vfs > 1)) && [[ -e /dev/iommu ]] || return 0
+    open_functions "${functions[0]}"
+    start=${EPOCHREALTIME/./}
+    open_functions "${functions[0]}"
+    one=$((${EPOCHREALTIME/./} - start))
+    start=${EPOCHREALTIME/./}
+    open_functions "${functions[@]:0:2}"
+    two=$((${EPOCHREALTIME/./} - start))
+    echo "fact one_open=$((one / 1000))"
+    echo "fact two_opens=$((two / 1000))"
 }
 
 prepare_tracing() {
     echo mono >$tracing/trace_clock
     echo 'p:lab/pcie_flr pcie_flr' >$tracing/kprobe_events
+    echo 'r:lab/pcie_flr_end pcie_flr' >>$tracing/kprobe_events
     echo 'r:lab/msix_dyn pci_msix_can_alloc_dyn ret=$retval:u8' >>$tracing/kprobe_events
     echo 1 >$tracing/events/lab/enable
     # For the first time that a vCPU is entered: the call before it, of which no more is told after it.
@@ -62,6 +108,12 @@ counters=(
     'ioctls syscalls/sys_enter_ioctl hist:keys=cmd if cmd != 0xae80'
     'maps iommu/map hist:keys=size'
     'unmaps iommu/unmap hist:keys=size'
+)
+step_counters=(
+    'exits kvm/kvm_userspace_exit hist:keys=reason'
+    'ioctls syscalls/sys_enter_ioctl hist:keys=cmd if cmd != 0xae80'
+    'maps iommu/map hist:keys=size'
+    'threads raw_syscalls/sys_enter hist:keys=common_pid'
 )
 load_counters=(
     'exits kvm/kvm_userspace_exit hist:keys=reason'
@@ -119,19 +171,48 @@ print_kept() {
     done
 }
 
+# mark WORD: the guest said it; what is counted is kept, of system calls those of the VMM's threads.
+mark() {
+    local entry name event trigger pid
+    echo "stage $1" >$tracing/trace_marker
+    for entry in "${counters[@]}"; do
+        read -r name event trigger <<<"$entry"
+        cat "$tracing/events/$event/hist" >"kept.at $1 $name"
+    done
+    [[ -e "kept.at $1 threads" ]] || return 0
+    for pid in $(vmm_processes); do ls "/proc/$pid/task"; done | awk '
+        NR == FNR { own[$1]; next } /^{/ { gsub(/[{},:]/, " "); if ($2 in own) sum += $NF }
+        END { print "{ own: 0 } hitcount: " sum + 0 }' - "kept.at $1 threads" >sum && mv sum "kept.at $1 threads"
+}
+
+# functions_of DEVICE: what is assigned, in $assigned.
+functions_of() {
+    assigned=()
+    case $1 in
+    vf | all) assigned=("${functions[0]}") ;;
+    vfs) assigned=("${functions[@]}") ;;
+    nvme) assigned=("$nvme") ;;
+    0*) assigned=("$1") ;;
+    esac
+}
+
 # command_of VMM KERNEL DEVICE MODE: argv. QEMU's disks get an I/O thread and io_uring, the quickest that it has.
 command_of() {
-    local vmm=$1 kernel=$2 device=$3 machine=q35,kernel-irqchip=split bus=pci vhost=on cmdline
+    local vmm=${1%-iommufd} kernel=$2 device=$3 machine=q35,kernel-irqchip=split bus=pci vhost=on cmdline function backend=container by=''
+    [[ $1 != *-iommufd ]] || backend=iommufd by=,iommufd=iommufd0
+    local -a assigned
+    functions_of "$device"
     # shellcheck disable=SC2086  # words
     cmdline="$(guest_cmdline ${scripts[$4]}) $more"
     [[ $device == net-user ]] && vhost=off
     local file=/lab/l2/$kernel initrd=$initrd
     [[ $4 == start ]] && file=/lab/bin/machine_kernel initrd=
+    [[ $4 == @(pages|stages|steps|calls|many) ]] && file=/lab/bin/vf_kernel initrd=
     if [[ $vmm == pcivm ]]; then
         # As QEMU is started here.
-        argv=(pcivm vm run bench --iommu-backend container --memory "${memory}M" --cpus "$cpus" --timeline timeline
+        argv=(pcivm vm run "bench-${device//[:.]/-}" --iommu-backend "$backend" --memory "${memory}M" --cpus "$cpus" --timeline timeline
             --kernel "$file" ${initrd:+--initrd "$initrd"} --cmdline "$cmdline")
-        [[ $device == @(vf|all) ]] && argv+=(--device "$vf")
+        for function in "${assigned[@]}"; do argv+=(--device "$function"); done
         [[ $device == @(disk|all) ]] && argv+=(--disk path=/run/disk,format=raw,direct)
         [[ $device == @(net*|all) ]] && argv+=(--net "tap=lab0,vhost=$vhost")
         return
@@ -139,13 +220,15 @@ command_of() {
     # As its documentation starts one for speed. An assigned function needs its PCI Express bridge.
     if [[ $vmm == qemu-microvm ]]; then
         machine=microvm,x-option-roms=off,pit=off,pic=off,isa-serial=on,rtc=on bus=device
-        [[ $device == @(vf|all) ]] && machine+=,pcie=on bus=pci
+        ((!${#assigned[@]})) || machine+=,pcie=on bus=pci
     fi
     argv=(qemu-system-x86_64 -M "$machine,accel=kvm" -cpu host -m "${memory}M" -smp "$cpus"
-        -nodefaults -no-user-config -display none -serial stdio -no-reboot
+        -nodefaults -no-user-config -display none -serial stdio
         -kernel "$file" ${initrd:+-initrd "$initrd"} -append "$cmdline")
+    [[ $4 == stages ]] || argv+=(-no-reboot)
     [[ $vmm == qemu ]] || argv+=(-bios qboot.rom)
-    [[ $device == @(vf|all) ]] && argv+=(-device "vfio-pci,host=$vf")
+    [[ -z $by ]] || argv+=(-object iommufd,id=iommufd0)
+    for function in "${assigned[@]}"; do argv+=(-device "vfio-pci,host=$function$by"); done
     [[ $device == @(disk|all) ]] && argv+=(-object iothread,id=io0
         -drive file=/run/disk,format=raw,if=none,id=d0,cache=none,aio=io_uring
         -device "virtio-blk-$bus,drive=d0,iothread=io0")
@@ -204,6 +287,59 @@ loads() {
     return $seen
 }
 
+# stages MODE: vf_kernel's words, and what it is told after each; or those of a guest that needs no telling.
+stages() {
+    local line told=${letters[$1]:-} seen=1
+    while IFS= read -r -t "$deadline" line; do
+        line=${line%$'\r'}
+        printf '%s\n' "$line" >>console
+        if [[ $line == LAB-RESULT* ]]; then
+            echo "load use ${line#LAB-RESULT }" >>said
+            continue
+        fi
+        [[ $line =~ ^LAB-([A-Z]+) ]] || continue
+        mark "${BASH_REMATCH[1]}"
+        [[ $1 == calls && ${BASH_REMATCH[1]} == READY ]] && cp strace.log strace.ready
+        [[ ${BASH_REMATCH[1]} == @(OFF|DONE) ]] && seen=0
+        [[ ${BASH_REMATCH[1]} == RESET || -z $told ]] && continue
+        # What the guest says last may come late, when its VMM has other things to do.
+        echo "stage TOLD${told:0:1}" >$tracing/trace_marker
+        printf '%s' "${told:0:1}" >&7
+        told=${told:1}
+    done
+    return $seen
+}
+
+# measure_many LABEL VMM: a VM for each VF at once; `start` is before the first of them, `stage READY` when all are.
+measure_many() {
+    local function line why='' memory=128 ready=0
+    local -a processes=()
+    rm -f events stderr
+    mkfifo events
+    exec 6<>events
+    echo >$tracing/trace
+    for function in "${functions[@]}"; do
+        rm -f "keys.$function"
+        mkfifo "keys.$function"
+        command_of "$2" vmlinux "$function" many
+        [[ ${#processes[@]} == 0 ]] && echo start >$tracing/trace_marker
+        "${argv[@]}" <>"keys.$function" > >(while IFS= read -r line; do [[ $line == LAB-READY* ]] && echo ready >&6; done) 2>>stderr &
+        processes+=($!)
+    done
+    while ((ready < ${#functions[@]})) && read -r -t "$deadline" -u 6 line; do ready=$((ready + 1)); done
+    echo "stage READY" >$tracing/trace_marker
+    ((ready == ${#functions[@]})) || why="$ready of ${#functions[@]} VMs were ready within $deadline s"
+    echo "stage TOLDo" >$tracing/trace_marker
+    for function in "${functions[@]}"; do echo -n o 1<>"keys.$function"; done
+    [[ -z $why ]] || kill -KILL "${processes[@]}"
+    wait "${processes[@]}"
+    echo end >$tracing/trace_marker
+    echo "run $1 many"
+    grep -v '^#' $tracing/trace | sed 's/^/trace /'
+    [[ -z $why ]] || { sed 's/^/said /' stderr && echo "failed $why" && return; }
+    echo "done 0"
+}
+
 ends_within() {
     local attempt
     for ((attempt = 0; attempt < $1 * 10; attempt++)); do
@@ -214,24 +350,36 @@ ends_within() {
 }
 
 measure() {
-    local label=$1 mode=$5 process code why='' reader=follow counters=("${counters[@]}")
+    local label=$1 mode=$5 memory=${6:-$memory} process code why='' reader=follow input=/dev/null counters=("${counters[@]}")
+    [[ $mode == many ]] && { measure_many "$label" "$2"; return; }
+    [[ $mode == @(stages|calls) ]] && reader=stages counters=()
+    [[ $mode == @(steps|use) ]] && reader=stages counters=("${step_counters[@]}")
+    [[ $mode == pages ]] && reader=starts counters=('pages kmem/mm_page_alloc hist:keys=order')
     [[ $mode == start ]] && reader=starts counters=()
     [[ $mode == @(disk|net|memory) ]] && reader=loads counters=("${load_counters[@]}")
-    rm -f kept.* console timeline said
+    [[ $reader == stages ]] && input=keys
+    rm -f kept.* console timeline said strace.log
+    read -r -t 0.01 -N 99 -u 7
     : >console >said
     command_of "$2" "$3" "$4" "$mode"
+    [[ $mode == calls ]] && argv=(strace -f --seccomp-bpf -y -qq -o strace.log -e trace=ioctl,pread64,pwrite64,mmap "${argv[@]}")
     echo >$tracing/trace
     echo 1 >$tracing/events/syscalls/sys_enter_ioctl/enable
     echo 'disable_event:syscalls:sys_enter_ioctl:1' >$tracing/events/kvm/kvm_entry/trigger
     [[ $mode == time ]] || arm ''
+    [[ $mode == pages ]] && echo 'disable_hist:kmem:mm_page_alloc:1' >>$tracing/events/kvm/kvm_entry/trigger
     # The exec replaces the shell that wrote the marker.
-    (echo start >$tracing/trace_marker && exec "${argv[@]}") </dev/null >pipe 2>stderr &
+    (echo start >$tracing/trace_marker && exec "${argv[@]}") <"$input" >pipe 2>stderr &
     process=$!
     $reader "$mode" <pipe || why="no init before its end or within $deadline s"
-    ends_within 20 $process || why="${why:-does not end}"
-    kill -KILL $process 2>/dev/null
+    # After its last word the time to its end counts.
+    if [[ -n $why || $reader != stages ]]; then
+        ends_within 20 $process || why="${why:-does not end}"
+        kill -KILL $process 2>/dev/null
+    fi
     wait $process
     code=$?
+    [[ $mode == pages ]] && echo '!disable_hist:kmem:mm_page_alloc:1' >>$tracing/events/kvm/kvm_entry/trigger && keep pages "at ENTRY pages"
     echo end >$tracing/trace_marker
     if [[ $mode == count ]]; then
         keep unmaps unmaps
@@ -243,9 +391,10 @@ measure() {
     echo "run $label $mode"
     grep -v '^#' $tracing/trace | sed 's/^/trace /'
     print_kept
+    [[ $mode == calls && -z $why ]] && vfio_calls strace.ready | sed 's/^/load calls /'
     cat said
     [[ -e timeline ]] && echo "timeline $(tr -s '\n' ' ' <timeline)"
-    [[ $mode == start && $code == 137 ]] && code=0
+    [[ $mode == @(start|pages) && $code == 137 ]] && code=0
     if [[ -n $why ]]; then
         tail -n 15 console stderr | tr -d '\r' | sed 's/^/said /'
         echo "failed $why (exit code $code)"
@@ -254,13 +403,15 @@ measure() {
     fi
 }
 
-prepare_vf
+prepare_functions
 prepare_tracing
 prepare_io
 echo "fact kernel=$(uname -r)"
 echo "fact qemu=$(qemu-system-x86_64 --version | head -n 1)"
-echo "fact vf=$vf"
-mkfifo pipe
-while read -r -u 9 label vmm kernel device mode; do
-    measure "$label" "$vmm" "$kernel" "$device" "$mode"
+echo "fact vf=${functions[0]}"
+print_parallel_opens
+mkfifo pipe keys
+exec 7<>keys
+while read -r -u 9 label vmm kernel device mode mebibytes; do
+    measure "$label" "$vmm" "$kernel" "$device" "$mode" "$mebibytes"
 done 9</lab/bench/plan

@@ -263,6 +263,35 @@ result() {
     sed -n "s/\r$//; s/^LAB-RESULT $1=//p" <<<"$stdout" | tail -n 1
 }
 
+# vfio_calls FILE: of what `strace -f -y -e trace=ioctl,pread64,pwrite64,mmap` wrote, the calls to VFIO and iommufd of
+# threads that are no CPUs of a guest, as NAME=COUNT, and total=COUNT.
+vfio_calls() {
+    awk '
+        /KVM_RUN/ { cpu[$1]; next }
+        / resumed>/ { next }
+        /(ioctl|pread64|pwrite64)\([0-9]+<(anon_inode:\[vfio-device\]|\/dev\/vfio\/|\/dev\/iommu)/ ||
+            /mmap\(.*<(anon_inode:\[vfio-device\]|\/dev\/vfio\/)/ {
+            name = $2
+            sub(/\(.*/, "", name)
+            if (name == "ioctl") {
+                split($0, part, ", ")
+                name = part[2]
+                sub(/[^A-Za-z0-9_].*/, "", name)
+            }
+            count[$1 " " name]++
+        }
+        END {
+            for (key in count) {
+                split(key, part, " ")
+                if (part[1] in cpu) continue
+                total += count[key]
+                by[part[2]] += count[key]
+            }
+            for (name in by) print name "=" by[name]
+            print "total=" total + 0
+        }' "$1"
+}
+
 # native_probes: how often the native driver of an igb's VFs has seen one since boot.
 native_probes() {
     dmesg | grep -c 'igbvf 0000:.*MAC Address\|igbvf 0000:.*Intel(R)'

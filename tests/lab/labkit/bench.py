@@ -58,6 +58,7 @@ VFIO_CALLS = {100: "GET_API_VERSION", 101: "CHECK_EXTENSION", 102: "SET_IOMMU", 
               117: "DEVICE_FEATURE, IOMMU_DIRTY_PAGES", 118: "DEVICE_BIND_IOMMUFD", 119: "DEVICE_ATTACH_IOMMUFD_PT",
               129: "IOAS_ALLOC", 132: "IOAS_IOVA_RANGES", 133: "IOAS_MAP", 134: "IOAS_UNMAP"}
 TYPE_VFIO, TYPE_KVM = 0x3B, 0xAE
+HISTOGRAM = re.compile(r"{ \w+: +(\d+) } hitcount: +(\d+)")
 
 
 @dataclass
@@ -69,6 +70,10 @@ class Sample:
     seconds: float | None = None  # start of the VMM to the marker of the guest's init
     entry: float | None = None  # to the first KVM_RUN
     resets: list[float] = field(default_factory=list)  # FLRs, in seconds after the start
+    resets_end: list[float] = field(default_factory=list)
+    stages: list[tuple[str, float]] = field(default_factory=list)  # words of the guest, in seconds after the start
+    end: float | None = None  # of the VMM's process
+    at: dict[str, dict[str, dict[int, int]]] = field(default_factory=dict)  # word -> histogram -> key -> count
     dynamic: bool | None = None  # the kernel can add MSI-X vectors to enabled ones (VFIO's NORESIZE is clear)
     exits: dict[str, int] = field(default_factory=dict)
     vfio: dict[str, int] = field(default_factory=dict)
@@ -79,6 +84,10 @@ class Sample:
     timeline: object = None  # what pcivm wrote of itself
     memory: dict[str, int] = field(default_factory=dict)  # KiB of the VMM, when the guest rests
     loads: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def stage(self, word: str, which: int = 0) -> float | None:
+        found = [at for name, at in self.stages if name == word]
+        return found[which] if which < len(found) else None
 
     def resets_until_init(self) -> int:
         return sum(at <= (self.seconds or 0) for at in self.resets)
@@ -117,6 +126,11 @@ class Reader:
         elif kind == "load":
             name, key, value = rest.replace("=", " ").split()
             self._sample.loads.setdefault(name, {})[key] = float(value)
+        elif kind == "at":
+            word, name, text = rest.split(maxsplit=2)
+            histogram = self._sample.at.setdefault(word, {}).setdefault(name, {})
+            if entry := HISTOGRAM.search(text):
+                histogram[int(entry[1])] = int(entry[2])
         elif kind == "timeline":
             self._sample.timeline = _json_or_text(rest)
         else:
@@ -133,6 +147,12 @@ class Reader:
             self._sample.seconds = at - self._start
         elif event == "sys_ioctl":
             self._sample.entry = self._sample.entry or at - self._start
+        elif event == "tracing_mark_write" and detail == "end":
+            self._sample.end = at - self._start
+        elif event == "tracing_mark_write" and detail.startswith("stage "):
+            self._sample.stages.append((detail.removeprefix("stage "), at - self._start))
+        elif event == "pcie_flr_end":
+            self._sample.resets_end.append(at - self._start)
         elif event == "pcie_flr":
             self._sample.resets.append(at - self._start)
         elif event == "msix_dyn":
@@ -141,7 +161,7 @@ class Reader:
     def _count(self, kind: str, text: str) -> None:
         sample = self._sample
         total = re.search(r"Hits: (\d+)", text)
-        entry = re.search(r"{ \w+: +(\d+) } hitcount: +(\d+)", text)
+        entry = HISTOGRAM.search(text)
         if total and kind in ("maps", "maps-end", "unmaps"):
             setattr(sample, kind.replace("-", "_"), int(total[1]))
         elif entry and kind == "exits":
@@ -218,8 +238,8 @@ def _warm_up(options: argparse.Namespace) -> list[str]:
     return [f"warm-up {vmm} {kernel} {options.device[-1]} time" for vmm, kernel in first.items()]
 
 
-def settings(options: argparse.Namespace, more: str, deadline: float) -> bytes:
-    return f"memory={options.memory} cpus={options.cpus} deadline={deadline:.0f}\nmore='{more}'\n".encode()
+def settings(options: argparse.Namespace, more: str, deadline: float, vfs: int = 1) -> bytes:
+    return f"memory={options.memory} cpus={options.cpus} vfs={vfs} deadline={deadline:.0f}\nmore='{more}'\n".encode()
 
 
 def _free_run(options: argparse.Namespace, content: Content, reader: Reader) -> None:

@@ -89,7 +89,7 @@ def _igb(number: int, scratch: Path) -> list[str]:
             "-device", f"igb,id=dev{number},bus=port{number},netdev=net{number}"]
 
 
-def _nvme(number: int, scratch: Path, vfs: str = "4") -> list[str]:
+def _nvme(number: int, scratch: Path, vfs: str = "4", vectors: str = "") -> list[str]:
     """A drive with SR-IOV: namespace 1 belongs to every controller, namespace 2 to none until it is attached."""
     disks = [scratch / f"nvme{number}n{nsid}.img" for nsid in (1, 2)]
     for disk, size in zip(disks, (64 << 20, 16 << 20)):
@@ -101,7 +101,7 @@ def _nvme(number: int, scratch: Path, vfs: str = "4") -> list[str]:
             "-drive", f"file={disks[1]},format=raw,if=none,id=disk{number}b",
             "-device", f"nvme,id=dev{number},serial=lab{number},subsys=subsys{number},bus=port{number},"
             f"sriov_max_vfs={vfs},sriov_vq_flexible={2 * int(vfs)},sriov_vi_flexible={vfs},"
-            f"max_ioqpairs={queues + 16},msix_qsize={int(vfs) + 12}",
+            f"max_ioqpairs={queues + 16},msix_qsize={vectors or int(vfs) + 12}",
             "-device", f"nvme-ns,drive=disk{number},nsid=1,shared=on",
             "-device", f"nvme-ns,drive=disk{number}b,nsid=2,shared=on,detached=on"]
 
