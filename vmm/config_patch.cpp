@@ -19,6 +19,10 @@ constexpr std::uint16_t kExtendedStart = 0x100;
 constexpr std::uint8_t kEnhancedAllocation = 0x14;
 constexpr std::uint16_t kVfResizableBar = 0x24;
 
+/// Those that are emulated, or watched for what they do to mappings: a driver takes the first of a kind, and so do we.
+constexpr std::array<std::uint8_t, 5> kWatched{PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX,
+                                               PCI_CAP_ID_AF};
+
 /// Extended capability and how long it can be; a body ends at the next capability at the latest.
 struct Hidden {
   std::uint16_t id;
@@ -35,11 +39,15 @@ constexpr std::array<Hidden, 7> kHiddenExtended{{
 }};
 
 /// 0 = not hidden.
-std::size_t hidden_length(const Capability& capability, const ConfigPolicy& policy) {
+std::size_t hidden_length(const std::vector<Capability>& all, const Capability& capability,
+                          const ConfigPolicy& policy) {
+  // A second one would be a way around the first.
+  const bool again = std::ranges::find(all, capability.id, &Capability::id)->offset != capability.offset;
+  if (again && std::ranges::count(kWatched, capability.id) != 0) return kExtendedStart;
   switch (capability.id) {
     case PCI_CAP_ID_MSI: return policy.hide_msi ? 0x18 : 0;
     case PCI_CAP_ID_MSIX: return policy.hide_msix ? PCI_CAP_MSIX_SIZEOF : 0;
-    case kEnhancedAllocation: return 0x80;
+    case kEnhancedAllocation: return kExtendedStart;
     default: return 0;
   }
 }
@@ -76,7 +84,7 @@ void ConfigPatches::patch_standard_list(std::span<const std::byte> image, const 
   const auto all = capabilities(image);
   std::vector<Capability> kept;
   for (const auto& capability : all) {
-    const auto length = hidden_length(capability, policy);
+    const auto length = hidden_length(all, capability, policy);
     if (length == 0) {
       kept.push_back(capability);
     } else {

@@ -80,6 +80,39 @@ TEST_F(AssignedConfigPatch, RemovesMsiFromTheStandardList) {
   EXPECT_THAT(capabilities(guest_view()), testing::SizeIs(3));
 }
 
+TEST_F(AssignedConfigPatch, HidesASecondCapabilityOfAKindThatIsWatched) {
+  set(PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
+  set(PCI_CAPABILITY_LIST, 1, 0x40);
+  std::uint8_t at = 0x40;
+  std::vector<Capability> first;
+  for (const auto id :
+       {PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_CAP_ID_AF, PCI_CAP_ID_VNDR}) {
+    const auto second = static_cast<std::uint8_t>(at + 8);
+    standard(at, static_cast<std::uint8_t>(id), second);
+    standard(second, static_cast<std::uint8_t>(id), static_cast<std::uint8_t>(second + 8));
+    set(second + 4U, 4, 0x12345678);
+    first.push_back({static_cast<std::uint16_t>(id), at});
+    at = static_cast<std::uint8_t>(second + 8);
+  }
+  first.push_back({PCI_CAP_ID_VNDR, static_cast<std::uint16_t>(at - 8)});  // of those there may be many
+  standard(static_cast<std::uint16_t>(at - 8), PCI_CAP_ID_VNDR, 0);
+  EXPECT_EQ(capabilities(guest_view()), first);
+  const auto patches = ConfigPatches::build(image, {});
+  EXPECT_EQ(config_u32(guest_view(), 0x4c), 0U);
+  EXPECT_FALSE(patches.writable(0x4c)) << "a second power state would be a way around the first";
+}
+
+TEST_F(AssignedConfigPatch, HidesEnhancedAllocationToItsEnd) {
+  set(PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
+  set(PCI_CAPABILITY_LIST, 1, 0x44);
+  standard(0x44, 0x14, 0);
+  set(0xfc, 4, 0xfee1dead);
+  set(0x100, 4, 0x00010001);
+  EXPECT_THAT(capabilities(guest_view()), IsEmpty());
+  EXPECT_EQ(config_u32(guest_view(), 0xfc), 0U);
+  EXPECT_EQ(config_u32(guest_view(), 0x100), 0x00010001U);
+}
+
 TEST_F(AssignedConfigPatch, HidesMultifunctionRomAndOnRequestThePin) {
   set(PCI_HEADER_TYPE, 1, 0x80);
   set(PCI_ROM_ADDRESS, 4, 0xfff00001);
