@@ -37,12 +37,19 @@ Result<void> sync_directory_of(const SysRoot& root, std::string_view path) {
   return sync(fd.ref(), directory);
 }
 
-// The directory is nearly always there: it is made only when opening fails.
+// Never what is there by that name: a crash left it, or it is a link to somewhere else. The directory is nearly always
+// there: it is made only when opening fails.
 Result<Fd> create(const SysRoot& root, const std::string& path, mode_t mode, mode_t directory_mode) {
-  constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW;
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL;
   auto file = open_path(root.host_path(path), kFlags, mode);
-  if (file || file.error().kind() != Errc::not_found) return file;
-  TRY(make_directories(root, path, directory_mode));
+  if (file) return file;
+  if (file.error().sys_errno() == EEXIST) {
+    TRY(remove_file(root, path));
+  } else if (file.error().kind() == Errc::not_found) {
+    TRY(make_directories(root, path, directory_mode));
+  } else {
+    return file;
+  }
   return open_path(root.host_path(path), kFlags, mode);
 }
 

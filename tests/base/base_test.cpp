@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <thread>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "base/nearest.hpp"
 #include "base/parse.hpp"
 #include "base/pci_config.hpp"
+#include "base/replace_file.hpp"
 #include "base/sysroot.hpp"
 #include "base/text.hpp"
 #include "base/units.hpp"
@@ -159,6 +161,26 @@ TEST(SysRoot, WriteWithinReportsTheKernelsErrno) {
   EXPECT_THAT(root.write_within("/f", "new", std::chrono::seconds{5}), IsOk());
   EXPECT_THAT(root.read("/f"), IsOkAnd(Eq("new")));
   EXPECT_EQ(root.write_within("/none", "x", std::chrono::seconds{5}).error().sys_errno(), ENOENT);
+}
+
+// /run and /var/lib are root's, so this is the second lock on the door.
+TEST(ReplaceFile, WritesThroughNoLinkThatIsInItsWay) {
+  for (const bool symbolic : {true, false}) {
+    const TempRoot temp;
+    temp.file("/etc/shadow", "secret");
+    temp.file("/run/pcivm/journal/other", "");
+    const auto root = temp.root();
+    const auto planted = root.host_path("/run/pcivm/journal/.entry.new");
+    if (symbolic) {
+      std::filesystem::create_symlink(root.host_path("/etc/shadow"), planted);
+    } else {
+      std::filesystem::create_hard_link(root.host_path("/etc/shadow"), planted);
+    }
+    EXPECT_THAT(replace_file(root, "/run/pcivm/journal/entry", "new", 0600, 0700), IsOk()) << symbolic;
+    EXPECT_THAT(root.read("/etc/shadow"), IsOkAnd(Eq("secret"))) << symbolic;
+    EXPECT_THAT(root.read("/run/pcivm/journal/entry"), IsOkAnd(Eq("new"))) << symbolic;
+    EXPECT_FALSE(std::filesystem::is_symlink(root.host_path("/run/pcivm/journal/entry"))) << symbolic;
+  }
 }
 
 TEST(Child, TimesOutOnWorkThatBlocks) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <optional>
 
 #include "tests/support/result_matchers.hpp"
@@ -40,6 +41,14 @@ TEST(NameLock, TakesOverWhatAKilledSupervisorLeft) {
   temp.file("/run/pcivm/vm/web/lock", "");
   const auto root = temp.root();
   EXPECT_THAT(NameLock::take(root, "web"), IsOk());
+}
+
+TEST(NameLock, FollowsNoLink) {
+  const TempRoot temp;
+  temp.file("/run/pcivm/vm/web/other", "");
+  const auto root = temp.root();
+  std::filesystem::create_symlink("other", root.host_path("/run/pcivm/vm/web/lock"));
+  EXPECT_THAT(NameLock::take(root, "web"), FailsWith(Errc::kernel, HasSubstr("lock")));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "tests/support/result_matchers.hpp"
@@ -103,6 +104,14 @@ TEST(HostLock, IsFreeAgainAfterItsHolder) {
     ASSERT_THAT(HostLock::take(tree.root(), milliseconds{0}), IsOk());
   }
   EXPECT_THAT(HostLock::take(tree.root(), milliseconds{0}), IsOk());
+}
+
+TEST(HostLock, FollowsNoLink) {
+  const TempRoot tree;
+  tree.file("/run/pcivm/other", "kept");
+  std::filesystem::create_symlink("other", tree.root().host_path("/run/pcivm/lock"));
+  EXPECT_THAT(HostLock::take(tree.root(), milliseconds{0}), FailsWith(Errc::kernel, HasSubstr("lock")));
+  EXPECT_THAT(tree.root().read("/run/pcivm/other"), test::IsOkAnd(testing::Eq("kept")));
 }
 
 TEST(HostLock, NamesItsHolderWhenItStaysTaken) {
