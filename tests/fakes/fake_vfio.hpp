@@ -73,6 +73,8 @@ class FakeVfio final : public IoctlPort {
   unsigned most_vectors{2048};        ///< that the host has for one call
   std::size_t questions{};            ///< about the device, its regions and interrupts
   std::map<unsigned long, int> fail;  ///< request -> errno
+  int no_vectors{};                   ///< errno of a call that gives a device eventfds
+  int no_irqfds{};                    ///< errno of a call that gives KVM one
   std::optional<std::string> device_name;
   /// Of the PF on vfio-pci whose VF this is: the kernel wants it in the name. Empty: it wants none.
   std::string vf_token;
@@ -120,7 +122,13 @@ class FakeVfio final : public IoctlPort {
   [[nodiscard]] std::size_t irqfds() const { return irqfds_.size(); }
   [[nodiscard]] std::size_t slots() const { return slots_.size(); }
   [[nodiscard]] const std::map<std::uint64_t, std::uint64_t>& slot_ranges() const { return slots_; }
+  /// How often a slot was wanted where another one is.
+  [[nodiscard]] std::size_t refused_slots() const { return refused_slots_; }
   [[nodiscard]] std::size_t host_vectors() const { return triggers_.size(); }
+  [[nodiscard]] std::size_t host_vectors_of(unsigned index) const {
+    return static_cast<std::size_t>(
+        std::ranges::count(triggers_, index, [](const auto& entry) { return entry.first.first; }));
+  }
   [[nodiscard]] std::size_t routes() const { return routes_.size(); }
 
   int call(FdRef, unsigned long request, void* argument) override {
@@ -239,6 +247,12 @@ class FakeVfio final : public IoctlPort {
       return note(fmt::format("irq {} off", set.index));
     }
     if (set.count > most_vectors) return static_cast<int>(most_vectors);
+    if (no_vectors != 0) return -no_vectors;
+    // vfio_pci_set_msi_trigger(): one kind at a time, but for errors and requests.
+    const bool other = std::ranges::any_of(triggers_, [&](const auto& entry) {
+      return entry.first.first <= VFIO_PCI_MSIX_IRQ_INDEX && entry.first.first != set.index;
+    });
+    if (other && set.index <= VFIO_PCI_MSIX_IRQ_INDEX) return -EINVAL;
     std::vector<std::string> kinds;
     for (unsigned at = 0; at < set.count; ++at) {
       int event = -1;
@@ -258,8 +272,10 @@ class FakeVfio final : public IoctlPort {
       return note(fmt::format("slot- {:#x} {}", slot_starts_[region.slot], state));
     }
     for (const auto& [start, length] : slots_) {
-      if (region.guest_phys_addr < start + length && start < region.guest_phys_addr + region.memory_size)
+      if (region.guest_phys_addr < start + length && start < region.guest_phys_addr + region.memory_size) {
+        ++refused_slots_;
         return -EEXIST;
+      }
     }
     slot_starts_[region.slot] = region.guest_phys_addr;
     slots_[region.guest_phys_addr] = region.memory_size;
@@ -279,6 +295,7 @@ class FakeVfio final : public IoctlPort {
   int set_irqfd(void* argument) {
     const auto& request = as<kvm_irqfd>(argument);
     const bool away = (request.flags & KVM_IRQFD_FLAG_DEASSIGN) != 0;
+    if (!away && no_irqfds != 0) return -no_irqfds;
     if (away) {
       irqfds_.erase(request.gsi);
     } else {
@@ -296,6 +313,7 @@ class FakeVfio final : public IoctlPort {
   std::map<std::uint32_t, std::uint32_t> routes_;
   std::map<std::uint32_t, std::uint64_t> slot_starts_;
   std::map<std::uint64_t, std::uint64_t> slots_;
+  std::size_t refused_slots_{};
 };
 
 }  // namespace pcivm::test

@@ -1,16 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// clang++-19 -std=c++23 -fsanitize=fuzzer,address,undefined: a hostile guest against the assigned device.
-#include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <span>
-
+// A hostile guest against an assigned device.
+#include "tests/fuzz/play_entry.hpp"
 #include "tests/vmm/assigned_play.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const auto wrong = pcivm::test::AssignedPlay{std::span{data, size}}.run();
-  if (wrong.empty()) return 0;
-  std::fprintf(stderr, "%.*s\n", static_cast<int>(wrong.size()), wrong.data());
-  std::abort();
+  return pcivm::test::play<pcivm::test::AssignedPlay>(data, size);
 }

@@ -37,6 +37,12 @@ struct AssignedRig {
     (void)fake.take_log();
   }
 
+  /// Guest RAM, as far as slots go.
+  void add_ram(std::uint64_t start, std::uint64_t length) {
+    (void)slots.add(Gpa{start}, Hva{0x10000000000}, length);
+    ram.push_back(start);
+  }
+
   std::uint32_t read(unsigned offset, unsigned width) {
     std::array<std::byte, 4> bytes{};
     device->config_read(static_cast<std::uint16_t>(offset), std::span{bytes}.first(width));
@@ -83,6 +89,7 @@ struct AssignedRig {
   vmm::InterruptRoutes routes{fake, vm.ref()};
   vmm::DmaReady dma;
   std::vector<std::string> reports;
+  std::vector<std::uint64_t> ram;  // where it starts
   vmm::AssignedWiring wiring{.memory = memory,
                              .ports = ports,
                              .slots = slots,
