@@ -13,6 +13,12 @@ from labkit import assign, bench, cache, case, goals, host, image, packages, run
 
 LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
+# What the build makes for hosts and guests (tests/CMakeLists.txt).
+BUILT = (
+    "machine_kernel",  # tests/kernel: vm-machine
+    "vf_kernel",       # tests/bench: assigned-counts
+    "poke",            # guest: assigned-poked
+)
 
 
 def prepare(_) -> int:
@@ -63,9 +69,8 @@ def content(arguments) -> host.Content:
             raise cache.LabError(f"{pcivm} is no file, wanted the pcivm binary")
         pcivm = None
     package = sorted((ROOT / "build/package" / suite.running()).glob("pcivm_*.deb"))
-    # tests/kernel and tests/bench/vf_kernel.cpp, for the cases vm-machine and assigned-counts
-    kernels = [ROOT / "build/release/tests" / name for name in ("machine_kernel", "vf_kernel")]
-    extra = [Path(path) for path in arguments.add] + [kernel for kernel in kernels if kernel.is_file()]
+    built = [ROOT / "build/release/tests" / name for name in BUILT]
+    extra = [Path(path) for path in arguments.add] + [path for path in built if path.is_file()]
     return host.Content(pcivm=pcivm, package=package[-1] if package else None, extra=extra, peer=arguments.peer, firmware=arguments.firmware)
 
 

@@ -168,7 +168,8 @@ guest_initrd() {
     local file loader=/usr/lib64/ld-linux-x86-64.so.2
     {
         printf '%s\n' "$loader" "$@"
-        for file in "$@"; do "$loader" --list "$file" 2>/dev/null; done | awk '$2 == "=>" { print $3 }'
+        # The loader stumbles over what is linked statically.
+        for file in "$@"; do grep -q "${loader#/usr}" "$file" && "$loader" --list "$file"; done 2>/dev/null | awk '$2 == "=>" { print $3 }'
     } | while read -r file; do
         file=$(readlink -f "${file%/*}")/${file##*/}
         while [[ -n $file ]]; do
