@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/sysroot.hpp"
 
@@ -16,6 +17,13 @@ namespace pcivm {
   const auto first = text.find_first_not_of(kBlanks);
   if (first == std::string_view::npos) return {};
   return text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+}
+
+/// The first word of a line, and what follows the blank behind it.
+[[nodiscard]] constexpr std::pair<std::string_view, std::string_view> split_word(std::string_view line) {
+  const auto space = line.find(' ');
+  if (space == std::string_view::npos) return {line, {}};
+  return {line.substr(0, space), line.substr(space + 1)};
 }
 
 /// Content of a file for which absent, unreadable and empty are the same.

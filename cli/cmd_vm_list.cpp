@@ -57,6 +57,7 @@ Json to_json(const Known& known) {
           {"memory", known.facts["memory"]},
           {"devices", known.facts["devices"]},
           {"slots", value_at(running, "slots")},
+          {"deviceEvents", value_at(running, "deviceEvents")},
           {"iommuBackend", value_at(running, "iommuBackend")},
           {"iommuBackendReason", value_at(running, "iommuBackendReason")},
           {"console", value_at(running, "console")},
@@ -89,6 +90,20 @@ std::string slots_text(const Json& slots) {
   }
   texts.push_back(fmt::format("{} free", free));
   return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+/// "0000:01:10.0: 1 error, 2 requests of the host"
+std::string events_text(const Json& events) {
+  if (!events.is_array()) return "";
+  std::vector<std::string> texts;
+  for (const auto& each : events) {
+    const auto errors = each["errors"].get<std::uint64_t>();
+    const auto requests = each["requests"].get<std::uint64_t>();
+    if (errors + requests == 0) continue;
+    texts.push_back(fmt::format("{}: {} error{}, {} request{} of the host", each["device"].get<std::string>(), errors,
+                                errors == 1 ? "" : "s", requests, requests == 1 ? "" : "s"));
+  }
+  return fmt::format("{}", fmt::join(texts, "; "));
 }
 
 /// "3 d 4 h", "4 h 5 min", "5 min", "12 s"
@@ -172,6 +187,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("Memory", memory_text(json["memory"]));
   add("Devices", devices_text(json["devices"]));
   add("Slots", slots_text(json["slots"]));
+  add("Events", events_text(json["deviceEvents"]));
   add("Assigned by", backend_text(json));
   add("Started", json["startedAt"].is_string() ? json["startedAt"].get<std::string>() : "");
   add("Uptime", uptime_text(json["uptimeSeconds"]));

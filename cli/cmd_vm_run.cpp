@@ -163,6 +163,13 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("detach|stop|ignore")
       ->capture_default_str();
   command
+      .add_option("--on-error", request.on_error,
+                  "when a device reports an uncorrectable error (AER): end the VM; take the device from the guest and "
+                  "give it back; or reset it and show it to the guest anew")
+      ->check(CLI::IsMember({"stop", "detach", "reset"}).description(""))
+      ->type_name("stop|detach|reset")
+      ->capture_default_str();
+  command
       .add_option("--on-release", request.on_release,
                   "run PROGRAM ADDRESS for each device when the VM has ended; if it fails, the device stays away from "
                   "all others")

@@ -13,6 +13,7 @@
 
 #include "base/log.hpp"
 #include "base/parse.hpp"
+#include "base/text.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/json_reader.hpp"
 #include "cli/report.hpp"
@@ -61,6 +62,13 @@ Json to_json(const VmDevices::View& view) {
           {"state", view.state}};
 }
 
+Json to_json(const DeviceEvents& events) {
+  return {{"device", events.device},
+          {"errors", events.errors},
+          {"requests", events.requests},
+          {"lastAt", or_null(events.last_at)}};
+}
+
 HttpReply no_console() {
   return refusal(404, Error::make(Errc::not_found, "this VM has no console (--console off)").coded("console.off"));
 }
@@ -85,11 +93,6 @@ bool is_figure_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
   });
-}
-
-std::pair<std::string_view, std::string_view> split_word(std::string_view line) {
-  const auto space = std::min(line.find(' '), line.size());
-  return {line.substr(0, space), line.substr(std::min(space + 1, line.size()))};
 }
 
 }  // namespace
@@ -173,20 +176,19 @@ Json VmApi::vm_document() const {
                {"readers", figures.readers},
                {"writer", figures.writer}};
   }
-  auto devices = facts_.devices;
   Json slots(nullptr);
   auto backend = facts_.iommu_backend;
   if (wiring_.devices != nullptr) {
     const auto now = wiring_.devices->backend();
     backend = now ? to_string(*now) : std::string_view{};
-    devices.clear();
     for (const auto& view : wiring_.devices->view()) {
-      if (view.function) devices.push_back(view.function->to_string());
       if (!wiring_.devices->hotplug()) continue;
       if (slots.is_null()) slots = Json::array();
       slots.push_back(to_json(view));
     }
   }
+  auto events = Json::array();
+  for (const auto& each : device_events()) events.push_back(to_json(each));
   return {{"apiVersion", "pcivm/v1"},
           {"kind", "Vm"},
           {"name", facts_.name},
@@ -197,13 +199,41 @@ Json VmApi::vm_document() const {
           {"vmmPid", facts_.vmm},
           {"cpus", facts_.cpus},
           {"memory", facts_.memory},
-          {"devices", devices},
+          {"devices", devices()},
           {"slots", std::move(slots)},
+          {"deviceEvents", std::move(events)},
           {"iommuBackend", or_null(backend)},
           {"iommuBackendReason", or_null(backend == facts_.iommu_backend ? facts_.backend_reason : "")},
           {"console", std::move(console)},
           {"startedAt", started_at_},
           {"uptimeSeconds", uptime_seconds()}};
+}
+
+std::vector<std::string> VmApi::devices() const {
+  if (wiring_.devices == nullptr) return facts_.devices;
+  std::vector<std::string> all;
+  for (const auto& view : wiring_.devices->view()) {
+    if (view.function) all.push_back(view.function->to_string());
+  }
+  return all;
+}
+
+// Of those that it has, and of those that had some.
+std::vector<DeviceEvents> VmApi::device_events() const {
+  auto all = events_;
+  for (const auto& device : devices()) {
+    if (std::ranges::find(all, device, &DeviceEvents::device) == all.end()) all.push_back({.device = device});
+  }
+  return all;
+}
+
+void VmApi::note_event(std::string_view function, std::uint64_t DeviceEvents::* counter) {
+  const auto known = device_events();
+  if (std::ranges::find(known, function, &DeviceEvents::device) == known.end()) return;
+  auto found = std::ranges::find(events_, function, &DeviceEvents::device);
+  if (found == events_.end()) found = events_.insert(events_.end(), {.device = std::string{function}});
+  ++((*found).*counter);
+  found->last_at = now_utc();
 }
 
 void VmApi::get_vm(const HttpRequest& /*request*/, Answer answer) { answer(json_reply(vm_document())); }
@@ -301,6 +331,8 @@ void VmApi::get_openapi(const HttpRequest& /*request*/, Answer answer) {
 void VmApi::heard(std::string_view line) {
   const auto [word, rest] = split_word(line);
   if (word == vmm::kRunning) running_ = true;
+  if (word == vmm::kWantedBack) note_event(split_word(rest).first, &DeviceEvents::requests);
+  if (word == vmm::kFailed) note_event(split_word(rest).first, &DeviceEvents::errors);
   if (word == vmm::kFigures) tell_metrics(true);
   if (word != vmm::kFigure || figures_.size() >= kMostFigures) return;
   const auto [name, value] = split_word(rest);
@@ -317,6 +349,7 @@ void VmApi::tell_metrics(bool answered) {
                     .cpus = facts_.cpus,
                     .memory = facts_.memory,
                     .console = wiring_.console != nullptr ? wiring_.console->figures() : ConsoleHub::Figures{},
+                    .events = device_events(),
                     .answered = answered,
                     .figures = answered ? std::exchange(figures_, {}) : VmFigures{}});
   for (const auto& answer : std::exchange(wants_metrics_, {})) {

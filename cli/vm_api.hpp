@@ -93,6 +93,9 @@ class VmApi final {
   void get_openapi(const HttpRequest& request, Answer answer);
   [[nodiscard]] Json vm_document() const;
   [[nodiscard]] Json device_document(Bdf function) const;
+  [[nodiscard]] std::vector<std::string> devices() const;
+  [[nodiscard]] std::vector<DeviceEvents> device_events() const;
+  void note_event(std::string_view function, std::uint64_t DeviceEvents::* counter);
   [[nodiscard]] double uptime_seconds() const;
   void tell_metrics(bool answered);
 
@@ -101,7 +104,8 @@ class VmApi final {
   std::chrono::steady_clock::time_point start_{std::chrono::steady_clock::now()};
   std::string started_at_;
   bool running_{};
-  VmFigures figures_;  // being told
+  std::vector<DeviceEvents> events_;  // of functions that it had
+  VmFigures figures_;                 // being told
   std::vector<Answer> wants_end_;
   std::vector<Answer> wants_metrics_;
   Fd figures_timer_;

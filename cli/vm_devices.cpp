@@ -30,6 +30,7 @@ std::string_view to_string(VmDevices::State state) {
   switch (state) {
     case VmDevices::State::attaching: return "attaching";
     case VmDevices::State::attached: return "attached";
+    case VmDevices::State::resetting: return "resetting";
     case VmDevices::State::leaving: return "leaving";
     case VmDevices::State::returning: return "returning";
   }
@@ -214,10 +215,13 @@ void VmDevices::on_report(const vmm::PlugReport& report) {
     entry->slot = report.slot;
     places_ |= 1U << report.slot;
     remember(*entry);
+    if (entry->state == State::resetting) entry->state = State::attached;
     if (entry->state != State::attaching) return;
     entry->state = State::attached;
     tell(*entry, {});
     next();
+  } else if (report.kind == Kind::pulled) {
+    if (entry->state == State::attached) entry->state = State::resetting;
   } else if (report.kind == Kind::failed && entry->state == State::attaching) {
     fail_attach(*entry, report.error.value_or(Error::make(Errc::internal, "the VMM gave no reason")));
   } else if (report.kind == Kind::refused) {

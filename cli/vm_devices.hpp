@@ -33,8 +33,9 @@ class VmDevices final {
   enum class State : std::uint8_t {
     attaching,  ///< bound and opened, by this process and then by the VMM
     attached,
-    leaving,   ///< the guest was asked for it
-    returning  ///< the VMM has closed it
+    resetting,  ///< after an error; the guest is shown it again
+    leaving,    ///< the guest was asked for it
+    returning   ///< the VMM has closed it
   };
   /// What the VMM has open.
   struct Held {

@@ -90,6 +90,10 @@ std::string metrics_text(const VmMetrics& metrics) {
   text.single("console_dropped_bytes_total", "counter", "Bytes of the console that a reader was too slow for.",
               metrics.console.dropped + value_of(metrics.figures, "consoleDropped").value_or(0));
   text.single("console_readers", "gauge", "Readers of the console.", metrics.console.readers);
+  text.head("device_errors_total", "counter", "Uncorrectable errors that an assigned function reported.");
+  for (const auto& each : metrics.events) text.sample("device_errors_total", each.errors, "device", each.device);
+  text.head("device_requests_total", "counter", "How often the host wanted an assigned function back.");
+  for (const auto& each : metrics.events) text.sample("device_requests_total", each.requests, "device", each.device);
   text.single("vmm_answered", "gauge", "1 when the VMM told its own figures, which follow.", metrics.answered ? 1 : 0);
   for (const auto& family : kFamilies) {
     if (!metrics.answered) break;

@@ -14,6 +14,14 @@ namespace pcivm::cli {
 /// By name, as vmm::figures_of has them.
 using VmFigures = std::vector<std::pair<std::string, std::uint64_t>>;
 
+/// What a function of the VM, or the host about it, told since the VM was started.
+struct DeviceEvents {
+  std::string device{};      ///< its address
+  std::uint64_t errors{};    ///< uncorrectable ones (PCIe AER)
+  std::uint64_t requests{};  ///< the host wanted it back
+  std::string last_at{};     ///< RFC 3339; empty: nothing
+};
+
 struct VmMetrics {
   std::string name{};
   bool running{};
@@ -21,6 +29,7 @@ struct VmMetrics {
   unsigned cpus{};
   std::uint64_t memory{};
   ConsoleHub::Figures console{};
+  std::vector<DeviceEvents> events{};
   bool answered{};      ///< the VMM told its own figures
   VmFigures figures{};  ///< unknown names are left out
 };

@@ -51,6 +51,7 @@ struct VmRequest {
   std::string console{"serial"};
   std::string on_reboot{"restart"};
   std::string on_request{"detach"};
+  std::string on_error{"stop"};
   std::string on_release{};
   std::string timeline{};
 };

@@ -19,6 +19,7 @@
 #include "base/replace_file.hpp"
 #include "base/socket.hpp"
 #include "base/systemd.hpp"
+#include "base/text.hpp"
 #include "cli/console_hub.hpp"
 #include "cli/http_client.hpp"
 #include "cli/raw_terminal.hpp"
@@ -88,11 +89,24 @@ std::string_view answer_to_request(vmm::OnRequest how) {
 
 // Said while whoever asks still waits, because afterwards nobody can tell who it was.
 void tell_request(Context& context, std::string_view line, vmm::OnRequest how) {
-  const auto space = line.find(' ');
-  if (line.substr(0, space) != vmm::kWantedBack || space == std::string_view::npos) return;
+  const auto [word, rest] = split_word(line);
+  const auto function = Bdf::parse(rest);
+  if (word != vmm::kWantedBack || !function) return;
   const auto askers = vfio::waiters_of(context.root());
-  log::warning("the host wants {} back{}{}; {}", line.substr(space + 1), askers.empty() ? "" : ": ", askers,
+  log::warning("the host wants {} back{}{}; {}", function->to_string(), askers.empty() ? "" : ": ", askers,
                answer_to_request(how));
+}
+
+// What ends the VM is said by its end.
+void tell_error(std::string_view line) {
+  const auto [word, rest] = split_word(line);
+  const auto [address, done] = split_word(rest);
+  const auto function = Bdf::parse(address);
+  if (word != vmm::kFailed || !function || done == to_string(vmm::OnError::stop)) return;
+  log::warning(
+      "{}: the device reported an uncorrectable error (see the host's kernel log, AER); it is taken from the "
+      "guest{}",
+      function->to_string(), done == to_string(vmm::OnError::reset) ? ", reset, and shown to it again" : "");
 }
 
 bool is_null_device(int number) {
@@ -264,6 +278,7 @@ class Service final {
 
   void hear(std::string_view line) {
     tell_request(context_, line, on_request_);
+    tell_error(line);
     const bool before = api_ && api_->running();
     if (api_) api_->heard(line);
     if (!api_ || before || !api_->running()) return;

@@ -68,10 +68,9 @@ Result<void> DeviceSet::watch(Member& member) {
     (void)drain_eventfd(device.request_event());
     wiring_.wanted(address);
   })));
-  member.watches.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device] {
+  member.watches.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device, address] {
     (void)drain_eventfd(device.error_event());
-    wiring_.fail(Error::make(Errc::kernel, fmt::format("{}: the device reported an uncorrectable error", device.name()))
-                     .advise("see the host's kernel log (AER)"));
+    wiring_.failed(address);
   })));
   return {};
 }
@@ -83,7 +82,7 @@ Result<void> DeviceSet::connect(Vm& vm) {
   if (!space_) return {};
   for (const auto file : space_->space->files()) TRY(vm.add_vfio(file));
   for (const auto& member : members_) {
-    if (member->asked && !member->leaving) leave(*member, false);
+    if (member->asked && member->presence == Presence::here) leave(*member, false);
   }
   return {};
 }
@@ -177,7 +176,12 @@ Result<void> DeviceSet::reset_all() {
   std::mutex mutex;
   std::optional<Error> failure;
   for (const auto& member : members_) {
-    if (member->leaving) continue;
+    if (member->presence == Presence::leaving) continue;
+    if (std::exchange(member->presence, Presence::here) != Presence::here) {
+      wiring_.bus.remove(member->slot);  // its job may not have begun
+      TRY(wiring_.bus.insert(member->slot, *member->device));
+      wiring_.tell({.kind = PlugReport::Kind::placed, .function = member->function, .slot = member->slot});
+    }
     threads_.emplace_back([&, device = member->device.get()] {
       auto done = device->reset_for_reboot();
       const std::scoped_lock lock{mutex};

@@ -54,6 +54,7 @@ class DeviceSet final {
     HotplugSlots* hotplug{};                      ///< null: devices neither come nor go
     std::uint32_t hotplug_slots{};                ///< where they may, one bit each
     std::function<void(Bdf)> wanted;              ///< the host wants it back; loop thread, again and again
+    std::function<void(Bdf)> failed;              ///< it reported an uncorrectable error; loop thread
     std::function<void(const PlugReport&)> tell;  ///< what became of one that comes or goes; loop thread
     std::function<void(Error)> fail;              ///< the VM must end, on any thread
     std::function<void(const Error&)> report;     ///< the VM goes on, on any thread
@@ -85,6 +86,13 @@ class DeviceSet final {
   /// Closes it, and then asks the guest to forget it; told as `detached`. Its slot stays empty until the guest did:
   /// `vacated`. Fails as ask_back().
   [[nodiscard]] Result<void> take_out(Bdf function);
+  /// Takes it from the guest as if it were pulled, resets it, and shows it in its slot again when the guest has
+  /// forgotten it; told as `pulled`, then `placed`. When the reset fails it goes as by take_out(). Errc::refused also
+  /// when that was done kMostRecoveries times already. Fails as ask_back() otherwise.
+  [[nodiscard]] Result<void> recover(Bdf function);
+  static constexpr unsigned kMostRecoveries = 3;
+  /// It is not the guest's at the moment: one of the above is under way, or the VM does not have it.
+  [[nodiscard]] bool away(Bdf function) const;
   /// The guest said something about slots (HotplugSlots).
   void hear_guest();
 
@@ -99,6 +107,12 @@ class DeviceSet final {
   [[nodiscard]] DmaFigures figures() const;
 
  private:
+  enum class Presence : std::uint8_t {
+    here,
+    resetting,  // a job takes it from the guest and resets it
+    renewed,    // done: shown when the guest has forgotten the one that it knew
+    leaving     // a job closes it
+  };
   struct Member {
     Bdf function{};
     vfio::UnprovenReset unproven{};
@@ -107,7 +121,8 @@ class DeviceSet final {
     std::vector<Watch> watches;       // on events of device
     std::atomic<bool> opened{false};  // of those that were there at the start, on their own threads
     bool asked{false};                // back, from the guest
-    bool leaving{false};              // a job closes it
+    Presence presence{Presence::here};
+    unsigned recoveries{};
   };
   // What RAM is mapped for; there as long as there are devices.
   struct Space {
@@ -121,6 +136,7 @@ class DeviceSet final {
     Member* leaver{};
     vfio::OpenedVfio opened;
     bool surprise{false};
+    bool resets{false};  // the leaver, which stays
     Result<void> outcome;
   };
 
@@ -142,11 +158,14 @@ class DeviceSet final {
   void finish();
   [[nodiscard]] Result<void> bring(Job& job);
   [[nodiscard]] Result<void> join(vfio::OpenedVfio opened);
+  [[nodiscard]] Result<void> reset(Member& member);
   void take_away(Member& member);
   void forget_in_kvm(Bdf function);
   void leave_space(Bdf function);
   void welcome(Job job);
   void forget(Job job);
+  void renew(Job job);
+  [[nodiscard]] Result<void> show(Member& member);
   void join_threads();
 
   Wiring wiring_;

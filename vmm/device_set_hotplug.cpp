@@ -76,23 +76,47 @@ bool DeviceSet::settled(const Member& member) const { return member.opened && sp
 
 Result<void> DeviceSet::ask_back(Bdf function) {
   auto& member = *TRY(find(function));
-  if (member.leaving) return {};
+  if (member.presence == Presence::leaving) return {};
   if (!settled(member)) return fail(Errc::busy, fmt::format("{} is being opened", function.to_string()));
   member.asked = true;
-  wiring_.hotplug->ask_back(member.slot);
+  // Of one that is being reset the guest is, or will be, asked anyway.
+  if (member.presence == Presence::here) wiring_.hotplug->ask_back(member.slot);
   return {};
 }
 
 Result<void> DeviceSet::take_out(Bdf function) {
   auto& member = *TRY(find(function));
-  if (member.leaving) return {};
+  if (member.presence == Presence::leaving) return {};
   if (!settled(member)) return fail(Errc::busy, fmt::format("{} is being opened", function.to_string()));
   leave(member, true);
   return {};
 }
 
+Result<void> DeviceSet::recover(Bdf function) {
+  auto& member = *TRY(find(function));
+  if (member.presence != Presence::here) return {};
+  if (!settled(member)) return fail(Errc::busy, fmt::format("{} is being opened", function.to_string()));
+  if (member.recoveries == kMostRecoveries) {
+    return fail(Errc::refused, fmt::format("{} was reset {} times already", function.to_string(), kMostRecoveries));
+  }
+  ++member.recoveries;
+  member.presence = Presence::resetting;
+  wiring_.hotplug->withdraw(member.slot);
+  wiring_.tell({.kind = PlugReport::Kind::pulled, .function = function, .slot = member.slot});
+  Job job;
+  job.leaver = &member;
+  job.resets = true;
+  start(std::move(job));
+  return {};
+}
+
+bool DeviceSet::away(Bdf function) const {
+  const auto found = std::ranges::find(members_, function, [](const auto& member) { return member->function; });
+  return found == members_.end() || (*found)->presence != Presence::here;
+}
+
 void DeviceSet::leave(Member& member, bool surprise) {
-  member.leaving = true;
+  member.presence = Presence::leaving;
   wiring_.hotplug->withdraw(member.slot);
   Job job;
   job.leaver = &member;
@@ -103,9 +127,12 @@ void DeviceSet::leave(Member& member, bool surprise) {
 void DeviceSet::hear_guest() {
   const auto news = wiring_.hotplug->take_news();
   for (const auto& member : members_) {
-    if (member->leaving || !settled(*member)) continue;  // a guest that has not seen it yet has nothing to say
+    // A guest that has not seen it yet has nothing to say, and one that sees it no more is asked when it is through.
+    const bool seen = member->presence == Presence::here || member->presence == Presence::renewed;
+    if (!seen || !settled(*member)) continue;
     if ((news.ejected & bit(member->slot)) != 0) {
-      leave(*member, false);
+      const bool stays = member->presence == Presence::renewed && !member->asked;
+      if (!stays || !show(*member)) leave(*member, false);
       continue;
     }
     const auto& answer = news.answers.at(member->slot);
@@ -122,6 +149,12 @@ void DeviceSet::hear_guest() {
                     .error = Error::make(Errc::busy, fmt::format("the guest refuses to let go of it: {} (status {:#x})",
                                                                  status_text(answer->status), answer->status))
                                  .coded("guest.refused")});
+    } else if (answer->event == HotplugSlots::kEjectRequest && answer->status != 0 &&
+               member->presence == Presence::renewed) {
+      wiring_.report(
+          Error::make(Errc::busy, fmt::format("{} is reset, and not shown again: the guest does not let go "
+                                              "of the one that failed: {} (status {:#x})",
+                                              function.to_string(), status_text(answer->status), answer->status)));
     }
   }
   const auto vacated = std::exchange(ghosts_, ghosts_ & ~news.ejected) & news.ejected;
@@ -138,9 +171,13 @@ void DeviceSet::start(Job job) {
 
 void DeviceSet::start_next() {
   auto& job = jobs_.front();
-  job_ = std::jthread{[this, &job] {
+  // A restart of the guest, or who takes it out, may have come before.
+  const bool resets = job.resets && job.leaver->presence == Presence::resetting;
+  job_ = std::jthread{[this, &job, resets] {
     if (job.newcomer) {
       job.outcome = bring(job);
+    } else if (job.resets) {
+      if (resets) job.outcome = reset(*job.leaver);
     } else {
       take_away(*job.leaver);
     }
@@ -151,13 +188,15 @@ void DeviceSet::start_next() {
 void DeviceSet::finish() {
   if (job_.joinable()) job_.join();
   if (jobs_.empty()) return;
-  auto job = std::move(jobs_.front());
-  jobs_.pop_front();
+  auto job = std::move(jobs_.front());  // what is left of it keeps the next one waiting
   if (job.newcomer) {
     welcome(std::move(job));
+  } else if (job.resets) {
+    renew(std::move(job));
   } else {
     forget(std::move(job));
   }
+  jobs_.pop_front();
   if (!jobs_.empty()) start_next();
 }
 
@@ -215,6 +254,14 @@ Result<void> DeviceSet::join(vfio::OpenedVfio opened) {
   return {};
 }
 
+// On a job's thread. No access may be in progress: none must see it half reset, or change it afterwards.
+Result<void> DeviceSet::reset(Member& member) {
+  wiring_.bus.remove(member.slot);
+  wiring_.mmio.await_accesses();
+  wiring_.ports.await_accesses();
+  return member.device->reset_for_reboot();
+}
+
 // On a job's thread: irqfds, interrupts, BARs; then nobody is inside any more; then the device, whose close ends its
 // DMA, before the memory that it reached.
 void DeviceSet::take_away(Member& member) {
@@ -260,6 +307,28 @@ void DeviceSet::welcome(Job job) {
   members_.push_back(std::move(job.newcomer));
   wiring_.hotplug->tell_plugged(member.slot);
   wiring_.tell({.kind = PlugReport::Kind::placed, .function = function, .slot = member.slot});
+}
+
+void DeviceSet::renew(Job job) {
+  auto& member = *job.leaver;
+  if (member.presence != Presence::resetting) return;
+  if (job.outcome) {
+    member.presence = Presence::renewed;
+    wiring_.hotplug->ask_back(member.slot);  // whose driver then forgets it
+    return;
+  }
+  wiring_.report(std::move(job.outcome)
+                     .error()
+                     .within(fmt::format("{}: the reset failed, so it is detached", member.function.to_string())));
+  leave(member, true);
+}
+
+Result<void> DeviceSet::show(Member& member) {
+  TRY(wiring_.bus.insert(member.slot, *member.device));
+  member.presence = Presence::here;
+  wiring_.hotplug->tell_plugged(member.slot);
+  wiring_.tell({.kind = PlugReport::Kind::placed, .function = member.function, .slot = member.slot});
+  return {};
 }
 
 void DeviceSet::forget(Job job) {

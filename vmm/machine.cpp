@@ -190,6 +190,7 @@ Result<void> Machine::build_devices() {
                                     .hotplug = hotplug_.get(),
                                     .hotplug_slots = hotplug_slots_,
                                     .wanted = [this](Bdf function) { on_wanted(function); },
+                                    .failed = [this](Bdf function) { on_failed(function); },
                                     .tell = [this](const PlugReport& told) { tell_plug(told); },
                                     .fail = [this](Error error) { fail_with(std::move(error)); },
                                     .report = report}));
@@ -476,6 +477,31 @@ void Machine::on_wanted(Bdf function) {
   } else if (!goes && !powers_off_) {
     ask_to_power_off();
   }
+}
+
+// Of one that is taken away already nothing more is told: a device that is broken may report errors without end.
+void Machine::on_failed(Bdf function) {
+  if (devices_->away(function)) return;
+  const auto how = contain(function);
+  tell(fmt::format("{} {} {}", kFailed, function.to_string(), to_string(how)));
+  if (how != OnError::stop) return;
+  fail_with(
+      Error::make(Errc::kernel, fmt::format("{}: the device reported an uncorrectable error", function.to_string()))
+          .coded("device.failed")
+          .advise("see the host's kernel log (AER)"));
+}
+
+// What is done.
+OnError Machine::contain(Bdf function) {
+  if (config_.on_error == OnError::reset) {
+    const auto reset = devices_->recover(function);
+    if (reset) return OnError::reset;
+    log::warning("{}", reset.error().text());
+  }
+  if (config_.on_error == OnError::stop) return OnError::stop;
+  const auto taken = devices_->take_out(function);
+  if (!taken) log::warning("{}", taken.error().text());
+  return taken ? OnError::detach : OnError::stop;
 }
 
 void Machine::ask_to_power_off() {

@@ -43,7 +43,8 @@ enum class VmEnd : std::uint8_t {
 /// KVM VM and its CPUs are made anew, so that nothing of theirs survives.
 ///
 /// When the host wants a function back, that is told to the supervisor, and run() fails with Errc::busy however the
-/// guest then ends, unless OnRequest::ignore.
+/// guest then ends, unless OnRequest::ignore. When a function reports an uncorrectable error that is told too, and
+/// run() fails with Errc::kernel unless OnError says that the VM goes on.
 class Machine final {
  public:
   /// Starts what may go on in the background already. `port` is where all requests but KVM_RUN are counted; all three
@@ -90,6 +91,8 @@ class Machine final {
   [[nodiscard]] Result<void> carry_out(PlugRequest request);
   void tell_plug(const PlugReport& report);
   void on_wanted(Bdf function);
+  void on_failed(Bdf function);
+  [[nodiscard]] OnError contain(Bdf function);
   void ask_to_power_off();
   [[nodiscard]] Result<void> await(std::function<void()> then);
   void on_watchdog();

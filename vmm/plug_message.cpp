@@ -18,7 +18,7 @@ namespace pcivm::vmm {
 namespace {
 
 constexpr std::array<std::string_view, 3> kRequests{"attach", "ask", "take"};
-constexpr std::array<std::string_view, 5> kReports{"placed", "failed", "refused", "detached", "vacated"};
+constexpr std::array<std::string_view, 6> kReports{"placed", "failed", "refused", "detached", "vacated", "pulled"};
 constexpr std::string_view kNoToken{"-"};
 
 Error strange(std::string_view text) {

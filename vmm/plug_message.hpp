@@ -38,7 +38,8 @@ struct PlugReport {
     failed,    ///< it is not attached, and nothing of it is left; why is in `error`
     refused,   ///< the guest will not let go of it; why is in `error`
     detached,  ///< it is closed; with a `slot`: that stays empty until the guest forgets the device
-    vacated    ///< the guest has forgotten the device that was in `slot`
+    vacated,   ///< the guest has forgotten the device that was in `slot`
+    pulled     ///< it is taken from the guest and reset; `placed` when it is shown again
   };
   Kind kind{};
   Bdf function{};

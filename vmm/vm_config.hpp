@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/fd.hpp"
+#include "base/result.hpp"
 #include "vfio/opened.hpp"
 #include "vmm/bar_plan.hpp"
 #include "vmm/boot_linux.hpp"
@@ -30,6 +31,17 @@ enum class OnRequest : std::uint8_t {
   ignore   ///< the host waits until the VM ends
 };
 
+/// When an assigned device reports an uncorrectable error (PCIe AER). Where devices do not come and go, or the device
+/// is not open yet, each is as `stop`.
+enum class OnError : std::uint8_t {
+  stop,    ///< the VM ends
+  detach,  ///< it is taken from the guest at once, as if it were pulled, and given back to the host
+  reset    ///< it is taken from the guest, reset, and shown to it anew; detached when that fails, or does not help
+};
+[[nodiscard]] std::string_view to_string(OnError how);
+/// Errc::invalid: none of their names.
+[[nodiscard]] Result<OnError> on_error_named(std::string_view name);
+
 /// When the guest's watchdog runs out.
 enum class WatchdogAction : std::uint8_t { reset, power_off, none };
 
@@ -38,7 +50,9 @@ enum class ControlByte : char { power_button = 'p', kill = 'k', report = 'r' };
 
 /// What the VMM tells the supervisor on VmConfig::control, one line each, which starts with one of these words.
 inline constexpr std::string_view kWantedBack{"wanted"};  ///< then the function's address
-inline constexpr std::string_view kRunning{"running"};    ///< the guest's first instruction
+inline constexpr std::string_view kFailed{
+    "failed"};  ///< an uncorrectable error of: the address, and what is done (OnError)
+inline constexpr std::string_view kRunning{"running"};  ///< the guest's first instruction
 /// The answer to ControlByte::report: many lines `figure NAME VALUE` (figures_of), then one `figures`.
 inline constexpr std::string_view kFigure{"figure"};
 inline constexpr std::string_view kFigures{"figures"};
@@ -62,6 +76,7 @@ struct VmConfig {
   CpuWish cpus{};
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::detach};
+  OnError on_error{OnError::stop};
   MemoryLayout layout;
   RamBacking ram{};                        ///< but for `shared` and `devices`, which the machine decides
   unsigned address_bits{36};               ///< of the guest's CPUs

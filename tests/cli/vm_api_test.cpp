@@ -273,6 +273,26 @@ TEST_F(Api, FiguresComeFromTheVmm) {
                     HasSubstr("pcivm_vm_vmm_answered{vm=\"web\"} 1\n"), Not(HasSubstr("evil"))));
 }
 
+TEST_F(Api, CountsErrorsAndRequestsOfDevices) {
+  auto events = document("/v1/vm")["deviceEvents"];
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0]["errors"], 0);
+  EXPECT_EQ(events[0]["lastAt"], nullptr);
+  for (const auto* line : {"failed 0000:01:10.0 detach", "failed 0000:01:10.0 reset", "wanted 0000:01:10.0",
+                           "failed 0000:09:00.0 stop", "wanted", "failed"}) {
+    api_->heard(line);
+  }
+  events = document("/v1/vm")["deviceEvents"];
+  ASSERT_EQ(events.size(), 1U) << "nothing of functions that it never had";
+  EXPECT_EQ(events[0]["device"], "0000:01:10.0");
+  EXPECT_EQ(events[0]["errors"], 2);
+  EXPECT_EQ(events[0]["requests"], 1);
+  EXPECT_TRUE(events[0]["lastAt"].is_string());
+  EXPECT_THAT(answer("GET", "/v1/metrics").body,
+              AllOf(HasSubstr("pcivm_vm_device_errors_total{vm=\"web\",device=\"0000:01:10.0\"} 2\n"),
+                    HasSubstr("pcivm_vm_device_requests_total{vm=\"web\",device=\"0000:01:10.0\"} 1\n")));
+}
+
 TEST_F(Api, AVmmThatTellsNothingIsNotWaitedFor) {
   const auto metrics = answer("GET", "/v1/metrics");
   EXPECT_EQ(metrics.status, 200U);

@@ -61,6 +61,7 @@ TEST(Definition, AsksForWhatTheCommandWould) {
   EXPECT_THAT(request.devices, testing::ElementsAre("eth2/vf0", "0000:01:10.0"));
   EXPECT_EQ(request.console, "off");
   EXPECT_EQ(request.on_request, "detach");
+  EXPECT_EQ(request.on_error, "stop");
   EXPECT_THAT(request_of("web", {{"cpus", {"many"}}}), FailsWith(Errc::invalid, HasSubstr("VM 'web'")));
   EXPECT_THAT(request_of("web", {{"console", {"loud"}}}), FailsWith(Errc::invalid, HasSubstr("loud")));
 }

@@ -258,6 +258,24 @@ TEST_F(VmDevicesTest, AGuestThatRefusesKeepsItAndMayBeForced) {
   EXPECT_THAT(states(), ElementsAre("free", "free"));
 }
 
+TEST_F(VmDevicesTest, OneThatIsResetAfterAnErrorStays) {
+  make();
+  attached(kOne, 16);
+  say({.kind = PlugReport::Kind::pulled, .function = kOne, .slot = 16});
+  for (int turn = 0; turn < 100 && state(kOne) != "resetting"; ++turn) turn_loop();
+  EXPECT_EQ(state(kOne), "resetting");
+  say({.kind = PlugReport::Kind::placed, .function = kOne, .slot = 16});
+  for (int turn = 0; turn < 100 && state(kOne) != "attached"; ++turn) turn_loop();
+  EXPECT_EQ(state(kOne), "attached");
+  say({.kind = PlugReport::Kind::pulled, .function = kOne, .slot = 16});
+  for (int turn = 0; turn < 100 && state(kOne) != "resetting"; ++turn) turn_loop();
+  devices_->detach(kOne, false, milliseconds{30'000}, noted());
+  EXPECT_EQ(state(kOne), "leaving");
+  say({.kind = PlugReport::Kind::detached, .function = kOne});
+  EXPECT_THAT(result(), IsOk());
+  EXPECT_THAT(done_on_host(), ElementsAre("back 0000:01:10.0"));
+}
+
 TEST_F(VmDevicesTest, AGroupGoesBackAsAWhole) {
   make();
   attached(kOne, 16);

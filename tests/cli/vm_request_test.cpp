@@ -163,6 +163,17 @@ TEST_F(CheckVm, ChangesNothingWhenItRefuses) {
   EXPECT_FALSE(root_.exists("/run"));
 }
 
+TEST_F(CheckVm, KnowsWhatToDoAboutAnError) {
+  for (const auto how : {vmm::OnError::stop, vmm::OnError::detach, vmm::OnError::reset}) {
+    request_.on_error = to_string(how);
+    const auto checked = check();
+    ASSERT_THAT(checked, IsOk());
+    EXPECT_EQ(checked->config.on_error, how);
+  }
+  request_.on_error = "panic";
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--on-error: 'panic' found")));
+}
+
 TEST_F(CheckVm, NamesTheDeviceThatIsAbsent) {
   request_.devices = {"0000:77:00.0"};
   EXPECT_THAT(check(), FailsWith(Errc::not_found, HasSubstr("--device")));

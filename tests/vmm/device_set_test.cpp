@@ -140,6 +140,11 @@ class Devices : public testing::Test {
                                     wanted_.push_back(function);
                                     loop_->stop();
                                   },
+                              .failed =
+                                  [this](Bdf function) {
+                                    broken_.push_back(function);
+                                    loop_->stop();
+                                  },
                               .tell =
                                   [this](const PlugReport& report) {
                                     told_.push_back(report);
@@ -168,6 +173,19 @@ class Devices : public testing::Test {
     told_.clear();
     while (told_.empty()) EXPECT_THAT(loop_->run(), IsOk());
     return told_.back();
+  }
+  // What is posted is done.
+  void turn() {
+    loop_->post([this] { loop_->stop(); });
+    ASSERT_THAT(loop_->run(), IsOk());
+  }
+  // Until the guest is asked for what is in `slot`.
+  void await_request(unsigned slot) {
+    std::uint32_t asked = 0;
+    while ((asked & 1U << slot) == 0) {
+      turn();
+      asked = guest_reads(HotplugSlots::kWantedOffset);
+    }
   }
   PlugReport attach(Bdf function, std::uint32_t group, unsigned slot = 0) {
     told_.clear();
@@ -208,6 +226,7 @@ class Devices : public testing::Test {
   HotplugSlots hotplug_{kPlaces | 1U << 1U, line_, [this] { loop_->post([this] { set_->hear_guest(); }); }};
   std::vector<PlugReport> told_;
   std::vector<Bdf> wanted_;
+  std::vector<Bdf> broken_;
   std::vector<std::string> failures_;
 };
 
@@ -406,12 +425,113 @@ TEST_F(Devices, ARebootLetsGoOfWhatTheGuestWasAskedFor) {
   set_.reset();
 }
 
-TEST_F(Devices, AnErrorOfOneEndsTheVm) {
+TEST_F(Devices, AnErrorOfOneIsTold) {
   start();
   (void)attach(kOne, 7);
   kernel_.vfio.fire(VFIO_PCI_ERR_IRQ_INDEX, 0);
-  while (failures_.empty()) ASSERT_THAT(loop_->run(), IsOk());
-  EXPECT_THAT(failures_, ElementsAre(HasSubstr("0000:01:10.0: the device reported an uncorrectable error")));
+  while (broken_.empty()) ASSERT_THAT(loop_->run(), IsOk());
+  EXPECT_THAT(broken_, ElementsAre(kOne));
+  EXPECT_FALSE(set_->away(kOne)) << "what is done about it is not decided here";
+  EXPECT_TRUE(set_->away(kTwo));
+}
+
+TEST_F(Devices, AreResetAndShownAgainAfterAnError) {
+  start();
+  (void)attach(kOne, 7);
+  (void)guest_reads(HotplugSlots::kPluggedOffset);
+  (void)kernel_.vfio.take_log();
+  ASSERT_THAT(set_->recover(kOne), IsOk());
+  EXPECT_EQ(told_.back().kind, Kind::pulled);
+  EXPECT_TRUE(set_->away(kOne));
+  EXPECT_THAT(set_->recover(kOne), IsOk()) << "it is at it";
+  await_request(16);
+  EXPECT_EQ(id_in(16), 0xffffffffU) << "the guest sees it pulled";
+  EXPECT_THAT(kernel_.vfio.take_log(), Contains("reset"));
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  const auto told = next();
+  EXPECT_EQ(told.kind, Kind::placed);
+  EXPECT_EQ(told.slot, 16U);
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  EXPECT_EQ(guest_reads(HotplugSlots::kPluggedOffset), 1U << 16U);
+  EXPECT_FALSE(set_->away(kOne));
+  EXPECT_EQ(kernel_.groups, 1) << "it was the VM's all the time";
+  kernel_.vfio.fire(VFIO_PCI_ERR_IRQ_INDEX, 0);
+  while (broken_.empty()) ASSERT_THAT(loop_->run(), IsOk());
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, AreNotResetAgainAndAgain) {
+  start();
+  (void)attach(kOne, 7);
+  for (unsigned time = 0; time < DeviceSet::kMostRecoveries; ++time) {
+    ASSERT_THAT(set_->recover(kOne), IsOk());
+    await_request(16);
+    guest(HotplugSlots::kEjectOffset, 1U << 16U);
+    ASSERT_EQ(next().kind, Kind::placed);
+  }
+  EXPECT_THAT(set_->recover(kOne), FailsWith(Errc::refused, HasSubstr("was reset 3 times already")));
+  EXPECT_FALSE(set_->away(kOne));
+  EXPECT_THAT(set_->recover(kTwo), FailsWith(Errc::not_found));
+}
+
+TEST_F(Devices, AResetThatFailsAfterAnErrorDetachesIt) {
+  start();
+  (void)attach(kOne, 7);
+  kernel_.fail[VFIO_DEVICE_RESET] = EIO;
+  ASSERT_THAT(set_->recover(kOne), IsOk());
+  const auto told = next();
+  EXPECT_EQ(told.kind, Kind::detached);
+  EXPECT_EQ(told.slot, 16U);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("0000:01:10.0: the reset failed, so it is detached")));
+  kernel_.fail.clear();
+  EXPECT_EQ(attach(kTwo, 8).kind, Kind::placed) << "what comes after it is done";
+}
+
+TEST_F(Devices, OneThatIsAskedForWhileItIsResetGoes) {
+  start();
+  (void)attach(kOne, 7);
+  ASSERT_THAT(set_->recover(kOne), IsOk());
+  ASSERT_THAT(set_->ask_back(kOne), IsOk());
+  await_request(16);
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().kind, Kind::detached);
+
+  (void)attach(kTwo, 8);
+  ASSERT_THAT(set_->recover(kTwo), IsOk());
+  ASSERT_THAT(set_->take_out(kTwo), IsOk()) << "at once";
+  EXPECT_EQ(next().kind, Kind::detached);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, ARebootShowsWhatWasReset) {
+  start(opened(kOne, 7));
+  (void)attach(kTwo, 8);
+  ASSERT_THAT(set_->recover(kOne), IsOk());
+  await_request(1);
+  ASSERT_THAT(set_->recover(kTwo), IsOk());  // may not have begun
+  ASSERT_THAT(set_->reset_all(), IsOk());
+  EXPECT_EQ(id_in(1), 0x10ca8086U);
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  auto vm = Vm::create(kernel_, kvm_).value();
+  ASSERT_THAT(set_->connect(vm), IsOk());
+  for (int count = 0; count < 10; ++count) turn();
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  EXPECT_FALSE(set_->away(kOne));
+  EXPECT_FALSE(set_->away(kTwo));
+  EXPECT_EQ(guest_reads(HotplugSlots::kWantedOffset), 0U) << "the new guest is asked for nothing";
+  set_.reset();
+}
+
+TEST_F(Devices, AGuestThatKeepsWhatWasPulledIsReported) {
+  start();
+  (void)attach(kOne, 7);
+  ASSERT_THAT(set_->recover(kOne), IsOk());
+  await_request(16);
+  guest(HotplugSlots::kAnswerOffset, 16U << 24U | 3U << 16U | 0x82U);
+  set_->hear_guest();
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("0000:01:10.0 is reset, and not shown again")));
 }
 
 TEST_F(Devices, TheHostMayWantOneBack) {

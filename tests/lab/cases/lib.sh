@@ -243,6 +243,19 @@ guest_end() {
     guest_wait
 }
 
+# http METHOD TARGET [BODY]: asks the socket of a VM, $socket, as a stranger would; the answer is in $stdout and $status.
+http() {
+    # shellcheck disable=SC2016  # perl's own variables
+    run timeout 20 env LC_ALL=C perl -e 'my ($path, $method, $target, $body) = @ARGV;
+        socket(my $s, 1, 1, 0) or die;
+        connect($s, pack("S a*", 1, $path)) or die "$path: $!\n";
+        syswrite $s, "$method $target HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+        my ($all, $part) = ("", ""); $all .= $part while sysread $s, $part, 65536;
+        my ($head, $text) = split /\r\n\r\n/, $all, 2;
+        print STDERR $head; print $text' "$socket" "$1" "$2" "${3-}"
+    status=$(sed -n '1s/^HTTP\/1.1 \([0-9]*\).*/\1/p' <<<"$stderr")
+}
+
 # left_behind: what a VM that had a function may not leave on the host, to be compared.
 left_behind() {
     bash /lab/state

@@ -21,18 +21,6 @@ stopped() {
     expect_eq "state" "$(state)" stopped
     expect_eq "driver of the VF" "$(driver_of "$vf")" igbvf
 }
-# http METHOD TARGET [BODY]: asks the VM's socket as a stranger would.
-http() {
-    # shellcheck disable=SC2016  # perl's own variables
-    run timeout 20 env LC_ALL=C perl -e 'my ($path, $method, $target, $body) = @ARGV;
-        socket(my $s, 1, 1, 0) or die;
-        connect($s, pack("S a*", 1, $path)) or die "$path: $!\n";
-        syswrite $s, "$method $target HTTP/1.1\r\nHost: x\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
-        my ($all, $part) = ("", ""); $all .= $part while sysread $s, $part, 65536;
-        my ($head, $text) = split /\r\n\r\n/, $all, 2;
-        print STDERR $head; print $text' "$socket" "$1" "$2" "${3-}"
-    status=$(sed -n '1s/^HTTP\/1.1 \([0-9]*\).*/\1/p' <<<"$stderr")
-}
 
 # shellcheck disable=SC2046  # one option, many words
 expect_exit 0 pcivm vm create web --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cpus 1 \
