@@ -18,6 +18,7 @@
 #include "cli/json_reader.hpp"
 #include "cli/report.hpp"
 #include "cli/vm_end.hpp"
+#include "cli/vm_figures.hpp"
 #include "vmm/vm_config.hpp"
 
 namespace pcivm::cli {
@@ -91,7 +92,8 @@ std::string now_utc() {
 
 bool is_figure_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == ':';
   });
 }
 
@@ -106,6 +108,7 @@ struct VmApi::Route {
 std::span<const VmApi::Route> VmApi::table() {
   static constexpr std::array kTable{
       Route{{"GET", "/v1/vm"}, &VmApi::get_vm, {}},
+      Route{{"GET", "/v1/vm/figures"}, &VmApi::get_figures, {}},
       Route{{"POST", "/v1/vm/stop"}, &VmApi::post_stop, {}},
       Route{{"POST", "/v1/vm/attach"}, &VmApi::post_attach, {}},
       Route{{"POST", "/v1/vm/detach"}, &VmApi::post_detach, {}},
@@ -134,7 +137,7 @@ Result<std::unique_ptr<VmApi>> VmApi::create(Wiring wiring, VmFacts facts, Fd li
   api->figures_timer_ = TRY(make_timerfd());
   api->figures_late_ = TRY(loop.watch(raw->figures_timer_.ref(), Interest::read, [raw] {
     (void)drain_eventfd(raw->figures_timer_.ref());
-    raw->tell_metrics(false);
+    raw->tell_figures(false);
   }));
   api->server_ = TRY(HttpServer::create(loop, std::move(listener), [raw](const HttpRequest& request, Answer answer) {
     raw->dispatch(request, std::move(answer));
@@ -315,13 +318,26 @@ void VmApi::get_console(const HttpRequest& request, Answer answer) {
           }});
 }
 
-void VmApi::get_metrics(const HttpRequest& /*request*/, Answer answer) {
-  if (wants_metrics_.size() >= kMostWaiting) return answer(too_many());
-  wants_metrics_.push_back(std::move(answer));
-  if (wants_metrics_.size() > 1) return;
+void VmApi::ask_figures(TellFigures tell) {
+  wants_figures_.push_back(std::move(tell));
+  if (wants_figures_.size() > 1) return;
   figures_.clear();
   wiring_.ask_figures();
   (void)arm_timerfd(figures_timer_.ref(), kFiguresDeadline, {});
+}
+
+void VmApi::get_figures(const HttpRequest& /*request*/, Answer answer) {
+  if (wants_figures_.size() >= kMostWaiting) return answer(too_many());
+  ask_figures([this, answer](bool answered, const VmFigures& figures) {
+    answer(json_reply(figures_document(facts_.name, answered, figures)));
+  });
+}
+
+void VmApi::get_metrics(const HttpRequest& /*request*/, Answer answer) {
+  if (wants_figures_.size() >= kMostWaiting) return answer(too_many());
+  ask_figures([this, answer](bool answered, const VmFigures& figures) {
+    answer({.type = "text/plain; version=0.0.4", .body = metrics(answered, figures)});
+  });
 }
 
 void VmApi::get_openapi(const HttpRequest& /*request*/, Answer answer) {
@@ -333,32 +349,33 @@ void VmApi::heard(std::string_view line) {
   if (word == vmm::kRunning) running_ = true;
   if (word == vmm::kWantedBack) note_event(split_word(rest).first, &DeviceEvents::requests);
   if (word == vmm::kFailed) note_event(split_word(rest).first, &DeviceEvents::errors);
-  if (word == vmm::kFigures) tell_metrics(true);
+  if (word == vmm::kFigures) tell_figures(true);
   if (word != vmm::kFigure || figures_.size() >= kMostFigures) return;
   const auto [name, value] = split_word(rest);
   const auto number = parse_decimal<std::uint64_t>(value);
   if (number && is_figure_name(name)) figures_.emplace_back(name, *number);
 }
 
-void VmApi::tell_metrics(bool answered) {
+void VmApi::tell_figures(bool answered) {
   (void)arm_timerfd(figures_timer_.ref(), {}, {});
-  const auto text =
-      metrics_text({.name = facts_.name,
-                    .running = running_ && !wiring_.stopping(),
-                    .uptime_seconds = uptime_seconds(),
-                    .cpus = facts_.cpus,
-                    .memory = facts_.memory,
-                    .console = wiring_.console != nullptr ? wiring_.console->figures() : ConsoleHub::Figures{},
-                    .events = device_events(),
-                    .answered = answered,
-                    .figures = answered ? std::exchange(figures_, {}) : VmFigures{}});
-  for (const auto& answer : std::exchange(wants_metrics_, {})) {
-    answer({.type = "text/plain; version=0.0.4", .body = text});
-  }
+  const auto figures = std::exchange(figures_, {});
+  for (const auto& tell : std::exchange(wants_figures_, {})) tell(answered, answered ? figures : VmFigures{});
+}
+
+std::string VmApi::metrics(bool answered, const VmFigures& figures) const {
+  return metrics_text({.name = facts_.name,
+                       .running = running_ && !wiring_.stopping(),
+                       .uptime_seconds = uptime_seconds(),
+                       .cpus = facts_.cpus,
+                       .memory = facts_.memory,
+                       .console = wiring_.console != nullptr ? wiring_.console->figures() : ConsoleHub::Figures{},
+                       .events = device_events(),
+                       .answered = answered,
+                       .figures = figures});
 }
 
 void VmApi::ended(const Result<vmm::VmEnd>& end) {
-  tell_metrics(false);
+  tell_figures(false);
   const int exit = end ? 0 : exit_code(end.error().kind());
   const Json document{{"apiVersion", "pcivm/v1"},
                       {"kind", "VmEnd"},

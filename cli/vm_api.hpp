@@ -83,6 +83,7 @@ class VmApi final {
   VmApi(Wiring wiring, VmFacts facts);
   void dispatch(const HttpRequest& request, Answer answer);
   void get_vm(const HttpRequest& request, Answer answer);
+  void get_figures(const HttpRequest& request, Answer answer);
   void post_stop(const HttpRequest& request, Answer answer);
   void post_attach(const HttpRequest& request, Answer answer);
   void post_detach(const HttpRequest& request, Answer answer);
@@ -97,7 +98,11 @@ class VmApi final {
   [[nodiscard]] std::vector<DeviceEvents> device_events() const;
   void note_event(std::string_view function, std::uint64_t DeviceEvents::* counter);
   [[nodiscard]] double uptime_seconds() const;
-  void tell_metrics(bool answered);
+  /// What the VMM tells of itself; or false and nothing, when it has not answered in time.
+  using TellFigures = std::function<void(bool answered, const VmFigures& figures)>;
+  void ask_figures(TellFigures tell);
+  void tell_figures(bool answered);
+  [[nodiscard]] std::string metrics(bool answered, const VmFigures& figures) const;
 
   Wiring wiring_;
   VmFacts facts_;
@@ -107,7 +112,7 @@ class VmApi final {
   std::vector<DeviceEvents> events_;  // of functions that it had
   VmFigures figures_;                 // being told
   std::vector<Answer> wants_end_;
-  std::vector<Answer> wants_metrics_;
+  std::vector<TellFigures> wants_figures_;
   Fd figures_timer_;
   Watch figures_late_;
   std::unique_ptr<HttpServer> server_;

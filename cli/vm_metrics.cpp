@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -41,11 +40,15 @@ struct Family {
   std::string_view prefix;
   std::string_view metric;
   std::string_view label;
+  std::string_view type;
   std::string_view help;
 };
 constexpr std::array kFamilies{
-    Family{"exits.", "exits_total", "kind", "Exits of vCPUs to user space."},
-    Family{"ioctls.", "ioctls_total", "request", "ioctl(2) calls of the VMM, without KVM_RUN."},
+    Family{"exits.", "exits_total", "kind", "counter", "Exits of vCPUs to user space."},
+    Family{"ioctls.", "ioctls_total", "request", "counter", "ioctl(2) calls of the VMM, without KVM_RUN."},
+    Family{"vectorsUsed.", "device_vectors", "device", "gauge",
+           "Message interrupts of an assigned function that hold one of the host."},
+    Family{"vectorsMost.", "device_vectors_most", "device", "gauge", "Message interrupts that the function has."},
 };
 
 struct Plain {
@@ -60,12 +63,19 @@ constexpr std::array kPlain{
     Plain{"dma.mappedBytes", "dma_mapped_bytes", "gauge", "Guest memory that is mapped for DMA."},
     Plain{"dma.runs", "dma_mapped_runs", "gauge", "Contiguous runs of that mapping."},
     Plain{"dma.hugeRunBytes", "dma_mapped_huge_bytes", "gauge", "Of that, in runs of at least 2 MiB."},
+    Plain{"routes.used", "interrupt_routes", "gauge", "Interrupt routes of KVM that are taken."},
+    Plain{"routes.most", "interrupt_routes_most", "gauge", "Interrupt routes that KVM has for a VM."},
 };
 
-std::optional<std::uint64_t> value_of(const VmFigures& figures, std::string_view name) {
-  const auto found = std::ranges::find(figures, name, &VmFigures::value_type::first);
-  return found == figures.end() ? std::nullopt : std::optional{found->second};
-}
+struct Time {
+  std::string_view figure;  // in nanoseconds
+  std::string_view metric;
+  std::string_view help;
+};
+constexpr std::array kTimes{
+    Time{"dma.populateNs", "dma_populate_seconds", "How long all RAM took to be there for DMA."},
+    Time{"dma.mapNs", "dma_map_seconds", "How long it took then to be mapped."},
+};
 
 void add_phases(Text& text, const VmFigures& figures) {
   constexpr std::string_view kPrefix{"phases."};
@@ -97,7 +107,7 @@ std::string metrics_text(const VmMetrics& metrics) {
   text.single("vmm_answered", "gauge", "1 when the VMM told its own figures, which follow.", metrics.answered ? 1 : 0);
   for (const auto& family : kFamilies) {
     if (!metrics.answered) break;
-    text.head(family.metric, "counter", family.help);
+    text.head(family.metric, family.type, family.help);
     for (const auto& [name, value] : metrics.figures) {
       if (name.starts_with(family.prefix)) {
         text.sample(family.metric, value, family.label, name.substr(family.prefix.size()));
@@ -108,6 +118,10 @@ std::string metrics_text(const VmMetrics& metrics) {
     if (const auto value = value_of(metrics.figures, plain.figure)) {
       text.single(plain.metric, plain.type, plain.help, *value);
     }
+  }
+  for (const auto& [figure, metric, help] : kTimes) {
+    const auto value = value_of(metrics.figures, figure);
+    if (value) text.single(metric, "gauge", help, static_cast<double>(*value) / 1e9);
   }
   add_phases(text, metrics.figures);
   return text.take();

@@ -4,15 +4,12 @@
 
 #include <cstdint>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cli/console_hub.hpp"
+#include "cli/vm_figures.hpp"
 
 namespace pcivm::cli {
-
-/// By name, as vmm::figures_of has them.
-using VmFigures = std::vector<std::pair<std::string, std::uint64_t>>;
 
 /// What a function of the VM, or the host about it, told since the VM was started.
 struct DeviceEvents {

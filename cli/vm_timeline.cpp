@@ -22,7 +22,12 @@ Json timeline_json(std::string_view name, const vmm::TimelineReport& report) {
           {"phases", std::move(phases)},
           {"exits", std::move(exits)},
           {"ioctls", std::move(ioctls)},
-          {"dma", {{"mappedBytes", report.mapped_bytes}, {"runs", report.dma_runs}, {"hugeRunShare", share}}},
+          {"dma",
+           {{"mappedBytes", report.mapped_bytes},
+            {"runs", report.dma_runs},
+            {"hugeRunShare", share},
+            {"populateNs", report.populate_ns},
+            {"mapNs", report.map_ns}}},
           {"boots", report.boots},
           {"deviceResets", report.device_resets}};
 }

@@ -144,6 +144,12 @@ void AssignedDevice::config_write(std::uint16_t offset, std::span<const std::byt
   if (auto* const open = function(lock); open != nullptr) open->config_write(offset, data);
 }
 
+std::optional<VectorUse> AssignedDevice::vectors() {
+  const std::unique_lock lock{mutex_, std::try_to_lock};
+  if (!lock || !function_) return std::nullopt;
+  return function_->vectors();
+}
+
 Result<void> AssignedDevice::reset_for_reboot() {
   std::unique_lock lock{mutex_};
   auto* const open = function(lock);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,9 @@ class AssignedDevice final : public PciDevice {
   /// uncorrectable error. The machine watches both; they live as long as this object.
   [[nodiscard]] FdRef request_event() const { return request_.ref(); }
   [[nodiscard]] FdRef error_event() const { return error_.ref(); }
+
+  /// Nothing while the device is not open, or at work: does not wait.
+  [[nodiscard]] std::optional<VectorUse> vectors();
 
   /// Back to the state of power-on, with the vCPUs stopped: no bus mastering, no interrupts, VFIO_DEVICE_RESET, BARs
   /// where the firmware had put them.

@@ -173,6 +173,17 @@ void AssignedFunction::follow_registers() {
                    powered_ && (command_ & PCI_COMMAND_IO) != 0);
 }
 
+VectorUse AssignedFunction::vectors() const {
+  VectorUse use;
+  const auto add = [&use](const MsiVectors& kind) {
+    use.used += kind.used();
+    use.most = std::max(use.most, kind.count());
+  };
+  if (msix_vectors_) add(*msix_vectors_);
+  if (msi_) add(msi_->vectors());
+  return use;
+}
+
 void AssignedFunction::release() {
   if (msix_) msix_->reset();
   if (msi_) msi_->reset();

@@ -23,6 +23,12 @@
 
 namespace pcivm::vmm {
 
+/// Message interrupts of a function, MSI or MSI-X.
+struct VectorUse {
+  unsigned used{};  ///< those that hold an interrupt of the host now
+  unsigned most{};  ///< that the function has
+};
+
 /// `mutex` is the owner's: it is held by the caller of every public function except the BAR accesses, which take it
 /// where they reach emulated state. Registers that VFIO virtualises (COMMAND of a VF, power, resets) are written to and
 /// read from VFIO; BARs, MSI and MSI-X are ours alone.
@@ -49,6 +55,8 @@ class AssignedFunction final : public BarAccess {
 
   void bar_read(unsigned bar, std::uint64_t offset, std::span<std::byte> data) override;
   void bar_write(unsigned bar, std::uint64_t offset, std::span<const std::byte> data) override;
+
+  [[nodiscard]] VectorUse vectors() const;
 
   /// irqfds, host interrupts, then guest mappings.
   void release();

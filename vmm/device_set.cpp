@@ -128,7 +128,9 @@ void DeviceSet::end_part(Result<void> outcome) {
 
 // Populated before it is mapped: pinning alone would fault page by page on one thread.
 Result<void> DeviceSet::map_memory() {
+  const auto start = std::chrono::steady_clock::now();
   TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
+  const auto populated = std::chrono::steady_clock::now();
   std::vector<vfio::DmaRun> runs;
   for (const auto& region : wiring_.memory.regions()) {
     if (region.kind != MemoryKind::ram) continue;
@@ -136,7 +138,7 @@ Result<void> DeviceSet::map_memory() {
   }
   const auto merged = vfio::merge(runs);
   TRY(vfio::map_all(*space_->space, merged));
-  DmaFigures figures;
+  DmaFigures figures{.populating = populated - start, .mapping = std::chrono::steady_clock::now() - populated};
   for (const auto& run : merged) {
     figures.mapped_bytes += run.length;
     ++figures.runs;
@@ -150,6 +152,14 @@ Result<void> DeviceSet::map_memory() {
 DmaFigures DeviceSet::figures() const {
   const std::scoped_lock lock{mutex_};
   return figures_;
+}
+
+std::vector<std::pair<Bdf, VectorUse>> DeviceSet::vectors() const {
+  std::vector<std::pair<Bdf, VectorUse>> all;
+  for (const auto& member : members_) {
+    if (const auto use = member->device->vectors()) all.emplace_back(member->function, *use);
+  }
+  return all;
 }
 
 void DeviceSet::abandon() {

@@ -5,12 +5,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/event_loop.hpp"
@@ -34,6 +36,8 @@ struct DmaFigures {
   std::uint64_t mapped_bytes{};
   std::uint64_t runs{};
   std::uint64_t huge_run_bytes{};
+  std::chrono::nanoseconds populating{};  ///< until all of the memory was there
+  std::chrono::nanoseconds mapping{};     ///< and then until all of it was mapped
 };
 
 /// Loop thread. Life: create -> connect -> open_all -> map_ram -> (reset_all -> connect a new VM)* -> close; attach,
@@ -105,6 +109,7 @@ class DeviceSet final {
   void close();
 
   [[nodiscard]] DmaFigures figures() const;
+  [[nodiscard]] std::vector<std::pair<Bdf, VectorUse>> vectors() const;
 
  private:
   enum class Presence : std::uint8_t {

@@ -11,12 +11,6 @@
 
 namespace pcivm::vmm {
 
-namespace {
-
-constexpr std::size_t kMostRoutes = 4096;  // KVM_MAX_IRQ_ROUTES
-
-}  // namespace
-
 Result<Gsi> InterruptRoutes::allocate() {
   const std::scoped_lock lock{mutex_};
   const auto free =
@@ -25,8 +19,8 @@ Result<Gsi> InterruptRoutes::allocate() {
     free->allocated = true;
     return static_cast<Gsi>(free - slots_.begin());
   }
-  if (slots_.size() == kMostRoutes) {
-    return fail(Errc::kernel, fmt::format("all {} interrupt routes of the VM are used", kMostRoutes));
+  if (slots_.size() == kMost) {
+    return fail(Errc::kernel, fmt::format("all {} interrupt routes of the VM are used", kMost));
   }
   slots_.push_back({.allocated = true, .routed = false, .message = {}});
   return static_cast<Gsi>(slots_.size() - 1);
@@ -36,6 +30,11 @@ void InterruptRoutes::release(Gsi gsi) {
   clear(gsi);
   const std::scoped_lock lock{mutex_};
   slots_.at(gsi).allocated = false;
+}
+
+std::size_t InterruptRoutes::used() {
+  const std::scoped_lock lock{mutex_};
+  return kIoapicPins + static_cast<std::size_t>(std::ranges::count(slots_, true, &Slot::allocated));
 }
 
 void InterruptRoutes::route(Gsi gsi, MsiMessage message) {

@@ -43,9 +43,13 @@ class InterruptRoutes final {
   /// guest reboot, while no vCPU runs and no irqfd is attached.
   void rebind(FdRef vm);
 
-  /// A GSI above the IOAPIC pins; Errc::kernel when the 4096 routes of KVM are used up.
+  /// A GSI above the IOAPIC pins; Errc::kernel when the kMost routes of KVM are used up.
   [[nodiscard]] Result<Gsi> allocate();
   void release(Gsi gsi);
+
+  static constexpr std::size_t kMost = 4096;  ///< KVM_MAX_IRQ_ROUTES
+  /// That are taken, the pins of the IOAPIC among them.
+  [[nodiscard]] std::size_t used();
 
   /// Sets where `gsi` goes; takes effect at the next commit(). `clear` removes the route.
   void route(Gsi gsi, MsiMessage message);

@@ -555,7 +555,7 @@ void Machine::end(Outcome outcome) {
   loop_.stop();
 }
 
-TimelineReport Machine::report() const {
+TimelineReport Machine::report() {
   // Whoever maps has its figures to itself until it is done.
   const auto dma = timeline_.at(Phase::memory_mapped) ? devices_->figures() : DmaFigures{};
   auto exits = exits_;
@@ -566,6 +566,10 @@ TimelineReport Machine::report() const {
           .mapped_bytes = dma.mapped_bytes,
           .dma_runs = dma.runs,
           .huge_run_bytes = dma.huge_run_bytes,
+          .populate_ns = static_cast<std::uint64_t>(dma.populating.count()),
+          .map_ns = static_cast<std::uint64_t>(dma.mapping.count()),
+          .routes = routes_.used(),
+          .vectors = devices_->vectors(),
           .boots = boots_,
           .device_resets = count_of(port_, vfio::uapi::reset.number),
           .console_dropped = output_ ? output_->dropped() : 0};

@@ -58,7 +58,7 @@ class Machine final {
   /// Runs the guest to its end, then closes its devices. Once.
   [[nodiscard]] Result<VmEnd> run();
   /// So far.
-  [[nodiscard]] TimelineReport report() const;
+  [[nodiscard]] TimelineReport report();
 
  private:
   enum class Outcome : std::uint8_t { power_off, reset, killed };

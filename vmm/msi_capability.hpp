@@ -29,6 +29,8 @@ class MsiCapability final {
   /// Bytes that are not covered are skipped.
   void write(std::uint16_t offset, std::span<const std::byte> data);
 
+  [[nodiscard]] const MsiVectors& vectors() const { return vectors_; }
+
   /// As after a function reset.
   void reset();
 

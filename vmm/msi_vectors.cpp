@@ -196,6 +196,13 @@ bool MsiVectors::pending(unsigned vector) {
   return vectors_[vector].is_pending;
 }
 
+unsigned MsiVectors::used() const {
+  if (device_.irq(kind_).fixed_count || host_count_ == 0) return host_count_;
+  const auto held = std::ranges::count_if(vectors_, [](const auto& each) { return each.trigger != Trigger::none; });
+  // The call that enables the kind takes the first one.
+  return static_cast<unsigned>(held) + (vectors_.front().trigger == Trigger::none ? 1U : 0U);
+}
+
 void MsiVectors::disable() {
   if (!enabled_) return;
   enabled_ = false;

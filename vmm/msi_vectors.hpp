@@ -39,6 +39,10 @@ class MsiVectors final : public MessageVectors {
   void disable() override;
   [[nodiscard]] bool pending(unsigned vector) override;
 
+  /// Vectors that hold an interrupt of the host, and all that there are.
+  [[nodiscard]] unsigned used() const;
+  [[nodiscard]] unsigned count() const { return static_cast<unsigned>(vectors_.size()); }
+
  private:
   enum class Trigger : std::uint8_t {
     none,

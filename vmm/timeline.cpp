@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "vfio/uapi.hpp"
+#include "vmm/interrupts.hpp"
 #include "vmm/kvm_uapi.hpp"
 
 namespace pcivm::vmm {
@@ -121,6 +122,14 @@ std::vector<std::pair<std::string, std::uint64_t>> figures_of(const TimelineRepo
   figures.emplace_back("dma.mappedBytes", report.mapped_bytes);
   figures.emplace_back("dma.runs", report.dma_runs);
   figures.emplace_back("dma.hugeRunBytes", report.huge_run_bytes);
+  figures.emplace_back("dma.populateNs", report.populate_ns);
+  figures.emplace_back("dma.mapNs", report.map_ns);
+  figures.emplace_back("routes.used", report.routes);
+  figures.emplace_back("routes.most", InterruptRoutes::kMost);
+  for (const auto& [function, use] : report.vectors) {
+    figures.emplace_back(fmt::format("vectorsUsed.{}", function.to_string()), use.used);
+    figures.emplace_back(fmt::format("vectorsMost.{}", function.to_string()), use.most);
+  }
   figures.emplace_back("boots", report.boots);
   figures.emplace_back("deviceResets", report.device_resets);
   figures.emplace_back("consoleDropped", report.console_dropped);

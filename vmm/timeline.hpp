@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/bdf.hpp"
+#include "vmm/assigned_function.hpp"
 #include "vmm/counting_ioctl.hpp"
 #include "vmm/vcpu.hpp"
 
@@ -51,13 +53,18 @@ struct TimelineReport {
   std::vector<std::pair<std::string, std::uint64_t>> ioctls{};  ///< by name
   std::uint64_t mapped_bytes{};                                 ///< of guest RAM for DMA
   std::uint64_t dma_runs{};
-  std::uint64_t huge_run_bytes{};   ///< of mapped_bytes, in runs of at least 2 MiB
+  std::uint64_t huge_run_bytes{};  ///< of mapped_bytes, in runs of at least 2 MiB
+  std::uint64_t populate_ns{};     ///< for all of the memory to be there
+  std::uint64_t map_ns{};          ///< and then to be mapped for DMA
+  std::uint64_t routes{};          ///< of KVM that are taken, of InterruptRoutes::kMost
+  std::vector<std::pair<Bdf, VectorUse>> vectors{};
   std::uint64_t boots{};            ///< 1 + guest reboots
   std::uint64_t device_resets{};    ///< VFIO_DEVICE_RESET; the kernel's own at open and close are not in it
   std::uint64_t console_dropped{};  ///< bytes of the serial port that nobody took in time
 };
 
-/// All of it as names and numbers: "exits.portIn", "ioctls.KVM_IRQFD", "phases.guestInit", "dma.mappedBytes", "boots".
+/// All of it as names and numbers: "exits.portIn", "ioctls.KVM_IRQFD", "phases.guestInit", "dma.mappedBytes", "boots",
+/// "vectorsUsed.0000:01:10.0".
 [[nodiscard]] std::vector<std::pair<std::string, std::uint64_t>> figures_of(const TimelineReport& report);
 /// The kinds of exits by their names in all outputs.
 [[nodiscard]] std::vector<std::pair<std::string_view, std::uint64_t>> named_exits(const ExitCounts& exits);

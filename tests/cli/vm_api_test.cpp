@@ -273,6 +273,40 @@ TEST_F(Api, FiguresComeFromTheVmm) {
                     HasSubstr("pcivm_vm_vmm_answered{vm=\"web\"} 1\n"), Not(HasSubstr("evil"))));
 }
 
+TEST_F(Api, TellsOfInterruptsAndDma) {
+  ask_figures_ = [this] {
+    loop_->post([this] {
+      for (const auto* line :
+           {"figure vectorsUsed.0000:01:10.0 2", "figure vectorsMost.0000:01:10.0 3", "figure routes.used 26",
+            "figure routes.most 4096", "figure dma.mappedBytes 1073741824", "figure dma.runs 2",
+            "figure dma.hugeRunBytes 1073741824", "figure dma.populateNs 1500000000", "figure dma.mapNs 250000000",
+            "figure vectorsUsed.x 1", "figures"}) {
+        api_->heard(line);
+      }
+    });
+  };
+  const auto figures = document("/v1/vm/figures");
+  EXPECT_EQ(figures["kind"], "VmFigures");
+  EXPECT_EQ(figures["interrupts"]["routes"], 26);
+  EXPECT_EQ(figures["interrupts"]["mostRoutes"], 4096);
+  EXPECT_EQ(figures["interrupts"]["devices"][0]["device"], "0000:01:10.0");
+  EXPECT_EQ(figures["interrupts"]["devices"][0]["vectors"], 2);
+  EXPECT_EQ(figures["interrupts"]["devices"][0]["mostVectors"], 3);
+  EXPECT_EQ(figures["interrupts"]["devices"][1]["mostVectors"], nullptr) << "of which nothing is told";
+  EXPECT_EQ(figures["dma"]["populateSeconds"], 1.5);
+  EXPECT_EQ(figures["dma"]["mapSeconds"], 0.25);
+  EXPECT_THAT(answer("GET", "/v1/metrics").body,
+              AllOf(HasSubstr("pcivm_vm_device_vectors{vm=\"web\",device=\"0000:01:10.0\"} 2\n"),
+                    HasSubstr("pcivm_vm_interrupt_routes{vm=\"web\"} 26\n"),
+                    HasSubstr("pcivm_vm_dma_map_seconds{vm=\"web\"} 0.25\n")));
+}
+
+TEST_F(Api, FiguresOfASilentVmmAreNull) {
+  const auto figures = document("/v1/vm/figures");
+  EXPECT_EQ(figures["interrupts"], nullptr);
+  EXPECT_EQ(figures["dma"], nullptr);
+}
+
 TEST_F(Api, CountsErrorsAndRequestsOfDevices) {
   auto events = document("/v1/vm")["deviceEvents"];
   ASSERT_EQ(events.size(), 1U);

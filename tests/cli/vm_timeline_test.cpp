@@ -19,9 +19,13 @@ TEST(VmTimeline, SumsTheExits) {
   report.exits = {.port_in = 2, .port_out = 3, .mmio_read = 5};
   report.mapped_bytes = 400;
   report.huge_run_bytes = 100;
+  report.populate_ns = 7;
+  report.map_ns = 9;
   const auto json = timeline_json("g", report);
   EXPECT_EQ(json["exits"]["total"], 10);
   EXPECT_EQ(json["dma"]["hugeRunShare"], 0.25);
+  EXPECT_EQ(json["dma"]["populateNs"], 7);
+  EXPECT_EQ(json["dma"]["mapNs"], 9);
 }
 
 }  // namespace

@@ -277,6 +277,37 @@ TEST_F(AssignedMsix, HostWithoutVectorsIsReportedAndTriedAgain) {
   EXPECT_THAT(rig.fake.take_log(), testing::Contains("irq 2 1: guest"));
 }
 
+TEST_F(AssignedMsix, AVectorWithoutARouteIsReportedAndTriedAgain) {
+  start_with(1);
+  std::vector<Gsi> others;
+  while (rig.routes.used() < InterruptRoutes::kMost) others.push_back(rig.routes.allocate().value());
+  rig.set_message(1, 0x31);
+  rig.mask(1, false);
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("all 4096 interrupt routes of the VM are used")));
+  EXPECT_EQ(rig.device->vectors()->used, 1U) << "no interrupt of the host for one that cannot be delivered";
+  rig.routes.release(others.back());
+  rig.mask(1, true);
+  rig.mask(1, false);
+  EXPECT_THAT(rig.fake.take_log(), testing::Contains("irq 2 1: guest"));
+  EXPECT_EQ(rig.routes.used(), InterruptRoutes::kMost);
+}
+
+TEST_F(AssignedMsix, CountsWhatItHoldsOfTheHost) {
+  start();
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+  EXPECT_EQ(rig.device->vectors()->most, 3U);
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_EQ(rig.device->vectors()->used, 1U) << "the kernel takes the first one at once";
+  EXPECT_EQ(rig.routes.used(), kIoapicPins) << "a route is taken when the vector is unmasked";
+  rig.set_message(2, 0x32);
+  rig.mask(2, false);
+  EXPECT_EQ(rig.device->vectors()->used, 2U);
+  EXPECT_EQ(rig.routes.used(), kIoapicPins + 1U);
+  rig.msix_control(0);
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+  EXPECT_EQ(rig.routes.used(), kIoapicPins);
+}
+
 TEST(AssignedMsixLayout, IsHiddenWhenItPointsOutsideTheDevice) {
   for (const std::uint32_t table : {0x4000U | 3U, 0x3ff0U | 3U, 0U | 5U, 0U | 7U}) {
     AssignedRig rig;
