@@ -123,10 +123,11 @@ std::string interrupts_text(const Json& interrupts) {
 std::string dma_text(const Json& dma) {
   if (!dma.is_object() || !dma["mappedBytes"].is_number() || dma["mappedBytes"] == 0) return "";
   const auto number = [&dma](const char* key) { return dma[key].is_number() ? dma[key].get<double>() : 0.0; };
-  return fmt::format("{} in {:.0f} runs, {:.0f} % in runs of 2M and more; there in {:.2f} s, mapped in {:.2f} s",
+  return fmt::format("{} in {:.0f} runs, {:.0f} % in runs of 2M and more; there in {:.2f} s, mapped in {:.2f} s{}",
                      memory_text(dma["mappedBytes"]), number("runs"),
                      100 * number("hugeRunBytes") / number("mappedBytes"), number("populateSeconds"),
-                     number("mapSeconds"));
+                     number("mapSeconds"),
+                     number("peerBytes") > 0 ? fmt::format("; {} of BARs", memory_text(dma["peerBytes"])) : "");
 }
 
 /// "3 d 4 h", "4 h 5 min", "5 min", "12 s"

@@ -110,6 +110,7 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->check(CLI::IsMember({"auto", "iommufd", "container"}).description(""))
       ->type_name("auto|iommufd|container")
       ->capture_default_str();
+  command.add_flag("--p2p", request.p2p, "devices of the VM may read and write each other's BARs");
   command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "

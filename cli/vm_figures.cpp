@@ -30,6 +30,7 @@ Json dma(const VmFigures& figures) {
   return {{"mappedBytes", or_null(value_of(figures, "dma.mappedBytes"))},
           {"runs", or_null(value_of(figures, "dma.runs"))},
           {"hugeRunBytes", or_null(value_of(figures, "dma.hugeRunBytes"))},
+          {"peerBytes", or_null(value_of(figures, "dma.peerBytes"))},
           {"populateSeconds", seconds(figures, "dma.populateNs")},
           {"mapSeconds", seconds(figures, "dma.mapNs")}};
 }

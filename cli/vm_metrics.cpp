@@ -63,6 +63,7 @@ constexpr std::array kPlain{
     Plain{"dma.mappedBytes", "dma_mapped_bytes", "gauge", "Guest memory that is mapped for DMA."},
     Plain{"dma.runs", "dma_mapped_runs", "gauge", "Contiguous runs of that mapping."},
     Plain{"dma.hugeRunBytes", "dma_mapped_huge_bytes", "gauge", "Of that, in runs of at least 2 MiB."},
+    Plain{"dma.peerBytes", "dma_mapped_peer_bytes", "gauge", "Of BARs that other functions of the VM reach."},
     Plain{"routes.used", "interrupt_routes", "gauge", "Interrupt routes of KVM that are taken."},
     Plain{"routes.most", "interrupt_routes_most", "gauge", "Interrupt routes that KVM has for a VM."},
 };

@@ -37,6 +37,7 @@ struct VmRequest {
   std::string pin{};
   std::vector<std::string> devices{};
   std::string iommu_backend{"auto"};
+  bool p2p{};
   std::vector<std::string> disks{};
   std::string cloud_init{};
   std::vector<std::string> nets{};

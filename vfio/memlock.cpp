@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.hpp"
 #include "base/parse.hpp"
 #include "base/units.hpp"
 
@@ -77,6 +78,11 @@ Result<void> ensure_memlock(const SysRoot& root, std::uint64_t guest_ram, Memloc
   const auto held = whose == MemlockOf::user && !limits.may_exceed ? pinned_by(root, ::getuid()) : 0;
   const auto needed = memlock_needed(guest_ram + held);
   const auto wanted = limit_to_set(needed, limits);
+  log::debug("locked memory: {} KiB for RAM of the guest and what maps it, {} KiB held already; limit {}",
+             memlock_needed(guest_ram) / kKiB, held / kKiB,
+             limits.may_exceed         ? "none (CAP_IPC_LOCK)"
+             : limits.soft == kNoLimit ? "none"
+                                       : fmt::format("{} KiB{}", limits.soft / kKiB, wanted ? ", raised" : ""));
   if (!wanted) return {};
   const rlimit raised{.rlim_cur = *wanted, .rlim_max = std::max<rlim_t>(*wanted, limits.hard)};
   if (::prlimit(process, RLIMIT_MEMLOCK, &raised, nullptr) == 0) return {};

@@ -4,14 +4,22 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "base/result.hpp"
+#include "vfio/dma_space.hpp"
 #include "vmm/dma_ready.hpp"
 #include "vmm/interrupts.hpp"
 #include "vmm/io_bus.hpp"
 #include "vmm/memory_slots.hpp"
 
 namespace pcivm::vmm {
+
+/// As vfio::DmaSpace has them.
+struct PeerMapping {
+  std::function<Result<void>(const vfio::DmaRun&)> map;
+  std::function<Result<void>(Iova iova, std::uint64_t length)> unmap;
+};
 
 /// All of it outlives the device.
 struct AssignedWiring {
@@ -27,6 +35,9 @@ struct AssignedWiring {
   /// Told of what went wrong while the guest runs on; any thread, with the device's lock held: it must not call the
   /// device. A device reports a limited number of times, because a guest can cause reports.
   std::function<void(const Error&)> report;
+  /// Where its BARs are mapped as long as they are decoded, so that the VM's other devices reach them (peer to peer);
+  /// any thread, with the device's lock held. None: nowhere.
+  std::optional<PeerMapping> peers{};
 };
 
 }  // namespace pcivm::vmm

@@ -33,6 +33,7 @@ class BarDecoder::Bar final : public IoHandler {
   std::vector<vfio::Area> holes;
   std::optional<std::uint64_t> at;  // where it is decoded now
   std::vector<SlotId> slots;
+  std::vector<vfio::DmaRun> peers;  // what the VM's other devices reach of it
 
  private:
   BarRequest request_;
@@ -91,8 +92,13 @@ void BarDecoder::clear() {
   }
 }
 
-// Slots first: afterwards an access traps and finds the bus range, or nothing.
+// Other devices first, then slots: afterwards an access traps and finds the bus range, or nothing.
 void BarDecoder::take_out(Bar& bar) {
+  for (const auto& run : std::exchange(bar.peers, {})) {
+    auto removed = wiring_.peers->unmap(run.iova, run.length);
+    if (!removed)
+      wiring_.report(std::move(removed).error().within(fmt::format("{} BAR {}", name_, bar.request().index)));
+  }
   for (const auto slot : bar.slots) {
     auto removed = wiring_.slots.remove(slot);
     if (!removed)
@@ -125,12 +131,28 @@ void BarDecoder::add_slots(Bar& bar, std::uint64_t address) {
                                     piece.length);
       if (slot) {
         bar.slots.push_back(*slot);
+        add_peer(bar, {.iova = Iova{address + piece.offset},
+                       .hva = window.host.hva() + (piece.offset - window.offset),
+                       .length = piece.length});
       } else {
         wiring_.report(
             std::move(slot).error().within(fmt::format("{} BAR {}, trapping it", name_, bar.request().index)));
       }
     }
   }
+}
+
+// Not to have it is no failure. iommufd maps no BAR that is not a dma-buf, and says so each time: it is asked once.
+void BarDecoder::add_peer(Bar& bar, const vfio::DmaRun& run) {
+  if (!wiring_.peers || peers_refused_) return;
+  auto mapped = wiring_.peers->map(run);
+  if (mapped) {
+    bar.peers.push_back(run);
+    return;
+  }
+  peers_refused_ = true;
+  wiring_.report(std::move(mapped).error().within(
+      fmt::format("{} BAR {}: other devices of the VM do not reach it", name_, bar.request().index)));
 }
 
 }  // namespace pcivm::vmm

@@ -61,10 +61,12 @@ class BarDecoder final {
   void take_out(Bar& bar);
   void put_in(Bar& bar, std::uint64_t address);
   void add_slots(Bar& bar, std::uint64_t address);
+  void add_peer(Bar& bar, const vfio::DmaRun& run);
   [[nodiscard]] IoBus& bus_of(const Bar& bar) const;
 
   const AssignedWiring& wiring_;
   std::string name_;
+  bool peers_refused_{};
   std::vector<std::unique_ptr<Bar>> bars_;  // the buses hold their addresses
 };
 

@@ -32,7 +32,21 @@ vfio::UnprovenReset DeviceSet::unproven_of(const vfio::OpenedDevice& facts) {
   return facts.reset_forced ? vfio::UnprovenReset::allow : vfio::UnprovenReset::refuse;
 }
 
-AssignedWiring DeviceSet::assigned_wiring() const {
+// The space is there as long as a device is, and a device decodes nothing before it was opened in there.
+std::optional<PeerMapping> DeviceSet::peer_mapping() {
+  if (!wiring_.peer_to_peer) return std::nullopt;
+  return PeerMapping{.map = [this](const vfio::DmaRun& run) -> Result<void> {
+                       TRY(space_->space->map(run));
+                       peer_bytes_ += run.length;
+                       return {};
+                     },
+                     .unmap = [this](Iova iova, std::uint64_t length) -> Result<void> {
+                       peer_bytes_ -= length;
+                       return space_->space->unmap(iova, length);
+                     }};
+}
+
+AssignedWiring DeviceSet::assigned_wiring() {
   return {.memory = wiring_.mmio,
           .ports = wiring_.ports,
           .slots = wiring_.slots,
@@ -40,7 +54,8 @@ AssignedWiring DeviceSet::assigned_wiring() const {
           .dma = space_->dma,
           .may_decode = [windows = wiring_.windows](std::uint64_t address,
                                                     std::uint64_t length) { return windows.contain(address, length); },
-          .report = wiring_.report};
+          .report = wiring_.report,
+          .peers = peer_mapping()};
 }
 
 Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars) {
@@ -151,7 +166,9 @@ Result<void> DeviceSet::map_memory() {
 
 DmaFigures DeviceSet::figures() const {
   const std::scoped_lock lock{mutex_};
-  return figures_;
+  auto figures = figures_;
+  figures.peer_bytes = peer_bytes_;
+  return figures;
 }
 
 std::vector<std::pair<Bdf, VectorUse>> DeviceSet::vectors() const {

@@ -38,6 +38,7 @@ struct DmaFigures {
   std::uint64_t huge_run_bytes{};
   std::chrono::nanoseconds populating{};  ///< until all of the memory was there
   std::chrono::nanoseconds mapping{};     ///< and then until all of it was mapped
+  std::uint64_t peer_bytes{};             ///< of BARs that the VM's other devices reach; not in mapped_bytes
 };
 
 /// Loop thread. Life: create -> connect -> open_all -> map_ram -> (reset_all -> connect a new VM)* -> close; attach,
@@ -57,6 +58,7 @@ class DeviceSet final {
     platform::PciWindows windows;
     HotplugSlots* hotplug{};                      ///< null: devices neither come nor go
     std::uint32_t hotplug_slots{};                ///< where they may, one bit each
+    bool peer_to_peer{};                          ///< they reach each other's BARs
     std::function<void(Bdf)> wanted;              ///< the host wants it back; loop thread, again and again
     std::function<void(Bdf)> failed;              ///< it reported an uncorrectable error; loop thread
     std::function<void(const PlugReport&)> tell;  ///< what became of one that comes or goes; loop thread
@@ -148,7 +150,8 @@ class DeviceSet final {
   explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)} {}
   [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const BarPlan& bars);
   [[nodiscard]] static vfio::UnprovenReset unproven_of(const vfio::OpenedDevice& facts);
-  [[nodiscard]] AssignedWiring assigned_wiring() const;
+  [[nodiscard]] AssignedWiring assigned_wiring();
+  [[nodiscard]] std::optional<PeerMapping> peer_mapping();
   [[nodiscard]] Result<void> watch(Member& member);
   void open(Member& member);
   [[nodiscard]] Result<void> map_memory();
@@ -182,6 +185,7 @@ class DeviceSet final {
   std::uint32_t taken_{};   // slots, and those whose device the guest must forget first; one bit each
   std::uint32_t ghosts_{};  // the latter
   std::atomic<std::size_t> opening_{0};
+  std::atomic<std::uint64_t> peer_bytes_{};
   mutable std::mutex mutex_;
   DmaFigures figures_;  // guarded by mutex_
   std::vector<std::jthread> threads_;

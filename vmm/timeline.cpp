@@ -124,6 +124,7 @@ std::vector<std::pair<std::string, std::uint64_t>> figures_of(const TimelineRepo
   figures.emplace_back("dma.hugeRunBytes", report.huge_run_bytes);
   figures.emplace_back("dma.populateNs", report.populate_ns);
   figures.emplace_back("dma.mapNs", report.map_ns);
+  figures.emplace_back("dma.peerBytes", report.peer_bytes);
   figures.emplace_back("routes.used", report.routes);
   figures.emplace_back("routes.most", InterruptRoutes::kMost);
   for (const auto& [function, use] : report.vectors) {

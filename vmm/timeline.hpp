@@ -56,6 +56,7 @@ struct TimelineReport {
   std::uint64_t huge_run_bytes{};  ///< of mapped_bytes, in runs of at least 2 MiB
   std::uint64_t populate_ns{};     ///< for all of the memory to be there
   std::uint64_t map_ns{};          ///< and then to be mapped for DMA
+  std::uint64_t peer_bytes{};      ///< of BARs that other devices of the VM reach
   std::uint64_t routes{};          ///< of KVM that are taken, of InterruptRoutes::kMost
   std::vector<std::pair<Bdf, VectorUse>> vectors{};
   std::uint64_t boots{};            ///< 1 + guest reboots

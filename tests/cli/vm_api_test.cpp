@@ -279,8 +279,8 @@ TEST_F(Api, TellsOfInterruptsAndDma) {
       for (const auto* line :
            {"figure vectorsUsed.0000:01:10.0 2", "figure vectorsMost.0000:01:10.0 3", "figure routes.used 26",
             "figure routes.most 4096", "figure dma.mappedBytes 1073741824", "figure dma.runs 2",
-            "figure dma.hugeRunBytes 1073741824", "figure dma.populateNs 1500000000", "figure dma.mapNs 250000000",
-            "figure vectorsUsed.x 1", "figures"}) {
+            "figure dma.hugeRunBytes 1073741824", "figure dma.peerBytes 4096", "figure dma.populateNs 1500000000",
+            "figure dma.mapNs 250000000", "figure vectorsUsed.x 1", "figures"}) {
         api_->heard(line);
       }
     });
@@ -295,6 +295,7 @@ TEST_F(Api, TellsOfInterruptsAndDma) {
   EXPECT_EQ(figures["interrupts"]["devices"][1]["mostVectors"], nullptr) << "of which nothing is told";
   EXPECT_EQ(figures["dma"]["populateSeconds"], 1.5);
   EXPECT_EQ(figures["dma"]["mapSeconds"], 0.25);
+  EXPECT_EQ(figures["dma"]["peerBytes"], 4096);
   EXPECT_THAT(answer("GET", "/v1/metrics").body,
               AllOf(HasSubstr("pcivm_vm_device_vectors{vm=\"web\",device=\"0000:01:10.0\"} 2\n"),
                     HasSubstr("pcivm_vm_interrupt_routes{vm=\"web\"} 26\n"),

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include <chrono>
 #include <thread>
 
@@ -374,6 +376,55 @@ TEST(AssignedDevice, LimitsWhatAGuestCanMakeItReport) {
   }
   EXPECT_THAT(rig.reports, SizeIs(21));
   EXPECT_THAT(rig.reports.back(), HasSubstr("left out"));
+}
+
+class AssignedPeers : public testing::Test {
+ protected:
+  AssignedPeers() {
+    rig.wiring.peers = PeerMapping{.map = [this](const vfio::DmaRun& run) -> Result<void> {
+                                     ++asked;
+                                     if (refuse) return fail(Errc::kernel, "IOMMU_IOAS_MAP: EFAULT");
+                                     mapped[run.iova.value] = run.length;
+                                     return {};
+                                   },
+                                   .unmap = [this](Iova iova, std::uint64_t length) -> Result<void> {
+                                     EXPECT_EQ(mapped.at(iova.value), length);
+                                     mapped.erase(iova.value);
+                                     return {};
+                                   }};
+    rig.ready();
+  }
+  AssignedRig rig;
+  std::map<std::uint64_t, std::uint64_t> mapped;
+  unsigned asked{};
+  bool refuse{};
+};
+
+TEST_F(AssignedPeers, ReachWhatTheGuestHasMapped) {
+  EXPECT_THAT(mapped, IsEmpty());
+  rig.decode();
+  EXPECT_EQ(mapped, rig.fake.slot_ranges()) << "so neither the MSI-X table nor the pending bits";
+  EXPECT_FALSE(mapped.empty());
+  rig.write(PCI_BASE_ADDRESS_0, 4, 0xc0000000);
+  rig.write(PCI_BASE_ADDRESS_1, 4, 0);
+  EXPECT_EQ(mapped, rig.fake.slot_ranges());
+  EXPECT_TRUE(mapped.contains(0xc0000000));
+  rig.write(PCI_COMMAND, 2, 0);
+  EXPECT_THAT(mapped, IsEmpty());
+  rig.decode();
+  rig.device->release();
+  EXPECT_THAT(mapped, IsEmpty());
+}
+
+TEST_F(AssignedPeers, AKernelThatRefusesIsAskedOnce) {
+  refuse = true;
+  for (int count = 0; count < 3; ++count) {
+    rig.decode();
+    EXPECT_FALSE(rig.fake.slot_ranges().empty()) << "the guest has them all the same";
+    rig.write(PCI_COMMAND, 2, 0);
+  }
+  EXPECT_EQ(asked, 1U);
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("other devices of the VM do not reach it")));
 }
 
 }  // namespace
