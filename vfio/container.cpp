@@ -58,6 +58,15 @@ void Container::close(Bdf device) {
   });
 }
 
+Result<std::unique_ptr<DmaDomain>> Container::make_domain() {
+  return fail(Error::make(Errc::refused, "a container has one address space for all its devices")
+                  .advise("--iommu-backend iommufd"));
+}
+
+Result<void> Container::move(Bdf device, const DmaDomain* /*domain*/) {
+  return fail(Errc::internal, fmt::format("{} is moved to another address space of a container", device.to_string()));
+}
+
 Result<void> Container::set_iommu() {
   // Type 1 version 2 unmaps exactly what was asked for; every kernel that pcivm supports has it.
   const int supported = TRY(uapi::check_extension(port_, container_.ref(), VFIO_TYPE1v2_IOMMU));

@@ -35,6 +35,8 @@ class Container final : public DmaSpace {
   [[nodiscard]] std::optional<FdRef> file_of(Bdf device) const override;
   [[nodiscard]] Result<std::unique_ptr<Device>> open(Bdf device, UnprovenReset unproven) override;
   [[nodiscard]] Result<void> attach(Bdf /*device*/) override { return {}; }
+  [[nodiscard]] Result<std::unique_ptr<DmaDomain>> make_domain() override;
+  [[nodiscard]] Result<void> move(Bdf device, const DmaDomain* domain) override;
   void close(Bdf device) override;
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;

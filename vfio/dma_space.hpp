@@ -36,6 +36,20 @@ struct DmaRun {
   bool operator==(const DmaRun&) const = default;
 };
 
+/// What devices may do with memory; values are bits.
+enum class DmaAccess : std::uint8_t { read = 1, write = 2, both = 3 };
+
+/// Another I/O address space for devices of a DmaSpace, which it must not outlive. Any thread. Everything is unmapped
+/// when it is destroyed, which it is after its devices have left it.
+class DmaDomain {
+ public:
+  virtual ~DmaDomain() = default;
+
+  /// As DmaSpace::map() and unmap().
+  [[nodiscard]] virtual Result<void> map(const DmaRun& run, DmaAccess access) = 0;
+  [[nodiscard]] virtual Result<void> unmap(Iova iova, std::uint64_t length) = 0;
+};
+
 /// Any thread. Everything is unmapped when the space is destroyed, which it is after its devices; memory stays in place
 /// until then or until unmap().
 class DmaSpace {
@@ -54,6 +68,12 @@ class DmaSpace {
   [[nodiscard]] virtual Result<std::unique_ptr<Device>> open(Bdf device, UnprovenReset unproven) = 0;
   /// Lets an open device reach what is mapped, now and later; before that its DMA meets nothing. Fails as map().
   [[nodiscard]] virtual Result<void> attach(Bdf device) = 0;
+  /// An empty address space beside that of map(). Errc::refused: a container has one for all its devices.
+  [[nodiscard]] virtual Result<std::unique_ptr<DmaDomain>> make_domain() = 0;
+  /// Lets a device that is attached reach what is mapped in `domain`, of this space, in place of what it reached
+  /// before, or with null what is mapped by map(); there is no moment in between. Fails as map(), and then nothing
+  /// changes.
+  [[nodiscard]] virtual Result<void> move(Bdf device, const DmaDomain* domain) = 0;
   /// When its Device is gone and KVM knows it no longer: what is left of it, and its group when it was the last one.
   /// The kernel may reset the function in here. Without devices the mappings may be gone.
   virtual void close(Bdf device) = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -34,11 +35,20 @@ Error explain_attach(Error error, std::span<const OpenedGroup> groups) {
 
 }  // namespace
 
+Result<std::unique_ptr<IoasDomain>> IoasDomain::create(IoctlPort& port, FdRef iommufd) {
+  uapi::IoasAlloc request{.size = sizeof request};
+  TRY(uapi::ioas_alloc(port, iommufd, request));
+  return std::unique_ptr<IoasDomain>{new IoasDomain{port, iommufd, request.out_ioas_id}};
+}
+
+IoasDomain::~IoasDomain() {
+  uapi::Destroy request{.size = sizeof request, .id = id_};
+  (void)uapi::iommu_destroy(port_, iommufd_, request);  // else it goes with the iommufd
+}
+
 Result<std::unique_ptr<Ioas>> Ioas::create(IoctlPort& port, OpenedVfio opened) {
   std::unique_ptr<Ioas> made{new Ioas{port, std::move(opened.iommu)}};
-  uapi::IoasAlloc request{.size = sizeof request};
-  TRY(uapi::ioas_alloc(port, made->iommufd_.ref(), request));
-  made->id_ = request.out_ioas_id;
+  made->ram_ = TRY(IoasDomain::create(port, made->iommufd_.ref()));
   TRY(made->add(std::move(opened)));
   return made;
 }
@@ -95,22 +105,26 @@ Result<std::unique_ptr<Device>> Ioas::open(Bdf device, UnprovenReset unproven) {
   return opened;
 }
 
-Result<void> Ioas::attach(Bdf device) {
+Result<std::unique_ptr<DmaDomain>> Ioas::make_domain() { return TRY(IoasDomain::create(port_, iommufd_.ref())); }
+
+// ATTACH replaces what there is (vfio_iommufd_physical_attach_ioas).
+Result<void> Ioas::move(Bdf device, const DmaDomain* domain) {
   const auto* const place = TRY(find(device));
-  uapi::AttachIommufd request{.argsz = sizeof request, .pt_id = id_};
+  const auto& to = domain == nullptr ? *ram_ : static_cast<const IoasDomain&>(*domain);  // of make_domain()
+  uapi::AttachIommufd request{.argsz = sizeof request, .pt_id = to.id()};
   auto outcome = uapi::attach_iommufd(port_, place->facts.fd.ref(), request);
   if (outcome) return {};
   return fail(explain_attach(std::move(outcome).error(), {&place->group, 1}).within(device.to_string()));
 }
 
-Result<std::vector<IovaRange>> Ioas::allowed() const {
+Result<std::vector<IovaRange>> IoasDomain::allowed() const {
   constexpr std::uint32_t kMost = 4096;
   std::vector<uapi::IoasRange> found(16);
   uapi::IoasRanges request{.size = sizeof request, .ioas_id = id_};
   for (;;) {
     request.num_iovas = static_cast<std::uint32_t>(found.size());
     request.allowed_iovas = std::bit_cast<std::uint64_t>(found.data());
-    auto outcome = uapi::ioas_ranges(port_, iommufd_.ref(), request);
+    auto outcome = uapi::ioas_ranges(port_, iommufd_, request);
     if (outcome) break;
     // It says how many there are.
     if (outcome.error().sys_errno() != EMSGSIZE || request.num_iovas <= found.size() || request.num_iovas > kMost) {
@@ -124,25 +138,29 @@ Result<std::vector<IovaRange>> Ioas::allowed() const {
   return ranges;
 }
 
-Result<void> Ioas::map(const DmaRun& run) {
+Result<void> IoasDomain::map(const DmaRun& run, DmaAccess access) {
   using uapi::IoasMap;
-  IoasMap request{.size = sizeof request,
-                  .flags = IoasMap::kFixed | IoasMap::kReadable | IoasMap::kWriteable,
-                  .ioas_id = id_,
-                  .user_va = run.hva.value,
-                  .length = run.length,
-                  .iova = run.iova.value};
-  auto outcome = uapi::ioas_map(port_, iommufd_.ref(), request);
+  const auto may = [access](DmaAccess wanted, std::uint32_t flag) {
+    return (std::to_underlying(access) & std::to_underlying(wanted)) != 0 ? flag : 0;
+  };
+  IoasMap request{
+      .size = sizeof request,
+      .flags = IoasMap::kFixed | may(DmaAccess::read, IoasMap::kReadable) | may(DmaAccess::write, IoasMap::kWriteable),
+      .ioas_id = id_,
+      .user_va = run.hva.value,
+      .length = run.length,
+      .iova = run.iova.value};
+  auto outcome = uapi::ioas_map(port_, iommufd_, request);
   if (outcome) return {};
   const auto ranges = allowed();
   return fail(explain_map(std::move(outcome).error(), run, IommuBackend::iommufd,
                           !ranges || holds(*ranges, run.iova, run.length)));
 }
 
-Result<void> Ioas::unmap(Iova iova, std::uint64_t length) {
+Result<void> IoasDomain::unmap(Iova iova, std::uint64_t length) {
   uapi::IoasUnmap request{.size = sizeof request, .ioas_id = id_, .iova = iova.value, .length = length};
   const auto what = fmt::format("unmap {:#x}+{:#x}", iova.value, length);
-  TRY_IN(uapi::ioas_unmap(port_, iommufd_.ref(), request), what);
+  TRY_IN(uapi::ioas_unmap(port_, iommufd_, request), what);
   if (request.length == length) return {};
   return fail(Errc::kernel, fmt::format("{}: {} bytes were mapped there", what, request.length));
 }

@@ -27,6 +27,12 @@ struct AttachIommufd {
   std::uint32_t pt_id{};
 };
 
+struct Destroy {
+  static constexpr unsigned long kRequest{_IO(';', 0x80)};
+  std::uint32_t size{};
+  std::uint32_t id{};
+};
+
 struct IoasAlloc {
   static constexpr unsigned long kRequest{_IO(';', 0x81)};
   std::uint32_t size{};
@@ -72,7 +78,7 @@ struct IoasUnmap {
 };
 
 static_assert(sizeof(BindIommufd) == 24 && offsetof(BindIommufd, token_uuid) == 16);
-static_assert(sizeof(AttachIommufd) == 12 && sizeof(IoasAlloc) == 12);
+static_assert(sizeof(Destroy) == 8 && sizeof(AttachIommufd) == 12 && sizeof(IoasAlloc) == 12);
 static_assert(sizeof(IoasRanges) == 32 && sizeof(IoasMap) == 40 && sizeof(IoasUnmap) == 24);
 
 }  // namespace pcivm::vfio::uapi

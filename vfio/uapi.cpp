@@ -18,7 +18,8 @@ constexpr std::array kRequests{
     entry(get_api_version), entry(check_extension), entry(set_iommu),     entry(iommu_get_info), entry(map_dma),
     entry(unmap_dma),       entry(get_status),      entry(set_container), entry(get_device_fd),  entry(get_info),
     entry(get_region_info), entry(get_irq_info),    entry(set_irqs),      entry(reset),          entry(bind_iommufd),
-    entry(attach_iommufd),  entry(ioas_alloc),      entry(ioas_ranges),   entry(ioas_map),       entry(ioas_unmap),
+    entry(attach_iommufd),  entry(iommu_destroy),   entry(ioas_alloc),    entry(ioas_ranges),    entry(ioas_map),
+    entry(ioas_unmap),
 };
 
 }  // namespace

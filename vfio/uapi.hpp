@@ -33,6 +33,7 @@ inline constexpr IoctlValue reset{"VFIO_DEVICE_RESET", VFIO_DEVICE_RESET};
 inline constexpr Ioctl<BindIommufd> bind_iommufd{"VFIO_DEVICE_BIND_IOMMUFD", BindIommufd::kRequest};
 inline constexpr Ioctl<AttachIommufd> attach_iommufd{"VFIO_DEVICE_ATTACH_IOMMUFD_PT", AttachIommufd::kRequest};
 // /dev/iommu
+inline constexpr Ioctl<Destroy> iommu_destroy{"IOMMU_DESTROY", Destroy::kRequest};
 inline constexpr Ioctl<IoasAlloc> ioas_alloc{"IOMMU_IOAS_ALLOC", IoasAlloc::kRequest};
 inline constexpr Ioctl<IoasRanges> ioas_ranges{"IOMMU_IOAS_IOVA_RANGES", IoasRanges::kRequest};
 inline constexpr Ioctl<IoasMap> ioas_map{"IOMMU_IOAS_MAP", IoasMap::kRequest};

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <linux/vfio.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <map>
@@ -32,20 +33,24 @@ constexpr Bdf kSecond{.domain = 0, .bus = 1, .device = 0x10, .function = 2};
 /// An iommufd: one address space, in which memory is pinned as soon as a device is attached; devices are FakeVfio's.
 class FakeIommufd final : public IoctlPort {
  public:
-  static constexpr std::uint32_t kId = 7;
+  static constexpr std::uint32_t kId = 7;  ///< of the first space; others follow
   FakeVfio device;
   std::map<unsigned long, int> fail;
   std::vector<uapi::IoasRange> ranges{{0, 0xfedfffff}, {0xfef00000, 0xffffffffffff}};
   std::map<std::uint64_t, std::uint64_t> mapped;
   std::vector<int> attached;
+  std::map<int, std::uint32_t> in;    ///< device -> its space
+  std::vector<std::uint32_t> spaces;  ///< that there are
   std::vector<unsigned long> calls;
   std::uint32_t map_flags{};
+  std::uint32_t mapped_in{};
 
   int call(FdRef fd, unsigned long request, void* argument) override {
     calls.push_back(request);
     if (const auto failing = fail.find(request); failing != fail.end()) return -failing->second;
     switch (request) {
       case uapi::ioas_alloc.number: return alloc(*static_cast<uapi::IoasAlloc*>(argument));
+      case uapi::iommu_destroy.number: return destroy(*static_cast<uapi::Destroy*>(argument));
       case uapi::ioas_ranges.number: return tell_ranges(*static_cast<uapi::IoasRanges*>(argument));
       case uapi::ioas_map.number: return map(*static_cast<uapi::IoasMap*>(argument));
       case uapi::ioas_unmap.number: return unmap(*static_cast<uapi::IoasUnmap*>(argument));
@@ -55,10 +60,14 @@ class FakeIommufd final : public IoctlPort {
   }
 
  private:
-  static int alloc(uapi::IoasAlloc& request) {
+  int alloc(uapi::IoasAlloc& request) {
     if (request.size != sizeof request || request.flags != 0) return -EINVAL;
-    request.out_ioas_id = kId;
+    spaces.push_back(request.out_ioas_id = kId + made_++);
     return 0;
+  }
+  int destroy(const uapi::Destroy& request) {
+    const bool used = std::ranges::any_of(in, [&](const auto& each) { return each.second == request.id; });
+    return used ? -EBUSY : std::erase(spaces, request.id) != 0 ? 0 : -ENOENT;
   }
   int tell_ranges(uapi::IoasRanges& request) const {
     if (request.ioas_id != kId) return -ENOENT;
@@ -68,7 +77,8 @@ class FakeIommufd final : public IoctlPort {
     return ranges.size() > room ? -EMSGSIZE : 0;
   }
   int map(const uapi::IoasMap& request) {
-    if (request.size != sizeof request || request.ioas_id != kId) return -ENOENT;
+    if (request.size != sizeof request || !std::ranges::count(spaces, request.ioas_id)) return -ENOENT;
+    mapped_in = request.ioas_id;
     map_flags = request.flags;
     for (const auto& range : ranges) {
       if (range.first > request.iova || request.iova + request.length - 1 > range.last) continue;
@@ -84,10 +94,12 @@ class FakeIommufd final : public IoctlPort {
     return 0;
   }
   int attach(FdRef fd, const uapi::AttachIommufd& request) {
-    if (request.argsz != sizeof request || request.pt_id != kId) return -ENOENT;
+    if (request.argsz != sizeof request || !std::ranges::count(spaces, request.pt_id)) return -ENOENT;
     attached.push_back(fd.number());
+    in[fd.number()] = request.pt_id;
     return 0;
   }
+  std::uint32_t made_{};
 };
 
 class IoasTest : public testing::Test {
@@ -157,6 +169,29 @@ TEST_F(IoasTest, MapsWhereItIsToldReadableAndWritable) {
   EXPECT_EQ(port.mapped.size(), 1U);
   EXPECT_THAT(space->unmap(Iova{0}, 0x1000), FailsWith(Errc::kernel, HasSubstr("12288 bytes were mapped")));
   EXPECT_THAT(space->unmap(Iova{0x5000}, 0x1000), FailsWith(Errc::not_found, HasSubstr("IOMMU_IOAS_UNMAP")));
+}
+
+TEST_F(IoasTest, MovesADeviceIntoAnotherSpaceAndBack) {
+  const auto space = create().value();
+  const auto file = space->files().front().number();
+  ASSERT_THAT(space->attach(kFirst), IsOk());
+  EXPECT_EQ(port.in[file], FakeIommufd::kId);
+  auto domain = space->make_domain().value();
+  EXPECT_THAT(domain->map({Iova{0}, Hva{0x10000}, 0x1000}, DmaAccess::read), IsOk());
+  EXPECT_EQ(port.mapped_in, FakeIommufd::kId + 1);
+  EXPECT_EQ(port.map_flags, uapi::IoasMap::kFixed | uapi::IoasMap::kReadable);
+  EXPECT_THAT(domain->map({Iova{0x1000}, Hva{0x10000}, 0x1000}, DmaAccess::write), IsOk());
+  EXPECT_EQ(port.map_flags, uapi::IoasMap::kFixed | uapi::IoasMap::kWriteable);
+  EXPECT_THAT(space->move(kFirst, domain.get()), IsOk());
+  EXPECT_EQ(port.in[file], FakeIommufd::kId + 1);
+  port.fail[uapi::attach_iommufd.number] = ENOMEM;
+  EXPECT_THAT(space->move(kFirst, nullptr), FailsWith(Errc::denied, HasSubstr("0000:01:10.0")));
+  port.fail.clear();
+  EXPECT_THAT(domain->unmap(Iova{0}, 0x1000), IsOk());
+  EXPECT_THAT(space->move(kFirst, nullptr), IsOk());
+  EXPECT_EQ(port.in[file], FakeIommufd::kId);
+  domain.reset();
+  EXPECT_THAT(port.spaces, ElementsAre(FakeIommufd::kId)) << "nothing is left of it";
 }
 
 TEST_F(IoasTest, UndoesWhatWasMappedWhenALaterRunIsReserved) {
