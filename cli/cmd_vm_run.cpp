@@ -112,6 +112,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->capture_default_str();
   command.add_flag("--p2p", request.p2p, "devices of the VM may read and write each other's BARs");
   command
+      .add_option("--iommu", request.iommu,
+                  "the guest's own, for its devices: virtio; needs iommufd, and devices of different IOMMU groups")
+      ->check(CLI::IsMember({"none", "virtio"}).description(""))
+      ->type_name("none|virtio")
+      ->capture_default_str();
+  command
       .add_option("--disk", request.disks,
                   "a raw image or block device: path=FILE,format=raw, then readonly, direct, serial=TEXT, queues=N, "
                   "ring=split|packed, iops=N, bandwidth=SIZE")

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/vm_request.hpp"
 #include "iommu/inventory.hpp"
 #include "vfio/force.hpp"
 #include "vfio/memlock.hpp"
@@ -58,8 +59,8 @@ Result<void> check_ram(const vfio::OpenedVfio& opened, const PlugFacts& facts) {
 
 Result<void> check_memlock(const SysRoot& root, const vfio::OpenedVfio& opened, const PlugFacts& facts) {
   const bool iommufd = opened.backend == vfio::IommuBackend::iommufd;
-  return vfio::ensure_memlock(root, facts.memory, iommufd ? vfio::MemlockOf::user : vfio::MemlockOf::process,
-                              facts.vmm);
+  const auto pinned = pinned_memory(facts.memory, facts.guest_iommu, 1);
+  return vfio::ensure_memlock(root, pinned, iommufd ? vfio::MemlockOf::user : vfio::MemlockOf::process, facts.vmm);
 }
 
 Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bdf function,
@@ -72,6 +73,9 @@ Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bd
       vfio::open_one_more(host.root, system_ioctl(), function, held.groups, held.backend ? held.backend : facts.wish);
   auto checked = [&]() -> Result<void> {
     if (!opened) return fail(opened.error());
+    const auto group = opened->groups.front().number;
+    if (facts.guest_iommu && std::ranges::find(held.groups, group) != held.groups.end())
+      return fail(shared_group(function, group));
     TRY(check_ram(*opened, facts));
     return held.backend ? Result<void>{} : check_memlock(host.root, *opened, facts);  // with devices its RAM is pinned
   }();

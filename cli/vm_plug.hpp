@@ -23,6 +23,7 @@ struct PlugFacts {
   vmm::MemoryLayout layout{};
   bool firmware{};                           ///< places BARs itself, where it likes
   std::string on_release{};                  ///< as in vfio::AcquireRequest
+  bool guest_iommu{};                        ///< of the guest: each device has a group of its own
   std::optional<vfio::IommuBackend> wish{};  ///< of the operator, for a VM without devices
 };
 

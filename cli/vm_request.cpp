@@ -8,6 +8,7 @@
 #include <bit>
 #include <cerrno>
 #include <iterator>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -71,6 +72,27 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 vfio::MemlockOf accounting(const SysRoot& root, const VmChecked& checked) {
   const bool container = checked.backend == vfio::IommuBackend::container;
   return !container && root.exists(vfio::kIommufd) ? vfio::MemlockOf::user : vfio::MemlockOf::process;
+}
+
+// What pcivm chooses by itself when the guest has an IOMMU: a container has one address space for all devices.
+Result<std::optional<vfio::IommuBackend>> backend_of(const VmRequest& request) {
+  const auto wish = vfio::backend_named(request.iommu_backend);
+  if (request.iommu != "virtio") return wish;
+  if (wish == vfio::IommuBackend::container) {
+    return fail(Error::make(Errc::refused,
+                            "--iommu virtio beside --iommu-backend container: a container has one address space for "
+                            "all devices of the VM")
+                    .coded("vm.iommu_with_container"));
+  }
+  return vfio::IommuBackend::iommufd;
+}
+
+Result<void> check_groups(const vfio::OpenedVfio& vfio) {
+  std::set<std::size_t> seen;
+  for (const auto& device : vfio.devices) {
+    if (!seen.insert(device.group).second) return fail(shared_group(device.address, vfio.groups[device.group].number));
+  }
+  return {};
 }
 
 vmm::LayoutRequest layout_request(const VmChecked& checked) {
@@ -176,6 +198,18 @@ std::array<std::uint8_t, 16> uuid_of(const SysRoot& root, std::string_view name)
 
 }  // namespace
 
+std::uint64_t pinned_memory(std::uint64_t ram, bool guest_iommu, std::size_t devices) {
+  return guest_iommu ? ram * (1 + devices) : ram;
+}
+
+Error shared_group(Bdf function, std::uint32_t group) {
+  return Error::make(Errc::refused, fmt::format("--iommu virtio: {} is in IOMMU group {}, of which the VM has another "
+                                                "device; the guest would take the two for isolated",
+                                                function.to_string(), group))
+      .coded("vm.iommu_shared_group")
+      .advise("give it one of them, or start it without --iommu");
+}
+
 Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request) {
   VmChecked checked;
   auto& config = checked.config;
@@ -198,7 +232,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
-  checked.backend = vfio::backend_named(request.iommu_backend);
+  checked.backend = TRY(backend_of(request));
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
@@ -206,7 +240,10 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), booted(request));
-  if (!checked.functions.empty()) TRY(vfio::ensure_memlock(root, checked.memory, accounting(root, checked)));
+  if (!checked.functions.empty()) {
+    const auto pinned = pinned_memory(checked.memory, config.virtio.iommu, checked.functions.size());
+    TRY(vfio::ensure_memlock(root, pinned, accounting(root, checked)));
+  }
   checked.lock = TRY(NameLock::take(root, request.name));
   if (config.firmware) TRY(open_variables(root, request, *config.firmware));
   if (!request.timeline.empty()) {
@@ -219,6 +256,7 @@ Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& c
   auto& config = checked.config;
   if (!checked.functions.empty()) {
     config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend));
+    if (config.virtio.iommu) TRY(check_groups(config.vfio));
   }
   auto wanted = bars_of(config.vfio);
   std::ranges::move(vmm::virtio_bars(config.virtio), std::back_inserter(wanted));

@@ -38,6 +38,7 @@ struct VmRequest {
   std::vector<std::string> devices{};
   std::string iommu_backend{"auto"};
   bool p2p{};
+  std::string iommu{"none"};
   std::vector<std::string> disks{};
   std::string cloud_init{};
   std::vector<std::string> nets{};
@@ -74,6 +75,13 @@ struct VmChecked {
 /// Errc::invalid: name, sizes, kernel, initrd or firmware unusable, a device twice; not_found: file, device or /dev/kvm
 /// missing; denied: no permission, memlock too low; busy: a VM of that name runs.
 [[nodiscard]] Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest& request);
+
+/// The RAM that may be pinned at once: with an IOMMU of the guest once for RAM itself and once for what each of its
+/// devices reaches.
+[[nodiscard]] std::uint64_t pinned_memory(std::uint64_t ram, bool guest_iommu, std::size_t devices);
+
+/// Two functions of one group reach the same memory, and a guest with an IOMMU would take them for isolated.
+[[nodiscard]] Error shared_group(Bdf function, std::uint32_t group);
 
 /// With the functions bound: opens them and plans again with their BARs and reserved addresses.
 [[nodiscard]] Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& checked);

@@ -217,6 +217,7 @@ class Service final {
     }
     setup_.backend = config.vfio.backend;
     layout_ = config.layout;
+    guest_iommu_ = config.virtio.iommu;
     setup_.slots = config.hotplug.slots;
     setup_.remembered = load_slots(context_.root(), facts_.name);
     if (config.virtio.balloon) {
@@ -242,6 +243,7 @@ class Service final {
             .layout = layout_,
             .firmware = vm_.checked.config.firmware.has_value(),
             .on_release = on_release_,
+            .guest_iommu = guest_iommu_,
             .wish = vm_.checked.backend};
   }
 
@@ -294,6 +296,7 @@ class Service final {
   std::string on_release_;
   VmFacts facts_;
   vmm::MemoryLayout layout_;
+  bool guest_iommu_{};
   vmm::OnRequest on_request_{};
   VmDevices::Setup setup_;
   Fd console_;
@@ -328,6 +331,7 @@ Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std:
   Service service{context, vm, host, request, ready};
   auto end = service.run();
   vm.config = vmm::VmConfig{};
+  vm.checked.config.vfio = vfio::OpenedVfio{};  // what was opened and then refused
   auto returned = return_functions(host, service.bindings(std::move(bindings)));
   if (!returned && !end) context.note(returned.error().text());
   if (!returned && end) end = fail(std::move(returned).error());

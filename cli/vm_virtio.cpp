@@ -151,6 +151,7 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
     return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")
                     .coded("vm.balloon_with_device"));
   }
+  config.iommu = request.iommu == "virtio";
   config.balloon = request.balloon;
   config.random = request.rng;
   config.console = request.console == "virtio";

@@ -175,6 +175,37 @@ struct [[gnu::packed]] LocalApicNmi {
   std::uint8_t input{1};  // LINT1
 };
 
+// The virtual I/O translation table (ACPI 6.5, 5.2.34): its nodes follow.
+struct [[gnu::packed]] Viot {
+  Header header;
+  std::uint16_t nodes{};
+  std::uint16_t first_node{48};  // offset
+  std::array<std::uint8_t, 8> reserved{};
+};
+static_assert(sizeof(Viot) == 48);
+struct [[gnu::packed]] ViotPciIommu {
+  std::uint8_t type{3};  // virtio-iommu, a PCI function
+  std::uint8_t reserved0{};
+  std::uint16_t length{16};
+  std::uint16_t segment{};
+  std::uint16_t function{};
+  std::array<std::uint8_t, 8> reserved1{};
+};
+static_assert(sizeof(ViotPciIommu) == 16);
+struct [[gnu::packed]] ViotPciRange {
+  std::uint8_t type{1};
+  std::uint8_t reserved0{};
+  std::uint16_t length{24};
+  std::uint32_t first_endpoint{};
+  std::uint16_t first_segment{};
+  std::uint16_t last_segment{};
+  std::uint16_t first_function{};
+  std::uint16_t last_function{};
+  std::uint16_t iommu{};  // offset of its node
+  std::array<std::uint8_t, 6> reserved1{};
+};
+static_assert(sizeof(ViotPciRange) == 24);
+
 struct [[gnu::packed]] Mcfg {
   Header header;
   std::uint64_t reserved0{};

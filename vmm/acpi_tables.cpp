@@ -96,6 +96,23 @@ Bytes make_mcfg(Gpa ecam) {
   return finished(std::move(table), "MCFG", 1);
 }
 
+// Endpoints are numbered as the functions of bus 0 (endpoint_in).
+Bytes make_viot(const AcpiIommu& iommu) {
+  std::vector<ViotPciRange> ranges;
+  for (const auto slot : iommu.behind) {
+    const auto first = static_cast<std::uint16_t>(slot << 3U);
+    if (ranges.empty() || ranges.back().last_function + 1 != first) {
+      ranges.push_back({.first_endpoint = first, .first_function = first, .iommu = sizeof(Viot)});
+    }
+    ranges.back().last_function = first | 7U;
+  }
+  Bytes table;
+  append(table, Viot{.header = {}, .nodes = static_cast<std::uint16_t>(1 + ranges.size())});
+  append(table, ViotPciIommu{.function = static_cast<std::uint16_t>(iommu.slot << 3U)});
+  for (const auto& range : ranges) append(table, range);
+  return finished(std::move(table), "VIOT", 0);
+}
+
 Bytes make_dsdt(const AcpiConfig& config) {
   Bytes table;
   append(table, Header{});
@@ -187,6 +204,7 @@ Result<AcpiTables> build_acpi_tables(const AcpiConfig& config) {
   const auto dsdt_at = layout.place(make_dsdt(config));
   std::vector listed{layout.place(make_fadt(config, facs_at, dsdt_at)), layout.place(make_madt(config))};
   if (config.ecam) listed.push_back(layout.place(make_mcfg(*config.ecam)));
+  if (config.iommu) listed.push_back(layout.place(make_viot(*config.iommu)));
   const auto xsdt = layout.place(make_xsdt(listed));
   layout.fill(rsdp, make_rsdp(xsdt));
   auto bytes = std::move(layout).take();

@@ -13,6 +13,12 @@
 
 namespace pcivm::vmm {
 
+/// Slots of bus 0: that of the virtio-iommu, and those whose devices are behind it, ascending.
+struct AcpiIommu {
+  unsigned slot{};
+  std::vector<unsigned> behind;
+};
+
 struct AcpiConfig {
   Gpa address = platform::kAcpiTables;  ///< where the bytes will lie; 16-byte aligned, below 4 GiB
   std::uint64_t room = platform::kAcpiRoom;
@@ -24,6 +30,7 @@ struct AcpiConfig {
   /// Slots of bus 0 whose devices come and go while the guest runs (HotplugSlots); empty: none, and nothing of it is
   /// in the tables.
   std::vector<unsigned> hotplug_slots{};
+  std::optional<AcpiIommu> iommu{};  ///< none: no VIOT
 };
 
 /// A part of AcpiTables::bytes.
@@ -33,7 +40,7 @@ struct AcpiPart {
 };
 
 struct AcpiTables {
-  std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG
+  std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG, VIOT
   Gpa address;
   Gpa rsdp;                             ///< for boot_params.acpi_rsdp_addr and hvm_start_info.rsdp_paddr
   std::vector<AcpiPart> pointers;       ///< fields that hold addresses, the RSDP's left out

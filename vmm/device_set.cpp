@@ -23,9 +23,29 @@ Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, co
   if (opened.devices.empty()) return set;
   set->space_ = std::make_unique<Space>();
   set->space_->parts = opened.devices.size() + 1;
-  for (const auto& facts : opened.devices) TRY_IN(set->add(facts, bars), facts.address.to_string());
+  std::vector<std::vector<vfio::IovaRange>> reserved;
+  for (const auto& facts : opened.devices) {
+    TRY_IN(set->add(facts, bars), facts.address.to_string());
+    reserved.push_back(opened.groups.at(facts.group).reserved);
+  }
   set->space_->space = TRY(vfio::make_dma_space(set->wiring_.port, std::move(opened)));
+  for (std::size_t index = 0; index < reserved.size(); ++index) {
+    TRY(set->put_behind_iommu(*set->members_[index], std::move(reserved[index])));
+  }
   return set;
+}
+
+Result<void> DeviceSet::put_behind_iommu(const Member& member, std::vector<vfio::IovaRange> reserved) {
+  if (wiring_.domains == nullptr) return {};
+  return wiring_.domains->add(
+      endpoint_in(member.slot),
+      {.function = member.function, .space = *space_->space, .ready = space_->dma, .reserved = std::move(reserved)});
+}
+
+// What the guest mapped for it stays until it is closed, when nothing is there to use it any more.
+void DeviceSet::close_in_space(Bdf function) {
+  const auto domain = wiring_.domains != nullptr ? wiring_.domains->remove(function) : nullptr;
+  space_->space->close(function);
 }
 
 vfio::UnprovenReset DeviceSet::unproven_of(const vfio::OpenedDevice& facts) {
@@ -216,6 +236,7 @@ Result<void> DeviceSet::reset_all() {
     });
   }
   threads_.clear();
+  if (wiring_.domains != nullptr) wiring_.domains->restart();
   if (failure) return fail(std::move(*failure));
   return {};
 }
@@ -231,7 +252,7 @@ void DeviceSet::close() {
     member->watches.clear();
     threads_.emplace_back([this, &each = *member] {
       each.device.reset();
-      if (space_ && space_->space) space_->space->close(each.function);
+      if (space_ && space_->space) close_in_space(each.function);
     });
   }
   threads_.clear();

@@ -29,6 +29,7 @@
 #include "vmm/pci_bus.hpp"
 #include "vmm/plug_message.hpp"
 #include "vmm/timeline.hpp"
+#include "vmm/virtio/iommu_domains.hpp"
 
 namespace pcivm::vmm {
 
@@ -56,6 +57,7 @@ class DeviceSet final {
     PciBus& bus;
     Timeline& timeline;
     platform::PciWindows windows;
+    IommuDomains* domains{};                      ///< null: the guest has no IOMMU
     HotplugSlots* hotplug{};                      ///< null: devices neither come nor go
     std::uint32_t hotplug_slots{};                ///< where they may, one bit each
     bool peer_to_peer{};                          ///< they reach each other's BARs
@@ -153,6 +155,8 @@ class DeviceSet final {
   [[nodiscard]] AssignedWiring assigned_wiring();
   [[nodiscard]] std::optional<PeerMapping> peer_mapping();
   [[nodiscard]] Result<void> watch(Member& member);
+  [[nodiscard]] Result<void> put_behind_iommu(const Member& member, std::vector<vfio::IovaRange> reserved);
+  void close_in_space(Bdf function);
   void open(Member& member);
   [[nodiscard]] Result<void> map_memory();
   void end_part(Result<void> outcome);

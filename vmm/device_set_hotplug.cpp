@@ -206,12 +206,14 @@ Result<void> DeviceSet::bring(Job& job) {
   vfio::OpenedDevice facts;
   facts.address = member.function;
   facts.bars = job.opened.devices.front().bars;
+  auto reserved = job.opened.groups.front().reserved;
   TRY(join(std::move(job.opened)));
   auto made = [&]() -> Result<void> {
     auto& space = *space_->space;
     member.device = TRY(AssignedDevice::create(facts, assigned_wiring()));
     TRY(member.device->deliver(space.open(member.function, member.unproven)));
     TRY(space.attach(member.function));
+    TRY(put_behind_iommu(member, std::move(reserved)));
     return wiring_.bus.insert(member.slot, *member.device);
   }();
   if (made) {
@@ -285,9 +287,8 @@ void DeviceSet::forget_in_kvm(Bdf function) {
 }
 
 void DeviceSet::leave_space(Bdf function) {
-  auto& space = *space_->space;
-  space.close(function);
-  if (!space.files().empty()) return;
+  close_in_space(function);
+  if (!space_->space->files().empty()) return;
   space_.reset();
   const std::scoped_lock lock{mutex_};
   figures_ = {};

@@ -159,6 +159,7 @@ AcpiConfig Firmware::acpi_config() {
     acpi.pci_window64 = platform::Window{.base = base, .length = align_up(high.end().value, kGiB) - base.value};
   }
   acpi.hotplug_slots = wiring_.hotplug_slots;
+  acpi.iommu = wiring_.iommu;
   if (wiring_.hotplug_room == 0) return acpi;
   const auto end = acpi.pci_window64 ? acpi.pci_window64->end() : end_of_memory(wiring_.layout);
   const auto from = align_up(end.value, std::bit_floor(wiring_.hotplug_room));

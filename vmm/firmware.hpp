@@ -50,6 +50,7 @@ class Firmware final {
     bool serial{};                          ///< a BIOS uses COM1 as its screen and keyboard
     std::optional<unsigned> boot_slot{};    ///< of the virtio disk to boot first
     std::vector<unsigned> hotplug_slots{};  ///< as in AcpiConfig
+    std::optional<AcpiIommu> iommu{};       ///< as in AcpiConfig
     std::uint64_t hotplug_room{};           ///< bytes of addresses above all BARs
     unsigned address_bits{36};              ///< of the CPUs
     std::function<void()> reset;            ///< the guest asks for one; on vCPU threads

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -28,15 +29,14 @@ constexpr std::chrono::milliseconds kFlushTime{1000};
 constexpr std::chrono::seconds kRequestPatience{10};
 constexpr std::chrono::seconds kSettled{15};
 
-// Those that are kept, and those of the devices that are there at the start, which come first on the bus.
-std::uint32_t hotplug_slots(const HotplugConfig& config, std::size_t assigned) {
-  if (config.slots == 0) return 0;
+// Of the first devices on the bus, which are the assigned ones.
+std::uint32_t first_slots(const HotplugConfig& config, std::size_t count) {
   const auto kept = platform::hotplug_slots(config.slots);
-  auto slots = kept;
-  for (unsigned slot = 1; assigned > 0 && slot < PciBus::kSlots; ++slot) {
+  std::uint32_t slots = 0;
+  for (unsigned slot = 1; count > 0 && slot < PciBus::kSlots; ++slot) {
     if ((kept >> slot & 1U) != 0) continue;
     slots |= 1U << slot;
-    --assigned;
+    --count;
   }
   return slots;
 }
@@ -86,7 +86,8 @@ Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline
       memory_{std::move(memory)},
       slots_{port, vm_->ref()},
       routes_{port, vm_->ref()},
-      doorbells_{port, vm_->ref()} {}
+      doorbells_{port, vm_->ref()},
+      domains_{memory_, [](const Error& error) { log::warning("{}", error.text()); }} {}
 
 Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
                                                  Timeline& timeline) {
@@ -110,7 +111,8 @@ Machine::~Machine() { stop_cpus(); }
 
 Result<void> Machine::build() {
   TRY(build_console());
-  hotplug_slots_ = hotplug_slots(config_.hotplug, config_.vfio.devices.size());
+  assigned_slots_ = first_slots(config_.hotplug, config_.vfio.devices.size());
+  if (config_.hotplug.slots != 0) hotplug_slots_ = platform::hotplug_slots(config_.hotplug.slots) | assigned_slots_;
   chipset_ = TRY(
       Chipset::create(loop_, routes_, ports_, mmio_, chipset_callbacks(), {.firmware = config_.firmware.has_value()}));
   if (config_.firmware) {
@@ -139,7 +141,9 @@ platform::PciWindows Machine::windows() const {
 // Before the devices: its part of the chipset has places on the bus that others must not take.
 Result<void> Machine::build_firmware() {
   std::optional<unsigned> boot_slot;
-  if (!config_.virtio.disks.empty()) boot_slot = static_cast<unsigned>(config_.vfio.devices.size()) + 1;
+  if (!config_.virtio.disks.empty()) {
+    boot_slot = static_cast<unsigned>(config_.vfio.devices.size()) + (config_.virtio.iommu ? 2 : 1);
+  }
   firmware_ = TRY(Firmware::create(std::move(*config_.firmware),
                                    {.memory = memory_,
                                     .ports = ports_,
@@ -152,6 +156,7 @@ Result<void> Machine::build_firmware() {
                                     .serial = config_.console.serial,
                                     .boot_slot = boot_slot,
                                     .hotplug_slots = numbers(hotplug_slots_),
+                                    .iommu = acpi_iommu(),
                                     .hotplug_room = config_.hotplug.room,
                                     .address_bits = config_.address_bits,
                                     .reset = [this] { request(Outcome::reset); },
@@ -187,6 +192,7 @@ Result<void> Machine::build_devices() {
                                     .bus = bus_,
                                     .timeline = timeline_,
                                     .windows = windows(),
+                                    .domains = config_.virtio.iommu ? &domains_ : nullptr,
                                     .hotplug = hotplug_.get(),
                                     .hotplug_slots = hotplug_slots_,
                                     .peer_to_peer = config_.peer_to_peer,
@@ -203,6 +209,7 @@ Result<void> Machine::build_devices() {
                                    .routes = routes_,
                                    .doorbells = doorbells_,
                                    .bus = bus_,
+                                   .domains = domains_,
                                    .windows = windows(),
                                    .connect = [this](Gsi gsi) -> InterruptLine& { return chipset_->connect(gsi); },
                                    .console = {.output =
@@ -276,12 +283,21 @@ Result<void> Machine::add_ram() {
   return {};
 }
 
+// The one that is first on the bus behind the assigned devices. What comes later is behind it, too.
+std::optional<AcpiIommu> Machine::acpi_iommu() const {
+  if (!config_.virtio.iommu) return std::nullopt;
+  const auto assigned = static_cast<std::size_t>(std::popcount(assigned_slots_));
+  const auto slots = numbers(first_slots(config_.hotplug, assigned + 1));
+  return AcpiIommu{.slot = slots.back(), .behind = numbers(assigned_slots_ | hotplug_slots_)};
+}
+
 Result<void> Machine::write_acpi() {
   AcpiConfig acpi;
   const auto& cpus = config_.cpus.topology;
   for (unsigned index = 0; index < cpus.count(); ++index) acpi.apic_ids.push_back(cpus.apic_id(index));
   if (config_.layout.window64.length != 0) acpi.pci_window64 = config_.layout.window64;
   acpi.hotplug_slots = numbers(hotplug_slots_);
+  acpi.iommu = acpi_iommu();
   const auto tables = TRY(build_acpi_tables(acpi));
   const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
   std::ranges::copy(tables.bytes, room.begin());

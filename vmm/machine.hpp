@@ -73,6 +73,7 @@ class Machine final {
   [[nodiscard]] Result<void> build_watchdog(std::size_t index);
   [[nodiscard]] Result<void> build_firmware();
   [[nodiscard]] Result<void> build_hotplug();
+  [[nodiscard]] std::optional<AcpiIommu> acpi_iommu() const;
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
   [[nodiscard]] SmbiosConfig smbios_facts() const;
@@ -120,6 +121,8 @@ class Machine final {
   std::unique_ptr<InitPort> init_port_;
   std::unique_ptr<Chipset> chipset_;
   std::unique_ptr<Interrupts> interrupts_;
+  IommuDomains domains_;
+  std::uint32_t assigned_slots_{};         // of devices that are there at the start; one bit each
   std::uint32_t hotplug_slots_{};          // one bit each
   std::unique_ptr<HotplugSlots> hotplug_;  // none in a machine without
   std::unique_ptr<DeviceSet> devices_;

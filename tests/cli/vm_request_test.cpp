@@ -181,6 +181,19 @@ TEST_F(CheckVm, NamesTheDeviceThatIsAbsent) {
   EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--device")));
 }
 
+TEST_F(CheckVm, AnIommuOfTheGuestNeedsIommufd) {
+  request_.iommu = "virtio";
+  request_.iommu_backend = "auto";
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_EQ(checked->backend, vfio::IommuBackend::iommufd);
+  EXPECT_TRUE(checked->config.virtio.iommu);
+  request_.iommu_backend = "container";
+  EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("one address space")));
+  EXPECT_EQ(pinned_memory(kGiB, true, 2), 3 * kGiB);
+  EXPECT_EQ(pinned_memory(kGiB, false, 2), kGiB);
+}
+
 TEST_F(CheckVm, OpensTheTimelineBeforeTheStart) {
   request_.timeline = tree_.path("/timeline.json").string();
   EXPECT_TRUE(static_cast<bool>(check().value().timeline));

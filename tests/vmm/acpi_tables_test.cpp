@@ -212,6 +212,25 @@ TEST(AcpiTables, HaveNothingOfHotPlugWithoutSlots) {
   for (const auto* name : {"HPEV", "HPRG", "_EJ0", "_OST", "ACPI0013"}) EXPECT_THAT(all, Not(HasSubstr(name)));
 }
 
+TEST_F(Iasl, ReadsWhatIsBehindTheIommu) {
+  auto config = two_cpus();
+  config.iommu = AcpiIommu{.slot = 3, .behind = {1, 2, 16, 17, 18, 30}};
+  const auto tables = build_acpi_tables(config);
+  ASSERT_TRUE(tables);
+  const auto found = reachable(*tables);
+  ASSERT_TRUE(found.contains("VIOT"));
+  EXPECT_EQ(sum(found.at("VIOT")), 0U);
+  EXPECT_EQ(tables->pointers.size(), 3U + 4U) << "a firmware moves it, too";
+  const auto text = disassemble("VIOT", found.at("VIOT"));
+  EXPECT_THAT(text, ContainsRegex("Node count : 0004"));
+  EXPECT_THAT(text, ContainsRegex("PCI BDF number : 0018"));
+  for (const auto* ends : {"0008\n.*BDF end : 0017", "0080\n.*BDF end : 0097", "00F0\n.*BDF end : 00F7"}) {
+    EXPECT_THAT(text, ContainsRegex(fmt::format("Endpoint start : 0000{}", std::string{ends}.substr(0, 4))));
+    EXPECT_THAT(text, ContainsRegex(fmt::format("BDF start : {}", ends)));
+  }
+  EXPECT_FALSE(reachable(*build_acpi_tables(two_cpus())).contains("VIOT"));
+}
+
 TEST_F(Iasl, ReadsTheFixedHardwareOfTheFadt) {
   const auto tables = build_acpi_tables(two_cpus());
   ASSERT_TRUE(tables);

@@ -64,6 +64,7 @@ class Kernel final : public IoctlPort {
         case vfio::uapi::ioas_map.number:
         case VFIO_IOMMU_MAP_DMA: return note("map");
         case vfio::uapi::ioas_alloc.number: return note("space");
+        case vfio::uapi::iommu_destroy.number: return note("destroy");
         case vfio::uapi::attach_iommufd.number: return note("attach");
         default: break;
       }
@@ -133,6 +134,7 @@ class Devices : public testing::Test {
                               .bus = bus_,
                               .timeline = timeline_,
                               .windows = {},
+                              .domains = guest_iommu_ ? &domains_ : nullptr,
                               .hotplug = &hotplug_,
                               .hotplug_slots = kPlaces | 1U << 1U,
                               .wanted =
@@ -211,6 +213,7 @@ class Devices : public testing::Test {
 
   Kernel kernel_;
   vfio::IommuBackend backend_{};
+  bool guest_iommu_{};
   std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
   GuestMemory memory_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {}, .length = 4 * kMiB}}).value();
   IoBus ports_;
@@ -222,6 +225,7 @@ class Devices : public testing::Test {
   PciBus bus_;
   Timeline timeline_;
   FakeLine line_;
+  IommuDomains domains_{memory_, [this](const Error& error) { failures_.push_back(error.text()); }};
   std::unique_ptr<DeviceSet> set_;
   HotplugSlots hotplug_{kPlaces | 1U << 1U, line_, [this] { loop_->post([this] { set_->hear_guest(); }); }};
   std::vector<PlugReport> told_;
@@ -288,6 +292,37 @@ TEST_F(Devices, ComeAndGoByIommufdToo) {
     kernel_.fail.clear();
   }
   EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(Devices, GoBehindTheGuestsIommuAsTheyCome) {
+  backend_ = vfio::IommuBackend::iommufd;
+  guest_iommu_ = true;
+  start(opened(kTwo, 8));
+  EXPECT_TRUE(domains_.reserved(endpoint_in(1))) << "one of the start";
+  EXPECT_FALSE(domains_.reserved(endpoint_in(16)));
+  EXPECT_EQ(attach(kOne, 7).slot, 16U);
+  (void)kernel_.take_log();
+  EXPECT_EQ(domains_.attach(5, endpoint_in(16), false), 0);
+  EXPECT_EQ(domains_.map(5, {.first = {}, .last = Iova{0xfff}}, Gpa{0x1000}, 3), 0);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("space", "attach", "map"));
+
+  ASSERT_THAT(set_->reset_all(), IsOk());
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("attach", "destroy")) << "a reboot: to RAM";
+  EXPECT_EQ(domains_.attach(5, endpoint_in(16), false), 0);
+  (void)kernel_.take_log();
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().function, kOne);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("kvm-", "destroy")) << "where it was goes after it, without another move";
+  EXPECT_FALSE(domains_.reserved(endpoint_in(16)));
+
+  domains_.set_bypass(false);
+  (void)kernel_.take_log();
+  EXPECT_EQ(attach(kOne, 7).slot, 16U);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("kvm+", "attach", "attach")) << "into the space with nothing in it";
+  EXPECT_EQ(domains_.attach(5, endpoint_in(1), false), 0);
+  set_->close();
+  EXPECT_FALSE(domains_.reserved(endpoint_in(1)));
   EXPECT_THAT(failures_, IsEmpty());
 }
 

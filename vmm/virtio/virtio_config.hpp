@@ -54,6 +54,7 @@ struct VsockConfig {
 
 /// On the bus in the order of declaration.
 struct VirtioConfig {
+  bool iommu{};  ///< assigned devices are behind one of the guest's own
   std::vector<DiskConfig> disks;
   std::vector<NetConfig> nets;
   std::vector<PmemConfig> pmems{};
@@ -64,8 +65,8 @@ struct VirtioConfig {
   bool console{};  ///< in place of the serial port
 
   [[nodiscard]] std::size_t count() const {
-    return disks.size() + nets.size() + pmems.size() + folders.size() + (vsock ? 1U : 0U) + (random ? 1U : 0U) +
-           (balloon ? 1U : 0U) + (console ? 1U : 0U);
+    return (iommu ? 1U : 0U) + disks.size() + nets.size() + pmems.size() + folders.size() + (vsock ? 1U : 0U) +
+           (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
   }
 };
 

@@ -6,6 +6,7 @@
 #include "vmm/platform.hpp"
 #include "vmm/virtio/balloon.hpp"
 #include "vmm/virtio/block.hpp"
+#include "vmm/virtio/iommu.hpp"
 #include "vmm/virtio/net.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/random_source.hpp"
@@ -27,6 +28,10 @@ Result<std::unique_ptr<VirtioSet>> VirtioSet::create(VirtioConfig config, const 
 }
 
 Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::size_t first) {
+  if (config.iommu) {
+    TRY(add(VirtioIommu::describe(), bars, first++,
+            [this](VirtioSignals& signals) { return VirtioIommu::create(wiring_.domains, wiring_.memory, signals); }));
+  }
   for (auto& disk : config.disks) {
     const auto identity = VirtioBlock::describe(disk);
     TRY(add(identity, bars, first++, [this, &disk](VirtioSignals& signals) {

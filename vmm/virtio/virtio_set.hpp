@@ -14,6 +14,7 @@
 #include "vmm/guest_memory.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/virtio/console.hpp"
+#include "vmm/virtio/iommu_domains.hpp"
 #include "vmm/virtio/pci_transport.hpp"
 #include "vmm/virtio/virtio_config.hpp"
 
@@ -31,6 +32,7 @@ class VirtioSet final {
     InterruptRoutes& routes;
     Doorbells& doorbells;
     PciBus& bus;
+    IommuDomains& domains;
     platform::PciWindows windows;
     std::function<InterruptLine&(Gsi)> connect;
     VirtioConsole::Callbacks console;

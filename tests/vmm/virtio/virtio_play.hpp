@@ -5,6 +5,7 @@
 
 #define VIRTIO_RING_NO_LEGACY  // no C++
 #include <linux/vhost.h>
+#include <linux/virtio_iommu.h>
 
 #include <cstdint>
 #include <mutex>
@@ -12,8 +13,10 @@
 #include <string_view>
 
 #include "base/socket.hpp"
+#include "tests/fakes/fake_dma_space.hpp"
 #include "tests/vmm/virtio/fake_daemon.hpp"
 #include "tests/vmm/virtio/transport_rig.hpp"
+#include "vmm/virtio/iommu.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/queues.hpp"
 #include "vmm/virtio/shared_folder.hpp"
@@ -83,7 +86,8 @@ class VirtioPlay final {
     if (!rig_.irqfds.empty()) return "an irqfd is left after a reset";
     if (!rig_.doorbells.empty()) return "a doorbell is left after a reset";
     if (rig_.routes != 0) return "a route is left after a reset";
-    return {};
+    if (!space_.domains.empty() && domains_.bypass()) return "a domain is left after a reset";
+    return space_.wrong;
   }
   /// How many chains the device got: input that never gets there tests little.
   [[nodiscard]] unsigned answered() const { return answered_; }
@@ -99,6 +103,17 @@ class VirtioPlay final {
         .value();
   }
   std::unique_ptr<vmm::VirtioDevice> make(unsigned kind) {
+    if (kind == 4) {
+      dma_ready_.set({});
+      for (unsigned slot = 1; slot < 4; ++slot) {
+        const Bdf function{.bus = static_cast<std::uint8_t>(slot)};
+        (void)space_.attach(function);
+        (void)domains_.add(vmm::endpoint_in(slot), {.function = function, .space = space_, .ready = dma_ready_});
+      }
+      signals_ = make_signals(vmm::VirtioIommu::describe());
+      iommu_ = true;
+      return vmm::VirtioIommu::create(domains_, memory_, *signals_).value();
+    }
     if (kind == 5) {
       signals_ = make_signals(vmm::VirtioPmem::describe());
       return vmm::VirtioPmem::create({.file = make_memfd("pmem", 2 * kMiB).value(), .length = 2 * kMiB}, memory_,
@@ -134,6 +149,7 @@ class VirtioPlay final {
       answered_ += echo_->work(next() % 2U) ? 1U : 0U;
       return;
     }
+    if (iommu_) return ask_iommu();
     loop_->post([this] { loop_->stop(); });
     (void)loop_->run();
   }
@@ -215,6 +231,30 @@ class VirtioPlay final {
     (void)memory_.write(Gpa{at + 12}, static_cast<std::uint16_t>(next() % 16));
     (void)memory_.write(Gpa{at + 14}, static_cast<std::uint16_t>(next() % 2 != 0 ? 0x80U | next() % 8U : next() % 10U));
   }
+  // A request of a virtio-iommu that may be carried out, as the next chain.
+  void ask_iommu() {
+    virtio_iommu_req_map request{};
+    request.head.type = next() % 6;
+    request.domain = next() % 4;
+    request.virt_start = next() % 2 != 0 ? value() : (next() % 8ULL) << 12U;  // of others: endpoint and flags
+    request.virt_end = next() % 2 != 0 ? value() : request.virt_start + (next() % 4ULL << 12U) - 1;
+    request.phys_start = next() % 2 != 0 ? value() : (next() % 8ULL) << 12U;
+    request.flags = next() % 8;
+    (void)memory_.write(Gpa{0x11000}, request);
+    const auto describe = [this](unsigned index, std::uint64_t address, std::uint32_t length, std::uint16_t flags) {
+      const Gpa at{0x10000 + 16ULL * index};
+      (void)memory_.write(at, address);
+      (void)memory_.write(at + 8, length);
+      (void)memory_.write(at + 12, flags);
+      (void)memory_.write(at + 14, std::uint16_t{1});
+    };
+    describe(0, 0x11000, 72, 1);
+    describe(1, 0x12000, 516, 2);
+    const auto index = memory_.read<std::uint16_t>(Gpa{0x10802}).value();
+    (void)memory_.write(Gpa{0x10804 + 2ULL * (index % 8)}, std::uint16_t{0});
+    (void)memory_.write(Gpa{0x10802}, static_cast<std::uint16_t>(index + 1));
+    rig_.store(TransportRig::kNotify, 2, 0);
+  }
   void make_available() {
     const auto index = static_cast<std::uint16_t>(memory_.read<std::uint16_t>(Gpa{0x10802}).value() + next() % 3);
     (void)memory_.write(Gpa{0x10804 + 2ULL * (next() % 8)}, static_cast<std::uint16_t>(next() % 10));
@@ -251,6 +291,10 @@ class VirtioPlay final {
   std::unique_ptr<vmm::VirtioSignals> signals_;
   unsigned queues_{};
   EchoDevice* echo_{};
+  FakeDmaSpace space_;
+  vmm::DmaReady dma_ready_;
+  vmm::IommuDomains domains_{memory_, [](const Error&) {}};
+  bool iommu_{};
   unsigned answered_{};
   std::unique_ptr<vmm::VirtioPciTransport> transport_;  // goes first
 };
