@@ -13,7 +13,8 @@ came() {
         received=$(ping -q -I "$link" -c 3 -i 0.2 -W 1 "$peer" | sed -n 's/.* \([0-9]*\) packets received.*/\1/p')
         [ "${received:-0}" -gt 0 ] && break
     done
-    echo "LAB-RESULT came=$1 received=$received vectors=$(ls "/sys/bus/pci/devices/$1/msi_irqs" | wc -l)"
+    echo "LAB-RESULT came=$1 received=$received vectors=$(ls "/sys/bus/pci/devices/$1/msi_irqs" | wc -l)" \
+        "iommu=$(cat "/sys/bus/pci/devices/$1/iommu_group/type" 2>/dev/null)"
     ping -q -I "$link" -i 0.05 "$peer" >/dev/null 2>&1 &
 }
 
