@@ -12,6 +12,7 @@
 #include <numeric>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -89,6 +90,34 @@ TEST(AcpiTables, EveryTableIsReachableAndSumsToZero) {
     if (signature == "FACS") continue;  // has no checksum
     EXPECT_EQ(sum(table), 0U) << signature;
   }
+}
+
+// Byte by byte (ACPI 6.5, 5.2.34): iasl of Debian 12 does not know the table.
+TEST(AcpiTables, TellWhatIsBehindTheIommu) {
+  auto config = two_cpus();
+  config.iommu = AcpiIommu{.slot = 3, .behind = {1, 2, 16, 17, 18, 30}};
+  const auto tables = build_acpi_tables(config);
+  ASSERT_TRUE(tables);
+  EXPECT_EQ(tables->pointers.size(), 3U + 4U) << "a firmware moves it, too";
+  const auto found = reachable(*tables);
+  ASSERT_TRUE(found.contains("VIOT"));
+  const auto viot = found.at("VIOT");
+  EXPECT_EQ(sum(viot), 0U);
+  EXPECT_EQ(number_at(viot, 36, 2), 4U) << "nodes";
+  EXPECT_EQ(number_at(viot, 38, 2), 48U) << "where they start";
+  EXPECT_EQ(number_at(viot, 48, 4), 0x00100003U) << "a virtio-iommu on PCI, 16 bytes";
+  EXPECT_EQ(number_at(viot, 52, 4), 0x00180000U) << "segment 0, 00:03.0";
+  std::size_t at = 64;
+  for (const auto& [first, last] : {std::pair{0x08U, 0x17U}, {0x80U, 0x97U}, {0xf0U, 0xf7U}}) {
+    EXPECT_EQ(number_at(viot, at, 4), 0x00180001U) << "a range of PCI functions, 24 bytes";
+    EXPECT_EQ(number_at(viot, at + 4, 4), first) << "its first endpoint";
+    EXPECT_EQ(number_at(viot, at + 8, 4), 0U) << "segments";
+    EXPECT_EQ(number_at(viot, at + 12, 4), last << 16U | first);
+    EXPECT_EQ(number_at(viot, at + 16, 2), 48U) << "the IOMMU that it is behind";
+    at += 24;
+  }
+  EXPECT_EQ(viot.size(), at);
+  EXPECT_FALSE(reachable(*build_acpi_tables(two_cpus())).contains("VIOT"));
 }
 
 TEST(AcpiTables, MoveWithTheirAddress) {
@@ -210,25 +239,6 @@ TEST(AcpiTables, HaveNothingOfHotPlugWithoutSlots) {
   ASSERT_TRUE(tables);
   const auto all = text_at(tables->bytes, 0, tables->bytes.size());
   for (const auto* name : {"HPEV", "HPRG", "_EJ0", "_OST", "ACPI0013"}) EXPECT_THAT(all, Not(HasSubstr(name)));
-}
-
-TEST_F(Iasl, ReadsWhatIsBehindTheIommu) {
-  auto config = two_cpus();
-  config.iommu = AcpiIommu{.slot = 3, .behind = {1, 2, 16, 17, 18, 30}};
-  const auto tables = build_acpi_tables(config);
-  ASSERT_TRUE(tables);
-  const auto found = reachable(*tables);
-  ASSERT_TRUE(found.contains("VIOT"));
-  EXPECT_EQ(sum(found.at("VIOT")), 0U);
-  EXPECT_EQ(tables->pointers.size(), 3U + 4U) << "a firmware moves it, too";
-  const auto text = disassemble("VIOT", found.at("VIOT"));
-  EXPECT_THAT(text, ContainsRegex("Node count : 0004"));
-  EXPECT_THAT(text, ContainsRegex("PCI BDF number : 0018"));
-  for (const auto* ends : {"0008\n.*BDF end : 0017", "0080\n.*BDF end : 0097", "00F0\n.*BDF end : 00F7"}) {
-    EXPECT_THAT(text, ContainsRegex(fmt::format("Endpoint start : 0000{}", std::string{ends}.substr(0, 4))));
-    EXPECT_THAT(text, ContainsRegex(fmt::format("BDF start : {}", ends)));
-  }
-  EXPECT_FALSE(reachable(*build_acpi_tables(two_cpus())).contains("VIOT"));
 }
 
 TEST_F(Iasl, ReadsTheFixedHardwareOfTheFadt) {

@@ -28,8 +28,8 @@ constexpr std::uint32_t endpoint_in(unsigned slot) { return slot << 3U; }
 /// it names to be ready (DmaReady), and may pin or release all RAM.
 class IommuDomains final {
  public:
-  /// Of all domains together, as many as type 1 of VFIO allows (dma_entry_limit): each costs some 500 bytes, most of
-  /// them in the kernel.
+  /// Of all domains together, as many as type 1 of VFIO allows (dma_entry_limit): each costs memory here and in the
+  /// kernel.
   static constexpr std::size_t kMostMappings = 65535;
   /// What every x86 IOMMU translates: VT-d with tables of three levels.
   static constexpr std::uint64_t kLastAddress = (1ULL << 39U) - 1;
