@@ -9,6 +9,7 @@
 
 #include "base/log.hpp"
 #include "vmm/cpuid.hpp"
+#include "vmm/thread_filter.hpp"
 
 namespace pcivm::vmm {
 
@@ -53,6 +54,7 @@ Result<void> CpuSet::start(const CpuState& boot, const Vcpu::Wiring& wiring, OnE
   for (std::size_t index = 0; index < cpus_.size(); ++index) {
     threads_.emplace_back([this, index, wiring, on_end] {
       if (!pins_.empty()) pin_this_thread(pins_[index]);
+      become(ThreadKind::vcpu);
       on_end(cpus_[index]->run(wiring));
     });
   }

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "vfio/device.hpp"
+#include "vmm/thread_filter.hpp"
 
 namespace pcivm::vmm {
 
@@ -134,12 +135,19 @@ void DeviceSet::disconnect() {
 void DeviceSet::open_all() {
   opening_ = members_.size();
   for (const auto& member : members_) {
-    threads_.emplace_back([this, &each = *member] { open(each); });
+    threads_.emplace_back([this, &each = *member] {
+      become(ThreadKind::start);
+      open(each);
+    });
   }
 }
 
 void DeviceSet::map_ram() {
-  if (!members_.empty()) threads_.emplace_back([this] { end_part(map_memory()); });
+  if (members_.empty()) return;
+  threads_.emplace_back([this] {
+    become(ThreadKind::start);
+    end_part(map_memory());
+  });
 }
 
 void DeviceSet::open(Member& member) {
@@ -230,6 +238,7 @@ Result<void> DeviceSet::reset_all() {
       wiring_.tell({.kind = PlugReport::Kind::placed, .function = member->function, .slot = member->slot});
     }
     threads_.emplace_back([&, device = member->device.get()] {
+      become(ThreadKind::start);
       auto done = device->reset_for_reboot();
       const std::scoped_lock lock{mutex};
       if (!done) failure = std::move(done).error().within(std::string{device->name()});
@@ -251,6 +260,7 @@ void DeviceSet::close() {
   for (auto& member : members_) {
     member->watches.clear();
     threads_.emplace_back([this, &each = *member] {
+      become(ThreadKind::start);
       each.device.reset();
       if (space_ && space_->space) close_in_space(each.function);
     });

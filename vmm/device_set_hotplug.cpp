@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "vmm/device_set.hpp"
+#include "vmm/thread_filter.hpp"
 
 namespace pcivm::vmm {
 
@@ -174,6 +175,7 @@ void DeviceSet::start_next() {
   // A restart of the guest, or who takes it out, may have come before.
   const bool resets = job.resets && job.leaver->presence == Presence::resetting;
   job_ = std::jthread{[this, &job, resets] {
+    become(ThreadKind::hotplug);
     if (job.newcomer) {
       job.outcome = bring(job);
     } else if (job.resets) {

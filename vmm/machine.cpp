@@ -18,6 +18,7 @@
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
+#include "vmm/thread_filter.hpp"
 
 namespace pcivm::vmm {
 
@@ -333,7 +334,10 @@ Result<void> Machine::boot() {
     TRY(write_smbios(memory_, smbios_facts()));
   }
   std::optional<Result<CpuState>> loaded;
-  std::jthread loader{[&] { loaded = firmware_ ? load_firmware() : load_kernel(); }};
+  std::jthread loader{[&] {
+    become(ThreadKind::start);
+    loaded = firmware_ ? load_firmware() : load_kernel();
+  }};
   TRY(add_ram());
   TRY(devices_->connect(*vm_));
   if (boots_ == 0) devices_->open_all();
@@ -380,6 +384,7 @@ Result<void> Machine::prepare_reboot() {
 }
 
 Result<VmEnd> Machine::run() {
+  become(ThreadKind::loop);
   for (;;) {
     auto booted = boot();
     if (!booted) fail_with(std::move(booted).error());

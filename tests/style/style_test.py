@@ -16,7 +16,7 @@ MAY_INCLUDE = {
 FENCED = {  # header prefix -> where it may be included
     "pci/": ("iommu/",), "libmount": ("iommu/",), "netlink/": ("sriov/", "iommu/kernel_routes.cpp"), "libkmod": ("vfio/",), "libudev": ("udev/monitor.cpp",),
     "liburing": ("vmm/virtio/uring_engine.cpp",), "spdlog/": ("base/log.cpp",), "CLI/": ("cli/",), "boost/": ("cli/http_message.cpp",), "nlohmann/": ("cli/",), "libsmartcols": ("cli/",),
-    "cap-ng": ("cli/vm_confine.cpp",), "pugixml": ("cli/import_libvirt.cpp",), "yaml-cpp/": ("cli/config_yaml.cpp", "cli/render_yaml.cpp"),
+    "cap-ng": ("cli/vm_confine.cpp",), "seccomp.h": ("vmm/thread_filter_rules.cpp",), "pugixml": ("cli/import_libvirt.cpp",), "yaml-cpp/": ("cli/config_yaml.cpp", "cli/render_yaml.cpp"),
 }
 RAW_CALLS = re.compile(r"reinterpret_cast|(?<!\w)::ioctl\(|(?<!\w)::mmap\(|(?<!\w)::open(at)?\(")
 RAW_ALLOWED = {"base/fd.cpp", "base/ioctl.cpp", "base/mapping.cpp", "vmm/guest_memory.cpp"}

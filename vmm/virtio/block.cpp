@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "vmm/thread_filter.hpp"
 #include "vmm/virtio/features.hpp"
 
 namespace pcivm::vmm {
@@ -93,6 +94,7 @@ void VirtioBlock::read_config(std::uint32_t offset, std::span<std::byte> data) {
 void VirtioBlock::work(MakeEngine make_engine) {
   std::string why;
   const auto engine = make_engine(why);
+  become(ThreadKind::io);
   if (!why.empty()) {
     signals_.report(
         Error::make(Errc::kernel, fmt::format("no io_uring ({}), continuing with plain system calls", why)));

@@ -77,8 +77,12 @@ Result<void> VirtioNet::build(std::vector<Fd> vhosts) {
   for (unsigned index = 0; index < pairs_.size(); ++index) {
     auto& pair = pairs_[index];
     const auto tap = config_.taps[index].ref();
-    pair.user = TRY(NetUserPair::create(tap, 2 * index, memory_, signals_));
-    if (index >= vhosts.size()) continue;
+    // Beside vhost it is for drivers without MSI-X, which are those of firmware.
+    const bool in_kernel = index < vhosts.size();
+    pair.user =
+        TRY(NetUserPair::create(tap, 2 * index, memory_, signals_,
+                                in_kernel ? [](std::string&) { return make_plain_engine(); } : &IoEngine::create));
+    if (!in_kernel) continue;
     auto vhost = TRY_IN(Vhost::adopt(port_, std::move(vhosts[index]), memory_), "vhost-net");
     pair.vhost = std::make_unique<NetVhostPair>(std::move(vhost), tap, 2 * index, signals_);
   }

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "vmm/thread_filter.hpp"
 #include "vmm/virtio/features.hpp"
 #include "vmm/virtio/net_uapi.hpp"
 
@@ -19,28 +20,33 @@ namespace {
 
 constexpr std::uint64_t kDoorbells = 0;  // and 1, by queue
 constexpr std::uint64_t kTap = 2;
-constexpr std::uint64_t kStop = 3;
+constexpr std::uint64_t kWake = 3;
 constexpr unsigned kMostFrames = 256;  // in one go
 
 }  // namespace
 
-NetUserPair::NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd stop)
+NetUserPair::NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd wake)
     : tap_{tap.number()},
       first_{first},
       signals_{signals},
       queues_{memory, signals, 2, first},
-      stop_{std::move(stop)} {}
+      wake_{std::move(wake)} {}
 
 Result<std::unique_ptr<NetPair>> NetUserPair::create(FdRef tap, unsigned first, const GuestMemory& memory,
-                                                     VirtioSignals& signals) {
-  auto stop = TRY(make_eventfd());
-  return std::unique_ptr<NetPair>{new NetUserPair{tap, first, memory, signals, std::move(stop)}};
+                                                     VirtioSignals& signals, MakeEngine make_engine) {
+  auto wake = TRY(make_eventfd());
+  std::unique_ptr<NetUserPair> pair{new NetUserPair{tap, first, memory, signals, std::move(wake)}};
+  pair->thread_ = std::jthread{[raw = pair.get(), make_engine] { raw->work(make_engine); }};
+  return pair;
 }
 
-NetUserPair::~NetUserPair() { signal_eventfd(stop_.ref()); }
+NetUserPair::~NetUserPair() {
+  ends_ = true;
+  signal_eventfd(wake_.ref());
+}
 
 Result<void> NetUserPair::start(NetQueue which, const VirtioQueueSetup& setup, std::uint64_t features) {
-  if (!thread_.joinable()) thread_ = std::jthread{[this] { work(); }};
+  if (!used_.exchange(true)) signal_eventfd(wake_.ref());
   {
     const auto held = queues_.lock();
     if (which == NetQueue::receive) mergeable_ = virtio_features::has(features, net_uapi::kMergeableBuffers);
@@ -56,9 +62,10 @@ void NetUserPair::stop(NetQueue which) {
   gathered_ = 0;
 }
 
-void NetUserPair::work() {
+void NetUserPair::work(MakeEngine make_engine) {
   std::string why;
-  const auto engine = IoEngine::create(why);
+  const auto engine = make_engine(why);
+  become(ThreadKind::io);
   auto served = serve(*engine);
   if (served) return;
   const auto held = queues_.lock();
@@ -68,9 +75,7 @@ void NetUserPair::work() {
 }
 
 Result<void> NetUserPair::serve(IoEngine& engine) {
-  TRY(engine.watch(signals_.doorbell(first_ + kReceive), kDoorbells + kReceive));
-  TRY(engine.watch(signals_.doorbell(first_ + kTransmit), kDoorbells + kTransmit));
-  TRY(engine.watch(stop_.ref(), kStop));
+  TRY(engine.watch(wake_.ref(), kWake));
   std::vector<IoEngine::Completion> done;
   for (;;) {
     done.clear();
@@ -78,8 +83,12 @@ Result<void> NetUserPair::serve(IoEngine& engine) {
     const auto held = queues_.lock();
     std::array<bool, 2> rang{};
     for (const auto& completion : done) {
-      if (completion.token == kStop) return {};
-      if (completion.token == kTap) {
+      if (ends_) return {};
+      if (completion.token == kWake) {
+        // Not before: until then the doorbells are vhost's.
+        for (const auto queue : {kReceive, kTransmit})
+          TRY(engine.watch(signals_.doorbell(first_ + queue), kDoorbells + queue));
+      } else if (completion.token == kTap) {
         polling_ = false;
         tap_ready_ = true;
       } else {

@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -21,13 +22,15 @@
 
 namespace pcivm::vmm {
 
-/// The thread starts with the first queue. The kernel copies between the tap and the guest's buffers directly; frames
+/// The thread waits for the first queue. The kernel copies between the tap and the guest's buffers directly; frames
 /// that nobody has room for are lost, as on a wire.
 class NetUserPair final : public NetPair {
  public:
-  /// `first` is the receive queue's number; the transmit queue follows. What is borrowed outlives the pair.
+  using MakeEngine = std::unique_ptr<IoEngine> (*)(std::string& why);
+  /// `first` is the receive queue's number; the transmit queue follows. What is borrowed outlives the pair. Its thread
+  /// is made here and not when it has to do something: by then none may be that makes an engine (thread_filter.hpp).
   [[nodiscard]] static Result<std::unique_ptr<NetPair>> create(FdRef tap, unsigned first, const GuestMemory& memory,
-                                                               VirtioSignals& signals);
+                                                               VirtioSignals& signals, MakeEngine make_engine);
   NetUserPair(const NetUserPair&) = delete;
   NetUserPair& operator=(const NetUserPair&) = delete;
   ~NetUserPair() override;
@@ -41,8 +44,8 @@ class NetUserPair final : public NetPair {
   static constexpr unsigned kTransmit = 1;
   static constexpr std::size_t kLongest = 65536 + 64;  // a frame of the largest segment, with its headers
 
-  NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd stop);
-  void work();
+  NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd wake);
+  void work(MakeEngine make_engine);
   [[nodiscard]] Result<void> serve(IoEngine& engine);
   void receive(IoEngine& engine);
   [[nodiscard]] bool receive_frame();
@@ -58,7 +61,9 @@ class NetUserPair final : public NetPair {
   unsigned first_;
   VirtioSignals& signals_;
   VirtioQueues queues_;
-  Fd stop_;
+  Fd wake_;                        // when one of these becomes true
+  std::atomic<bool> used_{false};  // a queue was started once
+  std::atomic<bool> ends_{false};
   // The thread's, under the lock of queues_.
   std::deque<VirtioChain> chains_;  // taken for frames to come, in order
   std::size_t gathered_{};          // bytes in them

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "vmm/thread_filter.hpp"
 #include "vmm/virtio/features.hpp"
 
 namespace pcivm::vmm {
@@ -70,6 +71,7 @@ Result<std::unique_ptr<VirtioDevice>> VirtioPmem::create(PmemConfig config, cons
   device->thread_ = std::jthread{[raw = device.get(), make_engine] {
     std::string why;  // without io_uring a flush waits for the one before it, and nothing else
     const auto engine = make_engine(why);
+    become(ThreadKind::io);
     auto served = raw->serve(*engine);
     if (served) return;
     const auto held = raw->queues_.lock();
