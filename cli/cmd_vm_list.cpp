@@ -53,6 +53,8 @@ Json to_json(const Known& known) {
           {"defined", known.view.defined},
           {"pid", or_null(known.view.pid)},
           {"vmmPid", value_at(running, "vmmPid")},
+          {"vmmUser", value_at(running, "vmmUser")},
+          {"seccomp", value_at(running, "seccomp")},
           {"cpus", known.facts["cpus"]},
           {"memory", known.facts["memory"]},
           {"devices", known.facts["devices"]},
@@ -188,6 +190,14 @@ std::string backend_text(const Json& json) {
   return fmt::format("{}: {}", backend, json["iommuBackendReason"].get<std::string>());
 }
 
+/// What becomes of a system call that the VMM is not to make.
+std::string seccomp_text(const Json& seccomp) {
+  if (!seccomp.is_string()) return "";
+  const auto how = seccomp.get<std::string>();
+  if (how == "kill") return "others than it needs end the VMM";
+  return how == "off" ? "not filtered (--seccomp off)" : fmt::format("filtered for diagnosis only (--seccomp {})", how);
+}
+
 std::string console_text(const Json& console) {
   if (!console.is_object()) return "";
   return fmt::format("{} bytes said, {} readers{}", console.value("bytes", 0ULL), console.value("readers", 0ULL),
@@ -224,6 +234,8 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("Uptime", uptime_text(json["uptimeSeconds"]));
   add("Supervisor", number_text(json["pid"]));
   add("VMM", number_text(json["vmmPid"]));
+  add("User of the VMM", number_text(json["vmmUser"]));
+  add("System calls", seccomp_text(json["seccomp"]));
   add("Console", console_text(json["console"]));
   add("Defined", each.view.defined ? fmt::format("{}/{}.yaml", kVmFolder, each.view.name) : "no");
   for (const auto& [option, values] : each.options) {

@@ -181,6 +181,13 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
                   "run PROGRAM ADDRESS for each device when the VM has ended; if it fails, the device stays away from "
                   "all others")
       ->type_name("PROGRAM");
+  command
+      .add_option("--seccomp", request.seccomp,
+                  "when the VMM makes a system call that it never needs: kill it; for diagnosis log it, fail it with "
+                  "errno, or have no filter (off)")
+      ->check(CLI::IsMember({"kill", "log", "errno", "off"}).description(""))
+      ->type_name("kill|log|errno|off")
+      ->capture_default_str();
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }
 

@@ -200,6 +200,8 @@ Json VmApi::vm_document() const {
                                        : "starting"},
           {"pid", ::getpid()},
           {"vmmPid", facts_.vmm},
+          {"vmmUser", facts_.user ? Json(*facts_.user) : Json(nullptr)},
+          {"seccomp", facts_.seccomp},
           {"cpus", facts_.cpus},
           {"memory", facts_.memory},
           {"devices", devices()},

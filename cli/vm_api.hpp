@@ -35,6 +35,8 @@ struct VmFacts {
   std::string iommu_backend{};         ///< how they are assigned; empty when there are none
   std::string backend_reason{};        ///< why not by iommufd; empty when they are, or nobody wanted it
   pid_t vmm{};
+  std::optional<std::uint32_t> user{};  ///< of the VMM; none: who started it
+  std::string seccomp{};                ///< as asked for: "kill"
 };
 
 struct ApiRoute {

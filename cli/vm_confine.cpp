@@ -2,12 +2,15 @@
 #include "cli/vm_confine.hpp"
 
 #include <cap-ng.h>
+#include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,6 +18,9 @@
 
 #include "base/fd.hpp"
 #include "base/log.hpp"
+#include "base/systemd.hpp"
+#include "base/units.hpp"
+#include "vfio/memlock.hpp"
 
 namespace pcivm::cli {
 
@@ -30,6 +36,9 @@ constexpr unsigned kAskVersion = 1;  // LANDLOCK_CREATE_RULESET_VERSION
 constexpr int kWithNetwork = 4;
 constexpr int kWithScopes = 6;
 
+constexpr std::uint64_t kLeastFile = 64 * kMiB;  // variables and log of a firmware, messages
+constexpr rlim_t kMostTasks = 4096;              // CPUs, queues, those that fill memory, io_uring's and vhost's
+
 /// All rights to files that a version knows of: the first 13, then REFER, TRUNCATE and, since version 5, IOCTL_DEV.
 std::uint64_t file_rights(long version) {
   const unsigned count = version >= 5 ? 16 : version >= 3 ? 15 : version == 2 ? 14 : 13;
@@ -41,14 +50,54 @@ std::size_t size_of_rules(long version) {
   return version >= kWithNetwork ? offsetof(LandlockRules, scopes) : offsetof(LandlockRules, network);
 }
 
-Result<void> drop_capabilities() {
+Result<void> drop_capabilities(capng_select_t which) {
   if (capng_get_caps_process() != 0) return fail(Errc::kernel, "the kernel does not tell capabilities");
   // The bounding set is for whoever has CAP_SETPCAP to change. For others it gives nothing any more.
-  const bool all = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
-  capng_clear(CAPNG_SELECT_ALL);
-  const int outcome = capng_apply(all ? CAPNG_SELECT_ALL : CAPNG_SELECT_CAPS);
+  if (which == CAPNG_SELECT_BOUNDS && capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) == 0) return {};
+  capng_clear(which);
+  const int outcome = capng_apply(which);
   if (outcome == 0) return {};
   return fail(Errc::kernel, fmt::format("capabilities cannot be given up (capng_apply: {})", outcome));
+}
+
+Result<void> limit(__rlimit_resource_t what, std::uint64_t most, std::string_view name) {
+  const rlimit wanted{.rlim_cur = most, .rlim_max = most};
+  if (::setrlimit(what, &wanted) != 0) return fail_errno(errno, fmt::format("setrlimit {} to {}", name, most));
+  return {};
+}
+
+// SIGXFSZ is ignored (vm_supervisor.cpp): a write beyond the limit is an error like others.
+Result<void> set_limits(const Confinement& wanted) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return fail_errno(errno, "getrlimit RLIMIT_NOFILE");
+  TRY(limit(RLIMIT_NOFILE, files.rlim_cur, "RLIMIT_NOFILE"));
+  TRY(limit(RLIMIT_CORE, 0, "RLIMIT_CORE"));
+  rlimit size{};
+  if (::getrlimit(RLIMIT_FSIZE, &size) != 0) return fail_errno(errno, "getrlimit RLIMIT_FSIZE");
+  const auto longest = std::max({wanted.longest_file, wanted.ram, kLeastFile});
+  TRY(limit(RLIMIT_FSIZE, std::min<rlim_t>(longest, size.rlim_max), "RLIMIT_FSIZE"));
+  // What follows is counted by user: with others it is theirs too.
+  if (!wanted.user) return {};
+  TRY(limit(RLIMIT_NPROC, kMostTasks, "RLIMIT_NPROC"));
+  // Refused: then what there is was found to suffice (vfio/memlock).
+  (void)limit(RLIMIT_MEMLOCK, vfio::memlock_needed(wanted.pinned), "RLIMIT_MEMLOCK");
+  return {};
+}
+
+// The kernel forgets with the user who wants to be told of the parent's end (kernel/cred.c, commit_creds).
+Result<void> change_user(std::uint32_t user) {
+  const auto parent = ::getppid();
+  const auto refused = [user](std::string_view call) {
+    return fail(Error::from_errno(errno, fmt::format("{} {}", call, user))
+                    .advise("the VMM of root runs as a user of its own: CAP_SETUID and CAP_SETGID are wanted, and that "
+                            "number in the user name space"));
+  };
+  if (::setgroups(0, nullptr) != 0) return refused("setgroups for user");
+  if (::setresgid(user, user, user) != 0) return refused("setresgid");
+  if (::setresuid(user, user, user) != 0) return refused("setresuid");
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail_errno(errno, "prctl PR_SET_PDEATHSIG");
+  if (::getppid() != parent) return fail(Errc::internal, "the supervisor is gone");
+  return {};
 }
 
 Result<void> close_all_paths() {
@@ -71,14 +120,16 @@ Result<void> close_all_paths() {
 
 }  // namespace
 
-Result<void> confine_vmm() {
-  const rlimit endless{.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-  (void)::setrlimit(RLIMIT_MEMLOCK, &endless);  // refused: then what there is was found to suffice (vfio/memlock)
-  const rlimit none{};
-  if (::setrlimit(RLIMIT_CORE, &none) != 0) return fail_errno(errno, "setrlimit RLIMIT_CORE");
-  TRY(drop_capabilities());
+Result<void> confine_vmm(const Confinement& wanted) {
+  (void)systemd::stderr_is_journal();  // the socket for messages is made now
+  TRY(set_limits(wanted));
+  TRY(drop_capabilities(CAPNG_SELECT_BOUNDS));
+  if (wanted.user) TRY(change_user(*wanted.user));
+  TRY(drop_capabilities(CAPNG_SELECT_CAPS));
+  TRY(drop_capabilities(CAPNG_SELECT_AMBIENT));
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno(errno, "prctl PR_SET_NO_NEW_PRIVS");
-  return close_all_paths();
+  TRY(close_all_paths());
+  return vmm::filter_process(wanted.seccomp);
 }
 
 }  // namespace pcivm::cli

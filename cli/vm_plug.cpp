@@ -60,7 +60,8 @@ Result<void> check_ram(const vfio::OpenedVfio& opened, const PlugFacts& facts) {
 Result<void> check_memlock(const SysRoot& root, const vfio::OpenedVfio& opened, const PlugFacts& facts) {
   const bool iommufd = opened.backend == vfio::IommuBackend::iommufd;
   const auto pinned = pinned_memory(facts.memory, facts.guest_iommu, 1);
-  return vfio::ensure_memlock(root, pinned, iommufd ? vfio::MemlockOf::user : vfio::MemlockOf::process, facts.vmm);
+  return vfio::ensure_memlock(root, pinned,
+                              iommufd && !facts.own_user ? vfio::MemlockOf::user : vfio::MemlockOf::process, facts.vmm);
 }
 
 Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bdf function,

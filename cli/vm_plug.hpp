@@ -19,6 +19,7 @@ namespace pcivm::cli {
 struct PlugFacts {
   pid_t supervisor{};  ///< owns what is bound
   pid_t vmm{};         ///< pins the RAM
+  bool own_user{};     ///< the VMM shares its user, and what that may lock, with nobody
   std::uint64_t memory{};
   vmm::MemoryLayout layout{};
   bool firmware{};                           ///< places BARs itself, where it likes

@@ -21,6 +21,7 @@
 #include "cli/vm_definition.hpp"
 #include "cli/vm_firmware.hpp"
 #include "cli/vm_memory.hpp"
+#include "cli/vm_user.hpp"
 #include "cli/vm_virtio.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
@@ -70,6 +71,7 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
 
 // Which back end it will be is known when the functions are bound; where it may be iommufd there must be enough for it.
 vfio::MemlockOf accounting(const SysRoot& root, const VmChecked& checked) {
+  if (vms_have_own_users()) return vfio::MemlockOf::process;
   const bool container = checked.backend == vfio::IommuBackend::container;
   return !container && root.exists(vfio::kIommufd) ? vfio::MemlockOf::user : vfio::MemlockOf::process;
 }
@@ -232,6 +234,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
+  checked.seccomp = vmm::seccomp_named(request.seccomp).value_or(vmm::Seccomp::kill);
   checked.backend = TRY(backend_of(request));
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());

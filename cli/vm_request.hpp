@@ -14,6 +14,7 @@
 #include "cli/context.hpp"
 #include "cli/vm_name_lock.hpp"
 #include "vmm/counting_ioctl.hpp"
+#include "vmm/thread_filter.hpp"
 #include "vmm/vm_config.hpp"
 
 namespace pcivm::cli {
@@ -55,6 +56,7 @@ struct VmRequest {
   std::string on_request{"detach"};
   std::string on_error{"stop"};
   std::string on_release{};
+  std::string seccomp{"kill"};
   std::string timeline{};
 };
 
@@ -64,6 +66,7 @@ struct VmChecked {
   std::vector<Bdf> functions;  ///< to assign
   std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};
+  vmm::Seccomp seccomp{};
   unsigned address_bits{};                      ///< of the guest's CPUs
   std::optional<std::uint64_t> hotplug_room{};  ///< as asked for
   std::uint64_t initrd_length{};

@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -30,6 +31,7 @@
 #include "cli/vm_slots.hpp"
 #include "cli/vm_supervisor.hpp"
 #include "cli/vm_timeline.hpp"
+#include "cli/vm_user.hpp"
 #include "vfio/blocker.hpp"
 #include "vfio/managed.hpp"
 #include "vfio/quarantine.hpp"
@@ -61,10 +63,23 @@ struct Vm {
   vmm::VmConfig config;
 };
 
+std::uint64_t longest_file(const vmm::VirtioConfig& devices) {
+  std::uint64_t longest = 0;
+  for (const auto& disk : devices.disks) longest = std::max(longest, disk.disk.geometry.sectors * vmm::kSector);
+  for (const auto& pmem : devices.pmems) longest = std::max(longest, pmem.length);
+  return longest;
+}
+
 // In the child.
-Result<vmm::VmEnd> run_vmm(Vm& vm, Fd control) {
+Result<vmm::VmEnd> run_vmm(Vm& vm, std::optional<std::uint32_t> user, Fd control) {
   grow_descriptor_table();
-  TRY(confine_vmm());
+  TRY_IN(confine_vmm({.user = user,
+                      .seccomp = vm.checked.seccomp,
+                      .ram = vm.checked.memory,
+                      .pinned = pinned_memory(vm.checked.memory, vm.config.virtio.iommu,
+                                              vm.checked.functions.size() + vm.config.hotplug.slots),
+                      .longest_file = longest_file(vm.config.virtio)}),
+         "confine the VMM");
   vm.config.control = std::move(control);
   const auto loop = TRY(EventLoop::create());
   const auto name = vm.config.name;
@@ -151,6 +166,11 @@ class Service final {
   Result<void> prepare() {
     for (const auto& function : vm_.checked.functions) facts_.devices.push_back(function.to_string());
     facts_.memory = vm_.checked.memory;
+    facts_.seccomp = vmm::to_string(vm_.checked.seccomp);
+    if (vms_have_own_users()) {
+      user_ = TRY(VmUser::take(context_.root()));
+      facts_.user = user_->number();
+    }
     vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
     for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
     if (!vm_.checked.functions.empty()) {
@@ -177,7 +197,8 @@ class Service final {
                                              [this](Fd control) {
                                                console_.close();
                                                setup_.socket.close();
-                                               return run_vmm(vm_, std::move(control));
+                                               user_.reset();  // the lock is the supervisor's
+                                               return run_vmm(vm_, facts_.user, std::move(control));
                                              },
                                          .after_fork = [this] { vm_.config = vmm::VmConfig{}; },
                                          .patience = context_.options.timeout.value_or(kPatience),
@@ -239,6 +260,7 @@ class Service final {
   [[nodiscard]] PlugFacts plug_facts() const {
     return {.supervisor = ::getpid(),
             .vmm = facts_.vmm,
+            .own_user = user_.has_value(),
             .memory = facts_.memory,
             .layout = layout_,
             .firmware = vm_.checked.config.firmware.has_value(),
@@ -295,6 +317,7 @@ class Service final {
   const std::function<void()>& ready_;
   std::string on_release_;
   VmFacts facts_;
+  std::optional<VmUser> user_;  // of the VMM; outlives it
   vmm::MemoryLayout layout_;
   bool guest_iommu_{};
   vmm::OnRequest on_request_{};

@@ -20,6 +20,7 @@
 
 #include "base/socket.hpp"
 #include "cli/vm_end.hpp"
+#include "cli/vm_violation.hpp"
 
 namespace pcivm::cli {
 
@@ -53,7 +54,7 @@ sigset_t stop_signals() {
 [[noreturn]] void be_child(const Supervision& supervision, pid_t parent, Fd control, Fd report) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(EXIT_FAILURE);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE}) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ}) {
     (void)::signal(signal, SIG_IGN);
   }
   const auto signals = stop_signals();
@@ -62,6 +63,15 @@ sigset_t stop_signals() {
   (void)write_all(report.ref(), text);
   // Threads and descriptors go with the process; a destructor of static state has no business here.
   ::_exit(EXIT_SUCCESS);
+}
+
+Error violation_of(pid_t process) {
+  const auto violation = logged_violation(process);
+  const auto what = violation ? fmt::format("'{}' in a thread '{}'", violation->call, violation->thread)
+                              : std::string{"which one the kernel's log does not say"};
+  return Error::make(Errc::internal, fmt::format("the VMM was ended at a system call that it never needs: {}", what))
+      .coded("vmm.system_call")
+      .advise("a guest that broke out, or a fault of pcivm's: `--seccomp log` tells the kernel's log of all of them");
 }
 
 }  // namespace
@@ -137,6 +147,7 @@ Result<vmm::VmEnd> Supervisor::watch(EventLoop& loop) {
   auto watched = loop.run();
   if (!watched) (void)::kill(child_, SIGKILL);
   while (hears_) on_words();
+  const auto process = child_;
   const int status = reap();
   if (!watched) return fail(std::move(watched).error());
 
@@ -146,6 +157,7 @@ Result<vmm::VmEnd> Supervisor::watch(EventLoop& loop) {
   }
   if (killed_) return fail(Errc::timeout, "the VMM did not end and was killed");
   if (shot_) return vmm::VmEnd::killed;
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) return fail(violation_of(process));
   if (WIFSIGNALED(status)) {
     return fail(Error::make(Errc::internal, fmt::format("the VMM died by signal {} ({})", WTERMSIG(status),
                                                         ::strsignal(WTERMSIG(status))))

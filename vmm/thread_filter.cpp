@@ -31,6 +31,7 @@ const char* name_of(ThreadKind kind) {
     case ThreadKind::loop: return nullptr;
     case ThreadKind::vcpu: return "vcpu";
     case ThreadKind::io: return "io";
+    case ThreadKind::iommu: return "iommu";
     case ThreadKind::start: return "start";
     case ThreadKind::hotplug: return "hotplug";
   }

@@ -118,12 +118,21 @@ Rules every_thread() {
 #endif
 }
 
-/// The guest's exits: registers and interrupts of assigned devices, virtio devices that are set up, flash.
+/// Address spaces of iommufd, and which device is in which.
+Rules iommu() {
+  using namespace vfio::uapi;
+  return every_thread() + ioctls({ioas_alloc.number, iommu_destroy.number, ioas_ranges.number, ioas_map.number,
+                                  ioas_unmap.number, attach_iommufd.number, kvm::signal_msi.number});
+}
+
+/// The guest's exits: registers and interrupts of assigned devices, BARs that others reach, virtio devices that are set
+/// up (its IOMMU too), flash.
 Rules vcpu() {
-  return every_thread() + calls({SYS_fdatasync, SYS_sendmsg, SYS_recvfrom}) +
+  return iommu() + calls({SYS_fdatasync, SYS_sendmsg, SYS_recvfrom}) +
          ioctls({KVM_RUN, kvm::interrupt.number, kvm::get_regs.number, kvm::set_user_memory_region.number,
                  kvm::irqfd.number, kvm::ioeventfd.number, kvm::set_gsi_routing.number, kvm::signal_msi.number}) +
-         ioctls({vfio::uapi::set_irqs.number, vfio::uapi::reset.number}) +
+         ioctls({vfio::uapi::set_irqs.number, vfio::uapi::reset.number, vfio::uapi::map_dma.number,
+                 vfio::uapi::unmap_dma.number}) +
          ioctls({VHOST_SET_FEATURES, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE,
                  VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL, VHOST_NET_SET_BACKEND,
                  VHOST_VSOCK_SET_RUNNING}) +
@@ -139,7 +148,7 @@ Rules io() {
 /// Loads the kernel; opens, resets and closes devices; fills memory and maps it for DMA.
 Rules start() {
   using namespace vfio::uapi;
-  return every_thread() + with(SYS_clone, 0, {kThreadFlags}) +
+  return iommu() + with(SYS_clone, 0, {kThreadFlags}) +
          Rules{{.call = SYS_clone3, .arguments = {}, .action = SCMP_ACT_ERRNO(ENOSYS)}} +
          ioctls({get_device_fd.number, bind_iommufd.number, attach_iommufd.number, get_info.number,
                  get_region_info.number, get_irq_info.number, set_irqs.number, vfio::uapi::reset.number, map_dma.number,
@@ -233,6 +242,7 @@ void print_all() {
   print_program("of_loop", loop());
   print_program("of_vcpu", vcpu());
   print_program("of_io", io());
+  print_program("of_iommu", iommu());
   print_program("of_start", start());
   print_program("of_hotplug", hotplug());
   print_names();
@@ -241,7 +251,8 @@ void print_all() {
       "std::span<const sock_filter> program_of_process() { return of_process; }\n"
       "std::span<const sock_filter> program_of(ThreadKind kind) {\n  switch (kind) {\n"
       "    case ThreadKind::loop: return of_loop;\n    case ThreadKind::vcpu: return of_vcpu;\n"
-      "    case ThreadKind::io: return of_io;\n    case ThreadKind::start: return of_start;\n"
+      "    case ThreadKind::io: return of_io;\n    case ThreadKind::iommu: return of_iommu;\n"
+      "    case ThreadKind::start: return of_start;\n"
       "    case ThreadKind::hotplug: return of_hotplug;\n  }\n  return {};\n}\n"
       "std::string_view system_call_name(unsigned number) {\n"
       "  return number < std::size(system_calls) ? system_calls[number] : \"\";\n}\n"

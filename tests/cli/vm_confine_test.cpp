@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <functional>
 
 namespace pcivm::cli {
@@ -19,9 +20,12 @@ namespace {
 bool has_landlock() { return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) > 0; }
 
 /// What `question` says in a confined process.
-int confined(const std::function<int()>& question) {
+int confined(const std::function<int()>& question, const Confinement& how = {.seccomp = vmm::Seccomp::off}) {
   const pid_t child = ::fork();
-  if (child == 0) ::_exit(confine_vmm() ? question() : 99);
+  if (child == 0) {
+    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::_exit(confine_vmm(how) ? question() : 99);
+  }
   int status{};
   EXPECT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status)) << status;
@@ -52,6 +56,50 @@ TEST(Confined, DumpsNoCore) {
               return ::getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0 ? 1 : 0;
             }),
             1);
+}
+
+TEST(Confined, HasAUserOfItsOwnAndNoGroups) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root runs VMMs as others";
+  constexpr std::uint32_t kUser = 2'000'000'007;
+  const Confinement how{.user = kUser, .seccomp = vmm::Seccomp::off};
+  EXPECT_EQ(confined([] { return ::getuid() == kUser && ::geteuid() == kUser && ::getegid() == kUser ? 1 : 0; }, how),
+            1);
+  EXPECT_EQ(confined([] { return ::getgroups(0, nullptr); }, how), 0);
+  EXPECT_EQ(confined([] { return ::setresuid(0, 0, 0) == 0 ? 0 : errno; }, how), EPERM);
+  EXPECT_EQ(confined(
+                [] {
+                  int signal{};
+                  return ::prctl(PR_GET_PDEATHSIG, &signal) == 0 ? signal : 0;
+                },
+                how),
+            SIGKILL)
+      << "the kernel forgets it with the user";
+}
+
+TEST(Confined, HasLimits) {
+  const auto most = [](__rlimit_resource_t what) {
+    rlimit limit{};
+    return ::getrlimit(what, &limit) == 0 && limit.rlim_cur == limit.rlim_max ? limit.rlim_max : 0;
+  };
+  const Confinement how{.seccomp = vmm::Seccomp::off, .ram = 1U << 20U, .longest_file = 1U << 30U};
+  EXPECT_EQ(confined([&] { return most(RLIMIT_FSIZE) == 1U << 30U ? 1 : 0; }, how), 1);
+  EXPECT_EQ(confined([&] { return most(RLIMIT_NOFILE) > 0 ? 1 : 0; }, how), 1);
+  if (::geteuid() != 0) GTEST_SKIP() << "the rest is a user's of its own";
+  const Confinement own{.user = 2'000'000'007, .seccomp = vmm::Seccomp::off, .pinned = 1U << 20U};
+  EXPECT_EQ(confined([&] { return most(RLIMIT_MEMLOCK) == (65U << 20U) ? 1 : 0; }, own), 1);
+  EXPECT_EQ(confined([&] { return most(RLIMIT_NPROC) == 4096 ? 1 : 0; }, own), 1);
+}
+
+TEST(Confined, MakesNoOtherSystemCalls) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!confine_vmm({})) ::_exit(99);
+    (void)::syscall(SYS_socket, 1, 1, 0);
+    ::_exit(0);
+  }
+  int status{};
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) << status;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include "cli/vm_supervisor.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "tests/support/result_matchers.hpp"
+#include "vmm/thread_filter.hpp"
 
 namespace pcivm::cli {
 namespace {
@@ -69,6 +72,17 @@ TEST_F(Supervised, NamesTheSignalThatKilledTheVmm) {
                 return vmm::VmEnd::power_off;
               }),
               FailsWith(Errc::internal, HasSubstr("signal 9")));
+}
+
+TEST_F(Supervised, TellsOfASystemCallThatEndedTheVmm) {
+  const auto end = run([](Fd) -> Result<vmm::VmEnd> {
+    (void)::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    TRY(vmm::filter_process(vmm::Seccomp::kill));
+    (void)::syscall(SYS_socket, 1, 1, 0);
+    return vmm::VmEnd::power_off;
+  });
+  ASSERT_THAT(end, FailsWith(Errc::internal, HasSubstr("a system call that it never needs")));
+  EXPECT_EQ(end.error().code(), "vmm.system_call");
 }
 
 TEST_F(Supervised, NoticesAVmmThatEndsWithoutAWord) {

@@ -23,7 +23,8 @@
 namespace pcivm::vmm {
 namespace {
 
-constexpr std::array kKinds{ThreadKind::loop, ThreadKind::vcpu, ThreadKind::io, ThreadKind::start, ThreadKind::hotplug};
+constexpr std::array kKinds{ThreadKind::loop,  ThreadKind::vcpu,  ThreadKind::io,
+                            ThreadKind::iommu, ThreadKind::start, ThreadKind::hotplug};
 constexpr int kNobody = -1;  // as a descriptor: whatever is allowed fails with EBADF
 
 /// How a process ends that became `kind` and made the call: 0 when it went on.
@@ -116,8 +117,10 @@ TEST(ThreadFilter, HasWhatItsKindNeeds) {
 }
 
 TEST(ThreadFilter, HasNotWhatOthersNeed) {
-  EXPECT_EQ(end_of(ThreadKind::vcpu, request(vfio::uapi::ioas_map.number)), SIGSYS);
-  EXPECT_EQ(end_of(ThreadKind::vcpu, request(vfio::uapi::map_dma.number)), SIGSYS);
+  EXPECT_EQ(end_of(ThreadKind::vcpu, request(vfio::uapi::bind_iommufd.number)), SIGSYS);
+  EXPECT_EQ(end_of(ThreadKind::vcpu, request(vfio::uapi::set_container.number)), SIGSYS);
+  EXPECT_EQ(end_of(ThreadKind::iommu, request(KVM_RUN)), SIGSYS);
+  EXPECT_EQ(end_of(ThreadKind::iommu, request(vfio::uapi::set_irqs.number)), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::vcpu, request(KVM_CREATE_VM)), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::vcpu, [] { std::thread{[] {}}.join(); }), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::io, request(KVM_RUN)), SIGSYS);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/units.hpp"
+#include "vmm/thread_filter.hpp"
 #include "vmm/virtio/features.hpp"
 
 namespace pcivm::vmm {
@@ -142,6 +143,7 @@ void VirtioIommu::write_config(std::uint32_t offset, std::span<const std::byte> 
 }
 
 void VirtioIommu::work() {
+  become(ThreadKind::iommu);
   std::array<pollfd, 2> events{{{.fd = signals_.doorbell(kRequests).number(), .events = POLLIN, .revents = 0},
                                 {.fd = stop_.ref().number(), .events = POLLIN, .revents = 0}}};
   for (;;) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # How a VF is assigned is chosen by what the host has, and shown; who has it by its own node is named; locked memory is
-# counted for all VMs of a user with iommufd, and for each with the container.
+# counted for each VM, also by iommufd, since no two VMs are one user.
 # topologies: vtd
 # needs: pcivm
 # deadline: 240
@@ -43,7 +43,7 @@ expect_exit 4 pcivm vm run other "${options[@]}" --device "$vf"
 expect_match "message" "$stderr" "pid $holder \(sleep\)"
 kill "$holder"
 
-# A user whose limit is enough for one VM only.
+# A limit that is enough for one VM at a time, if both were one user.
 weak=(prlimit --memlock=419430400:419430400 setpriv --bounding-set -ipc_lock,-sys_resource)
 run_weak() { "${weak[@]}" pcivm vm run "$1" "${options[@]}" --cmdline "$(guest_cmdline sleep)" --device "$2" "${@:3}" --detach; }
 stop_weak() {
@@ -53,12 +53,15 @@ stop_weak() {
 pinned() { (($(awk '/VmPin/ { sum += $2 } END { print sum }' /proc/[0-9]*/status) >= 262144)); }
 expect_exit 0 run_weak first "$vf"
 expect_within 30 pinned
-expect_exit 6 run_weak second "$other"
-expect_match "message" "$stderr" "limited to 409600 KiB, wanted [0-9]+ KiB for all processes of user 0 together, of which 262144 KiB are in use"
-expect_match "hint" "$stderr" "LimitMEMLOCK="
-expect_exit 0 run_weak second "$other" --iommu-backend container
+expect_exit 0 run_weak second "$other"
+both_pinned() { (($(awk '/VmPin/ { sum += $2 } END { print sum }' /proc/[0-9]*/status) >= 524288)); }
+expect_within 30 both_pinned
 stop_weak second
 stop_weak first
+weak=(prlimit --memlock=209715200:209715200 setpriv --bounding-set -ipc_lock,-sys_resource)
+expect_exit 6 run_weak first "$vf"
+expect_match "message" "$stderr" "limited to 204800 KiB, wanted 327680 KiB"
+expect_match "hint" "$stderr" "LimitMEMLOCK="
 
 # Without iommufd there is the container.
 mv /dev/iommu /dev/iommu.away
