@@ -41,16 +41,16 @@ std::array<std::byte, 4> without_bus_master(std::span<const std::byte> data) {
 
 Result<std::unique_ptr<AssignedDevice>> AssignedDevice::create(const vfio::OpenedDevice& facts,
                                                                const AssignedWiring& wiring) {
-  auto request = TRY(make_eventfd());
-  auto error = TRY(make_eventfd());
-  return std::unique_ptr<AssignedDevice>{new AssignedDevice{facts, wiring, std::move(request), std::move(error)}};
+  Events events{.request = TRY(make_eventfd()), .error = TRY(make_eventfd()), .intx = TRY(make_eventfd())};
+  return std::unique_ptr<AssignedDevice>{new AssignedDevice{facts, wiring, std::move(events)}};
 }
 
-AssignedDevice::AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Fd request, Fd error)
+AssignedDevice::AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Events events)
     : name_{facts.address.to_string()},
       wiring_{wiring},
-      request_{std::move(request)},
-      error_{std::move(error)},
+      request_{std::move(events.request)},
+      error_{std::move(events.error)},
+      intx_{std::move(events.intx)},
       registers_{requests_of(facts)},
       placed_(BarRegisters::kCount) {
   wiring_.report = [this](const Error& failure) { report(failure); };
@@ -90,8 +90,13 @@ Result<void> AssignedDevice::arm(const vfio::Device& device) const {
 
 Result<std::unique_ptr<AssignedFunction>> AssignedDevice::build(std::unique_ptr<vfio::Device> device) {
   TRY(arm(*device));
-  return AssignedFunction::create(
-      {.device = std::move(device), .registers = registers_, .wiring = wiring_, .mutex = mutex_, .name = name_});
+  return AssignedFunction::create({.device = std::move(device),
+                                   .registers = registers_,
+                                   .wiring = wiring_,
+                                   .intx_event = intx_.ref(),
+                                   .intx_lines = intx_lines_,
+                                   .mutex = mutex_,
+                                   .name = name_});
 }
 
 Result<void> AssignedDevice::deliver(Result<std::unique_ptr<vfio::Device>> opened) {
@@ -148,6 +153,25 @@ std::optional<VectorUse> AssignedDevice::vectors() {
   const std::unique_lock lock{mutex_, std::try_to_lock};
   if (!lock || !function_) return std::nullopt;
   return function_->vectors();
+}
+
+void AssignedDevice::connect_intx(const IntxLines& lines) {
+  const std::scoped_lock lock{mutex_};
+  intx_lines_ = lines;
+}
+
+void AssignedDevice::interrupt() {
+  const std::scoped_lock lock{mutex_};
+  if (function_) {
+    function_->intx_fired();
+  } else {
+    (void)drain_eventfd(intx_.ref());
+  }
+}
+
+void AssignedDevice::end_of_interrupt(unsigned pin) {
+  const std::scoped_lock lock{mutex_};
+  if (function_) function_->end_of_interrupt(pin);
 }
 
 Result<void> AssignedDevice::reset_for_reboot() {

@@ -56,6 +56,13 @@ class AssignedDevice final : public PciDevice {
 
   /// Nothing while the device is not open, or at work: does not wait.
   [[nodiscard]] std::optional<VectorUse> vectors();
+  /// The lines of its slot; before the guest can use it.
+  void connect_intx(const IntxLines& lines);
+  /// Signalled when the device asserts INTx: then interrupt(), which is loop thread's. Lives as long as this object.
+  [[nodiscard]] FdRef intx_event() const { return intx_.ref(); }
+  void interrupt();
+  /// The guest finished an interrupt of that pin (0 = INTA).
+  void end_of_interrupt(unsigned pin);
 
   /// Back to the state of power-on, with the vCPUs stopped: no bus mastering, no interrupts, VFIO_DEVICE_RESET, BARs
   /// where the firmware had put them.
@@ -68,7 +75,12 @@ class AssignedDevice final : public PciDevice {
   void close();
 
  private:
-  AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Fd request, Fd error);
+  struct Events {
+    Fd request;
+    Fd error;
+    Fd intx;
+  };
+  AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Events events);
   [[nodiscard]] Result<std::unique_ptr<AssignedFunction>> build(std::unique_ptr<vfio::Device> device);
   [[nodiscard]] Result<void> arm(const vfio::Device& device) const;
   /// The function once delivered, null when it failed or was released. Waits.
@@ -81,11 +93,13 @@ class AssignedDevice final : public PciDevice {
   std::function<void(const Error&)> forward_report_;
   Fd request_;
   Fd error_;
+  Fd intx_;
   std::atomic<unsigned> reports_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   bool delivered_{false};                       // guarded by mutex_
   bool released_{false};                        // guarded by mutex_
+  IntxLines intx_lines_{};                      // guarded by mutex_
   BarRegisters registers_;                      // guarded by mutex_
   std::vector<std::uint64_t> placed_;           // by BAR index; guarded by mutex_
   std::unique_ptr<AssignedFunction> function_;  // guarded by mutex_; goes before what it refers to

@@ -89,10 +89,9 @@ void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::b
   } else if (dword == PCI_COMMAND) {
     write_command(offset, data);
   } else if (msix_ && dword >= msix_->layout().capability && dword < msix_->layout().capability + PCI_CAP_MSIX_SIZEOF) {
-    const auto control = static_cast<std::uint16_t>(msix_->layout().capability + PCI_MSIX_FLAGS);
-    msix_->write_control(merged(control, msix_->control(), offset, data));
+    write_msix(offset, data);
   } else if (msi_ && msi_->covers(static_cast<std::uint16_t>(dword + kDwordMask))) {
-    msi_->write(offset, data);
+    write_msi(offset, data);
   } else if (power_capability_ != 0 && dword == power_capability_ + PCI_PM_CTRL) {
     write_power(offset, data);
   } else if (starts_reset(offset, data)) {
@@ -126,6 +125,38 @@ void AssignedFunction::write_command(std::uint16_t offset, std::span<const std::
   command_ = static_cast<std::uint16_t>(read_register(PCI_COMMAND, 2));
   if (command_ == 0xffff) command_ = 0;  // the device is gone
   follow_registers();
+  follow_command();
+}
+
+// A function that was never enabled does not interrupt. One that decodes no more may: that is left to INTX_DISABLE, of
+// which the kernel takes care.
+void AssignedFunction::follow_command() {
+  const bool enabled = (command_ & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)) != 0;
+  const bool messages = (msi_ && msi_->enabled()) || (msix_vectors_ && msix_vectors_->enabled());
+  if (intx_ && enabled && !messages) intx_->start();
+}
+
+void AssignedFunction::write_msix(std::uint16_t offset, std::span<const std::byte> data) {
+  const auto control = static_cast<std::uint16_t>(msix_->layout().capability + PCI_MSIX_FLAGS);
+  const auto value = merged(control, msix_->control(), offset, data);
+  if (intx_ && (value & PCI_MSIX_FLAGS_ENABLE) != 0) intx_->stop();
+  msix_->write_control(value);
+  follow_command();
+}
+
+void AssignedFunction::write_msi(std::uint16_t offset, std::span<const std::byte> data) {
+  const auto flags = static_cast<std::uint16_t>(msi_->offset() + PCI_MSI_FLAGS);
+  if (intx_ && (merged(flags, 0, offset, data) & PCI_MSI_FLAGS_ENABLE) != 0) intx_->stop();
+  msi_->write(offset, data);
+  follow_command();
+}
+
+void AssignedFunction::intx_fired() {
+  if (intx_) intx_->fired();
+}
+
+void AssignedFunction::end_of_interrupt(unsigned pin) {
+  if (intx_ && intx_->pin() == pin) intx_->end_of_interrupt();
 }
 
 void AssignedFunction::write_power(std::uint16_t offset, std::span<const std::byte> data) {
@@ -187,6 +218,7 @@ VectorUse AssignedFunction::vectors() const {
 void AssignedFunction::release() {
   if (msix_) msix_->reset();
   if (msi_) msi_->reset();
+  if (intx_) intx_->stop();
   if (decoder_) decoder_->clear();
 }
 

@@ -17,6 +17,7 @@
 #include "vmm/bar_decoder.hpp"
 #include "vmm/bar_registers.hpp"
 #include "vmm/config_patch.hpp"
+#include "vmm/intx.hpp"
 #include "vmm/msi_capability.hpp"
 #include "vmm/msi_vectors.hpp"
 #include "vmm/msix.hpp"
@@ -38,6 +39,8 @@ class AssignedFunction final : public BarAccess {
     std::unique_ptr<vfio::Device> device;
     BarRegisters& registers;
     const AssignedWiring& wiring;
+    FdRef intx_event;
+    const IntxLines& intx_lines;
     std::mutex& mutex;
     const std::string& name;
   };
@@ -57,6 +60,9 @@ class AssignedFunction final : public BarAccess {
   void bar_write(unsigned bar, std::uint64_t offset, std::span<const std::byte> data) override;
 
   [[nodiscard]] VectorUse vectors() const;
+  /// Its INTx, if it has one: the event is readable; the guest finished an interrupt of that pin.
+  void intx_fired();
+  void end_of_interrupt(unsigned pin);
 
   /// irqfds, host interrupts, then guest mappings.
   void release();
@@ -67,9 +73,9 @@ class AssignedFunction final : public BarAccess {
 
  private:
   enum class Structure : std::uint8_t { device, table, pending, none };
-  explicit AssignedFunction(Parts parts);
-  [[nodiscard]] Result<void> build();
-  void build_interrupts(const std::optional<MsixLayout>& layout);
+  explicit AssignedFunction(Parts& parts);
+  [[nodiscard]] Result<void> build(const Parts& parts);
+  void build_interrupts(const std::optional<MsixLayout>& layout, const Parts& parts);
   void find_resets();
   [[nodiscard]] Result<void> check_bars() const;
   [[nodiscard]] std::uint32_t read_register(std::uint16_t offset, unsigned width) const;
@@ -77,6 +83,9 @@ class AssignedFunction final : public BarAccess {
   void forward(std::uint16_t offset, std::span<const std::byte> data);
   void write_command(std::uint16_t offset, std::span<const std::byte> data);
   void write_power(std::uint16_t offset, std::span<const std::byte> data);
+  void write_msix(std::uint16_t offset, std::span<const std::byte> data);
+  void write_msi(std::uint16_t offset, std::span<const std::byte> data);
+  void follow_command();
   void function_level_reset(std::uint16_t offset, std::span<const std::byte> data);
   [[nodiscard]] bool in_d0() const;
   [[nodiscard]] bool starts_reset(std::uint16_t offset, std::span<const std::byte> data) const;
@@ -96,6 +105,7 @@ class AssignedFunction final : public BarAccess {
   std::uint16_t command_{};
   bool powered_{true};  // in D0
   std::optional<BarDecoder> decoder_;
+  std::optional<Intx> intx_;
   std::optional<MsiCapability> msi_;
   std::optional<MsiVectors> msix_vectors_;
   std::optional<Msix> msix_;  // goes first: interrupts before mappings

@@ -14,7 +14,7 @@
 
 namespace pcivm::vmm {
 
-AssignedFunction::AssignedFunction(Parts parts)
+AssignedFunction::AssignedFunction(Parts& parts)
     : device_{std::move(parts.device)},
       registers_{parts.registers},
       wiring_{parts.wiring},
@@ -22,9 +22,9 @@ AssignedFunction::AssignedFunction(Parts parts)
       name_{parts.name} {}
 
 Result<std::unique_ptr<AssignedFunction>> AssignedFunction::create(Parts parts) {
-  std::unique_ptr<AssignedFunction> made{new AssignedFunction{std::move(parts)}};
+  std::unique_ptr<AssignedFunction> made{new AssignedFunction{parts}};
   TRY_IN(made->check_bars(), made->name_);
-  TRY_IN(made->build(), made->name_);
+  TRY_IN(made->build(parts), made->name_);
   return made;
 }
 
@@ -40,7 +40,7 @@ Result<void> AssignedFunction::check_bars() const {
   return {};
 }
 
-void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout) {
+void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout, const Parts& parts) {
   if (layout) {
     const auto usable = std::min(layout->entries, device_->irq(vfio::Irq::msix).count);
     msix_vectors_.emplace(*device_, vfio::Irq::msix, usable, wiring_.routes, wiring_.report);
@@ -49,9 +49,12 @@ void AssignedFunction::build_interrupts(const std::optional<MsixLayout>& layout)
   if (const auto msi = MsiCapability::find(*device_); msi != 0) {
     msi_.emplace(*device_, msi, wiring_.routes, wiring_.report);
   }
-  if (!msix_ && !msi_) {
-    wiring_.report(
-        Error::make(Errc::kernel, fmt::format("{}: has neither MSI nor MSI-X, continuing without interrupts", name_)));
+  if (const auto pin = Intx::pin_of(*device_)) {
+    intx_.emplace(*device_, *pin, parts.intx_event, parts.intx_lines, wiring_.report);
+  }
+  if (!msix_ && !msi_ && !intx_) {
+    wiring_.report(Error::make(
+        Errc::kernel, fmt::format("{}: has neither INTx, MSI nor MSI-X, continuing without interrupts", name_)));
   }
 }
 
@@ -67,15 +70,16 @@ void AssignedFunction::find_resets() {
   }
 }
 
-Result<void> AssignedFunction::build() {
+Result<void> AssignedFunction::build(const Parts& parts) {
   auto layout = find_msix(*device_);
   if (!layout) {
     wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
     layout = std::optional<MsixLayout>{};
   }
-  build_interrupts(*layout);
-  patches_ = ConfigPatches::build(device_->config(),
-                                  {.hide_msix = !msix_.has_value(), .hide_msi = !msi_.has_value(), .hide_intx = true});
+  build_interrupts(*layout, parts);
+  patches_ = ConfigPatches::build(
+      device_->config(),
+      {.hide_msix = !msix_.has_value(), .hide_msi = !msi_.has_value(), .hide_intx = !intx_.has_value()});
   power_capability_ = find_capability(device_->config(), PCI_CAP_ID_PM);
   find_resets();
   std::vector<BarHole> holes;

@@ -89,6 +89,7 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
   }
   member->slot = TRY(wiring_.bus.add(*member->device));
   taken_ |= 1U << member->slot;
+  intx_.add(member->slot, *member->device);
   TRY(watch(*member));
   if (wiring_.hotplug != nullptr) {
     wiring_.tell({.kind = PlugReport::Kind::placed, .function = facts.address, .slot = member->slot});
@@ -108,6 +109,8 @@ Result<void> DeviceSet::watch(Member& member) {
     (void)drain_eventfd(device.error_event());
     wiring_.failed(address);
   })));
+  member.watches.push_back(
+      TRY(wiring_.loop.watch(device.intx_event(), Interest::read, [&device] { device.interrupt(); })));
   return {};
 }
 
@@ -259,6 +262,7 @@ void DeviceSet::close() {
   disconnect();
   for (auto& member : members_) {
     member->watches.clear();
+    intx_.remove(member->slot);
     threads_.emplace_back([this, &each = *member] {
       become(ThreadKind::start);
       each.device.reset();

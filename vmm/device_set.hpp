@@ -25,6 +25,7 @@
 #include "vmm/dma_ready.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/hotplug_slots.hpp"
+#include "vmm/intx_slots.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/plug_message.hpp"
@@ -57,6 +58,7 @@ class DeviceSet final {
     PciBus& bus;
     Timeline& timeline;
     platform::PciWindows windows;
+    IntxSlots::Wiring intx;
     IommuDomains* domains{};                      ///< null: the guest has no IOMMU
     HotplugSlots* hotplug{};                      ///< null: devices neither come nor go
     std::uint32_t hotplug_slots{};                ///< where they may, one bit each
@@ -149,7 +151,7 @@ class DeviceSet final {
     Result<void> outcome;
   };
 
-  explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)} {}
+  explicit DeviceSet(Wiring wiring) : wiring_{std::move(wiring)}, intx_{wiring_.intx} {}
   [[nodiscard]] Result<void> add(const vfio::OpenedDevice& facts, const BarPlan& bars);
   [[nodiscard]] static vfio::UnprovenReset unproven_of(const vfio::OpenedDevice& facts);
   [[nodiscard]] AssignedWiring assigned_wiring();
@@ -181,6 +183,7 @@ class DeviceSet final {
   void join_threads();
 
   Wiring wiring_;
+  IntxSlots intx_;
   Vm* vm_{};
   std::unique_ptr<Space> space_;  // outlives the devices
   // Changed by the loop thread while no job's thread runs, which reads it.

@@ -216,12 +216,14 @@ Result<void> DeviceSet::bring(Job& job) {
     TRY(member.device->deliver(space.open(member.function, member.unproven)));
     TRY(space.attach(member.function));
     TRY(put_behind_iommu(member, std::move(reserved)));
+    intx_.add(member.slot, *member.device);
     return wiring_.bus.insert(member.slot, *member.device);
   }();
   if (made) {
     member.opened = true;
     return {};
   }
+  intx_.remove(member.slot);
   member.device.reset();
   forget_in_kvm(member.function);
   leave_space(member.function);
@@ -270,6 +272,7 @@ Result<void> DeviceSet::reset(Member& member) {
 // DMA, before the memory that it reached.
 void DeviceSet::take_away(Member& member) {
   wiring_.bus.remove(member.slot);
+  intx_.remove(member.slot);
   member.device->release();
   wiring_.mmio.await_accesses();
   wiring_.ports.await_accesses();

@@ -23,6 +23,8 @@ class MsiCapability final {
   MsiCapability(const vfio::Device& device, std::uint16_t capability, InterruptRoutes& routes,
                 const MsiVectors::Report& report);
 
+  [[nodiscard]] std::uint16_t offset() const { return capability_; }
+  [[nodiscard]] bool enabled() const { return vectors_.enabled(); }
   /// True for a byte of configuration space that is emulated here: all but the capability's ID and link.
   [[nodiscard]] bool covers(std::uint16_t offset) const;
   [[nodiscard]] std::byte read(std::uint16_t offset);

@@ -63,8 +63,9 @@ inline constexpr Gsi kRtc = 8;
 inline constexpr Gsi kHotplug = 10;  ///< level, active high
 inline constexpr Gsi kMouse = 12;
 inline constexpr Gsi kSci = 9;  ///< level, active high
+inline constexpr Gsi kFirstIntx = 16;
 /// INTA..INTD (pin 0..3) of a slot on bus 0: level, active low as PCI has it, 16..23.
-constexpr Gsi intx(unsigned slot, unsigned pin) { return 16 + (slot + pin) % 8; }
+constexpr Gsi intx(unsigned slot, unsigned pin) { return kFirstIntx + (slot + pin) % 8; }
 }  // namespace gsi
 
 /// Slots of bus 0 that are kept for devices that come later: the first so many of these. What is there at the start

@@ -237,11 +237,13 @@ class FakeVfio final : public IoctlPort {
     auto& info = as<vfio_irq_info>(argument);
     const auto found = irq_counts.find(info.index);
     info.count = found == irq_counts.end() ? 0 : found->second;
-    info.flags = VFIO_IRQ_INFO_EVENTFD | (fixed_count ? VFIO_IRQ_INFO_NORESIZE : 0U);
+    info.flags = VFIO_IRQ_INFO_EVENTFD | (fixed_count ? VFIO_IRQ_INFO_NORESIZE : 0U) |
+                 (info.index == VFIO_PCI_INTX_IRQ_INDEX ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED : 0U);
     return 0;
   }
   int set_irqs(void* argument) {
     const auto& set = as<vfio_irq_set>(argument);
+    if ((set.flags & VFIO_IRQ_SET_ACTION_UNMASK) != 0) return note(fmt::format("irq {} unmask", set.index));
     if (set.count == 0) {
       std::erase_if(triggers_, [&](const auto& entry) { return entry.first.first == set.index; });
       return note(fmt::format("irq {} off", set.index));

@@ -134,6 +134,8 @@ class Devices : public testing::Test {
                               .bus = bus_,
                               .timeline = timeline_,
                               .windows = {},
+                              .intx = {.connect = [this](Gsi) -> InterruptLine& { return line_; },
+                                       .on_eoi = [](Gsi, const std::function<void()>&) {}},
                               .domains = guest_iommu_ ? &domains_ : nullptr,
                               .hotplug = &hotplug_,
                               .hotplug_slots = kPlaces | 1U << 1U,

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <utility>
+
+#include "tests/support/result_matchers.hpp"
+#include "tests/vmm/assigned_rig.hpp"
+#include "vmm/intx_slots.hpp"
+#include "vmm/platform.hpp"
+
+namespace pcivm::vmm {
+namespace {
+
+using test::AssignedRig;
+using test::FakeVfio;
+using test::IsOk;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class Line final : public InterruptLine {
+ public:
+  void set(bool asserted) override { up = asserted; }
+  bool up{};
+};
+
+// A function with INTB in slot 3.
+class IntxTest : public testing::Test {
+ protected:
+  static constexpr unsigned kSlot = 3;
+  static constexpr unsigned kPin = 1;
+  IntxTest() {
+    rig_.fake.config(PCI_INTERRUPT_PIN, 1, kPin + 1);
+    rig_.fake.irq_counts[VFIO_PCI_INTX_IRQ_INDEX] = 1;
+  }
+  void ready() {
+    rig_.ready();
+    slots_.add(kSlot, *rig_.device);
+  }
+  void enable() {
+    ready();
+    rig_.decode();
+  }
+  void fire() {
+    rig_.fake.fire(VFIO_PCI_INTX_IRQ_INDEX, 0);
+    rig_.device->interrupt();
+  }
+  bool up() { return lines_.contains(kGsi) && lines_[kGsi].up; }
+
+  static constexpr Gsi kGsi = platform::gsi::intx(kSlot, kPin);
+  AssignedRig rig_;
+  std::map<Gsi, Line> lines_;
+  std::map<Gsi, std::function<void()>> listeners_;
+  IntxSlots slots_{
+      {.connect = [this](Gsi gsi) -> InterruptLine& { return lines_[gsi]; },
+       .on_eoi = [this](Gsi gsi, std::function<void()> listener) { listeners_[gsi] = std::move(listener); }}};
+};
+
+TEST_F(IntxTest, StartsWhenTheGuestEnablesTheFunction) {
+  ready();
+  EXPECT_EQ(rig_.read(PCI_INTERRUPT_PIN, 1), kPin + 1);
+  EXPECT_EQ(rig_.fake.trigger(VFIO_PCI_INTX_IRQ_INDEX, 0), -1);
+  rig_.write(PCI_COMMAND, 2, PCI_COMMAND_IO);
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 0 0: own"));
+  rig_.write(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
+  rig_.write(PCI_COMMAND, 2, 0);
+  EXPECT_THAT(rig_.fake.take_log(), IsEmpty()) << "the kernel follows INTX_DISABLE";
+}
+
+TEST_F(IntxTest, HoldsTheLineUntilTheEndOfInterrupt) {
+  enable();
+  fire();
+  EXPECT_TRUE(up());
+  listeners_[kGsi]();
+  EXPECT_FALSE(up());
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 0 unmask"));
+  listeners_[kGsi]();
+  EXPECT_THAT(rig_.fake.take_log(), IsEmpty()) << "the interrupt was another's on the same line";
+}
+
+TEST_F(IntxTest, TheEndOfAnotherPinDoesNotConcernIt) {
+  enable();
+  fire();
+  for (auto& [gsi, listener] : listeners_) {
+    if (gsi != kGsi) listener();
+  }
+  EXPECT_TRUE(up());
+  EXPECT_THAT(rig_.fake.take_log(), IsEmpty());
+}
+
+TEST_F(IntxTest, GoesBeforeMsixAndComesBackAfterIt) {
+  enable();
+  fire();
+  rig_.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_FALSE(up());
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 0 off", "irq 2 0: -1"));
+  rig_.msix_control(0);
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 2 off", "irq 0 0: own"));
+}
+
+TEST_F(IntxTest, AnEventThatComesTooLateRaisesNothing) {
+  enable();
+  rig_.fake.fire(VFIO_PCI_INTX_IRQ_INDEX, 0);
+  rig_.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig_.device->interrupt();
+  EXPECT_FALSE(up());
+}
+
+TEST_F(IntxTest, IsLoweredByRebootAndRelease) {
+  enable();
+  fire();
+  EXPECT_THAT(rig_.device->reset_for_reboot(), IsOk());
+  EXPECT_FALSE(up());
+  rig_.decode();
+  fire();
+  EXPECT_TRUE(up());
+  slots_.remove(kSlot);
+  rig_.device->close();
+  EXPECT_FALSE(up());
+  rig_.device->interrupt();
+  listeners_[kGsi]();
+}
+
+TEST_F(IntxTest, APinThatVfioDoesNotServeIsHidden) {
+  rig_.fake.irq_counts[VFIO_PCI_INTX_IRQ_INDEX] = 0;
+  enable();
+  EXPECT_EQ(rig_.read(PCI_INTERRUPT_PIN, 1), 0U);
+  EXPECT_EQ(rig_.fake.trigger(VFIO_PCI_INTX_IRQ_INDEX, 0), -1);
+}
+
+}  // namespace
+}  // namespace pcivm::vmm
