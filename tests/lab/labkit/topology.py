@@ -123,9 +123,9 @@ def _shared_group(number: int, scratch: Path) -> list[str]:
             "-device", f"e1000,id=dev{number}b,bus=bridge{number},addr=2,netdev=net{number}"]
 
 
-def _ivshmem(number: int, scratch: Path, size: str = "64M") -> list[str]:
-    """A device that is little more than one large 64-bit BAR."""
-    return [*_port(number), "-object", f"memory-backend-ram,id=shm{number},size={size},share=on",
+def _ivshmem(number: int, scratch: Path, size: str = "8G") -> list[str]:
+    """A device that is little more than one large 64-bit BAR; of its memory only what is touched is there."""
+    return [*_port(number), "-object", f"memory-backend-ram,id=shm{number},size={size},share=on,reserve=off",
             "-device", f"ivshmem-plain,id=dev{number},memdev=shm{number},bus=port{number}"]
 
 
