@@ -18,6 +18,7 @@ BUILT = (
     "machine_kernel",  # tests/kernel: vm-machine
     "vf_kernel",       # tests/bench: assigned-counts
     "poke",            # guest: assigned-poked
+    "verify",          # verify.cpp: assigned-bar
 )
 
 
