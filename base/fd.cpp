@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -151,8 +152,13 @@ void signal_eventfd(FdRef fd) noexcept {
   (void)retry_interrupted([&] { return ::eventfd_write(fd.number(), 1); });
 }
 
+// Whoever else has the descriptor may have made it a blocking one.
 std::uint64_t drain_eventfd(FdRef fd) noexcept {
   eventfd_t count = 0;
+  const iovec part{.iov_base = &count, .iov_len = sizeof count};
+  const auto length = retry_interrupted([&] { return ::preadv2(fd.number(), &part, 1, -1, RWF_NOWAIT); });
+  if (length == sizeof count) return count;
+  if (errno != EOPNOTSUPP) return 0;
   if (retry_interrupted([&] { return ::eventfd_read(fd.number(), &count); }) != 0) return 0;
   return count;
 }

@@ -3,10 +3,13 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -44,12 +47,10 @@ std::vector<Fd> files_of(msghdr& message) {
 
 }  // namespace
 
-Result<void> send_packet(FdRef socket, std::string_view text, std::span<const FdRef> files) {
-  if (text.empty() || text.size() > Packet::kMost || files.size() > Packet::kMostFiles) {
-    return fail(Errc::internal, fmt::format("a packet of {} bytes and {} files", text.size(), files.size()));
-  }
-  std::string bytes{text};
-  iovec part{.iov_base = bytes.data(), .iov_len = bytes.size()};
+Result<std::size_t> send_some(FdRef socket, std::span<const std::byte> bytes, std::span<const FdRef> files) {
+  if (files.size() > Packet::kMostFiles) return fail(Errc::internal, fmt::format("{} files at once", files.size()));
+  // sendmsg(2) reads what it is given.
+  iovec part{.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
   alignas(cmsghdr) Control control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -66,15 +67,15 @@ Result<void> send_packet(FdRef socket, std::string_view text, std::span<const Fd
       std::memcpy(CMSG_DATA(rights) + index * sizeof number, &number, sizeof number);
     }
   }
-  while (::sendmsg(socket.number(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+  ssize_t count = 0;
+  while ((count = ::sendmsg(socket.number(), &message, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0) {
     if (errno != EINTR) return fail_errno(errno, "sendmsg");
   }
-  return {};
+  return static_cast<std::size_t>(count);
 }
 
-Result<std::optional<Packet>> receive_packet(FdRef socket) {
-  Packet packet{.text = std::string(Packet::kMost, '\0')};
-  iovec part{.iov_base = packet.text.data(), .iov_len = packet.text.size()};
+Result<std::size_t> receive_some(FdRef socket, std::span<std::byte> buffer, std::vector<Fd>& files) {
+  iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
   alignas(cmsghdr) Control control{};
   msghdr message{};
   message.msg_iov = &part;
@@ -83,14 +84,46 @@ Result<std::optional<Packet>> receive_packet(FdRef socket) {
   message.msg_controllen = control.size();
   ssize_t count = 0;
   while ((count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
-    if (errno == ECONNRESET) return std::nullopt;
+    if (errno == ECONNRESET) return 0;
     if (errno != EINTR) return fail_errno(errno, "recvmsg");
   }
-  packet.files = files_of(message);
+  std::ranges::move(files_of(message), std::back_inserter(files));
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    return fail(Errc::invalid,
+                fmt::format("a message that is too large, or has more than {} files", Packet::kMostFiles));
+  }
+  return static_cast<std::size_t>(count);
+}
+
+Result<void> send_packet(FdRef socket, std::string_view text, std::span<const FdRef> files) {
+  if (text.empty() || text.size() > Packet::kMost || files.size() > Packet::kMostFiles) {
+    return fail(Errc::internal, fmt::format("a packet of {} bytes and {} files", text.size(), files.size()));
+  }
+  TRY(send_some(socket, std::as_bytes(std::span{text}), files));
+  return {};
+}
+
+Result<std::optional<Packet>> receive_packet(FdRef socket) {
+  Packet packet{.text = std::string(Packet::kMost, '\0')};
+  const auto count = TRY(receive_some(socket, std::as_writable_bytes(std::span{packet.text}), packet.files));
   if (count == 0) return std::nullopt;
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return fail(Errc::invalid, "a packet that is too large");
-  packet.text.resize(static_cast<std::size_t>(count));
+  packet.text.resize(count);
   return packet;
+}
+
+Result<Fd> connect_to(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(Errc::invalid, fmt::format("'{}': a path of less than {} bytes wanted", path, sizeof address.sun_path));
+  }
+  std::ranges::copy(path, address.sun_path);
+  auto socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return fail_errno(errno, "socket");
+  const auto* const raw = static_cast<const sockaddr*>(static_cast<const void*>(&address));
+  if (::connect(socket.ref().number(), raw, sizeof address) == 0) return socket;
+  auto error = Error::from_errno(errno, fmt::format("connect '{}'", path));
+  return fail(error.sys_errno() == ECONNREFUSED ? std::move(error).as(Errc::not_found) : std::move(error));
 }
 
 bool hung_up(FdRef fd) noexcept {

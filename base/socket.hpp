@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Unix sockets between processes of pcivm.
+// Unix sockets, with descriptors that go through them.
 #pragma once
 
 #include <cstddef>
@@ -30,6 +30,16 @@ struct Packet {
 [[nodiscard]] Result<void> send_packet(FdRef socket, std::string_view text, std::span<const FdRef> files = {});
 /// The next one, without waiting: EAGAIN; nothing when the other end is gone. One that is too large is Errc::invalid.
 [[nodiscard]] Result<std::optional<Packet>> receive_packet(FdRef socket);
+
+/// A part of a stream, without waiting (EAGAIN); files, at most Packet::kMostFiles, go with the first byte. Returns how
+/// many bytes went.
+[[nodiscard]] Result<std::size_t> send_some(FdRef socket, std::span<const std::byte> bytes,
+                                            std::span<const FdRef> files = {});
+/// What there is, without waiting (EAGAIN); 0 when the other end is gone. More files than that are Errc::invalid.
+[[nodiscard]] Result<std::size_t> receive_some(FdRef socket, std::span<std::byte> buffer, std::vector<Fd>& files);
+
+/// A stream socket, connected to who listens at `path`. Errc::not_found: nobody does; invalid: the path is too long.
+[[nodiscard]] Result<Fd> connect_to(const std::string& path);
 
 /// The other end of a pipe or socket is gone for good; of a socket that was only shut down for writing it is not.
 [[nodiscard]] bool hung_up(FdRef fd) noexcept;

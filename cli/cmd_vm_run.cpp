@@ -95,6 +95,11 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("DEVICE")
       ->allow_extra_args(false);
   command
+      .add_option("--user-device", request.user_devices,
+                  "a PCI device that another process serves (vfio-user): socket=PATH, where it listens")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
+  command
       .add_option("--hotplug-slots", request.hotplug_slots,
                   "slots for devices that are attached later, 0 to 15; 0: devices neither come nor go")
       ->check(CLI::Range(vmm::platform::kMostHotplugSlots).description(""))

@@ -16,6 +16,7 @@
 #include "base/parse.hpp"
 #include "base/shared_file.hpp"
 #include "base/text.hpp"
+#include "cli/option_list.hpp"
 #include "cli/selector.hpp"
 #include "cli/vm_cpus.hpp"
 #include "cli/vm_definition.hpp"
@@ -26,6 +27,7 @@
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
 #include "vfio/release_hook.hpp"
+#include "vfio/user_device.hpp"
 #include "vmm/cpuid.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/pci_bus.hpp"
@@ -67,6 +69,18 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
     functions.push_back(address);
   }
   return functions;
+}
+
+Result<std::vector<vfio::OpenedDevice>> open_user_devices(const std::vector<std::string>& texts) {
+  constexpr std::string_view kOption{"--user-device"};
+  std::vector<vfio::OpenedDevice> devices;
+  for (const auto& text : texts) {
+    const auto list = TRY(OptionList::parse(kOption, text, {.valued = {"socket"}, .flags = {}}));
+    const auto socket = TRY(list.required("socket"));
+    devices.push_back(
+        TRY_IN(vfio::open_user_device(socket, static_cast<unsigned>(devices.size())), std::string{kOption}));
+  }
+  return devices;
 }
 
 // Which back end it will be is known when the functions are bound; where it may be iommufd there must be enough for it.
@@ -172,7 +186,7 @@ Result<void> read_files(const SysRoot& root, VmChecked& checked, const VmRequest
 std::vector<vmm::DeviceBars> bars_of(const vfio::OpenedVfio& vfio) {
   std::vector<vmm::DeviceBars> all;
   for (const auto& device : vfio.devices) {
-    vmm::DeviceBars bars{.name = device.address.to_string(), .bars = {}};
+    vmm::DeviceBars bars{.name = device.name(), .bars = {}};
     for (const auto& bar : device.bars) {
       bars.bars.push_back(
           {.index = bar.index, .size = bar.size, .io = bar.io, .is_64bit = bar.wide, .prefetchable = bar.prefetchable});
@@ -235,6 +249,13 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
   checked.seccomp = vmm::seccomp_named(request.seccomp).value_or(vmm::Seccomp::kill);
+  if (!request.user_devices.empty() && config.virtio.iommu) {
+    return fail(Error::make(Errc::refused,
+                            "--iommu virtio beside --user-device: its server reaches all RAM, whatever the "
+                            "guest's IOMMU says")
+                    .coded("vm.iommu_with_user_device"));
+  }
+  checked.served = TRY(open_user_devices(request.user_devices));
   checked.backend = TRY(backend_of(request));
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
@@ -261,6 +282,8 @@ Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& c
     config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend));
     if (config.virtio.iommu) TRY(check_groups(config.vfio));
   }
+  std::ranges::move(checked.served, std::back_inserter(config.vfio.devices));
+  checked.served.clear();
   auto wanted = bars_of(config.vfio);
   std::ranges::move(vmm::virtio_bars(config.virtio), std::back_inserter(wanted));
   if (config.watchdog) wanted.push_back({.name = "watchdog", .bars = {vmm::Watchdog::bar_request()}});

@@ -37,6 +37,7 @@ struct VmRequest {
   std::string cpu{"host"};
   std::string pin{};
   std::vector<std::string> devices{};
+  std::vector<std::string> user_devices{};
   std::string iommu_backend{"auto"};
   bool p2p{};
   std::string iommu{"none"};
@@ -64,6 +65,7 @@ struct VmRequest {
 struct VmChecked {
   vmm::VmConfig config;        ///< without devices: layout, boot plan and vfio are those of a VM that has none
   std::vector<Bdf> functions;  ///< to assign
+  std::vector<vfio::OpenedDevice> served{};   ///< by other processes; behind these on the bus
   std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};
   vmm::Seccomp seccomp{};

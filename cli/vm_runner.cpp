@@ -233,6 +233,7 @@ class Service final {
   Result<void> prepare_devices() {
     auto& config = vm_.config;
     for (const auto& device : config.vfio.devices) {
+      if (device.server) continue;  // nothing of the host is given back for it
       auto binding = TRY(vfio::binding_for(context_.root(), device.address, ::getpid()));
       setup_.devices.push_back({.binding = std::move(binding), .group = config.vfio.groups.at(device.group).number});
     }

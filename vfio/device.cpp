@@ -13,6 +13,7 @@
 #include "base/parse.hpp"
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
+#include "vfio/device_port.hpp"
 #include "vfio/uapi.hpp"
 
 namespace pcivm::vfio {
@@ -92,23 +93,29 @@ Result<void> bind_to(IoctlPort& port, FdRef file, FdRef iommufd, Bdf address, st
 Result<std::unique_ptr<Device>> Device::bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
                                              std::string_view vf_token, UnprovenReset unproven, unsigned bars) {
   TRY_IN(bind_to(port, file.ref(), iommufd, address, vf_token), address.to_string());
-  std::unique_ptr<Device> device{new Device{port, std::move(file), address}};
-  TRY_IN(device->read_facts(unproven, bars), address.to_string());
-  return device;
+  return adopt(make_kernel_port(port, std::move(file)), address.to_string(), unproven, bars);
 }
 
 Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token,
                                              UnprovenReset unproven, unsigned bars) {
   auto fd = TRY_IN(get_device_fd(port, group, address, vf_token), address.to_string());
-  std::unique_ptr<Device> device{new Device{port, std::move(fd), address}};
-  TRY_IN(device->read_facts(unproven, bars), address.to_string());
+  return adopt(make_kernel_port(port, std::move(fd)), address.to_string(), unproven, bars);
+}
+
+Device::Device(std::unique_ptr<DevicePort> port, std::string name) : port_{std::move(port)}, name_{std::move(name)} {}
+Device::~Device() = default;
+
+Result<std::unique_ptr<Device>> Device::adopt(std::unique_ptr<DevicePort> port, std::string name,
+                                              UnprovenReset unproven, unsigned bars) {
+  std::unique_ptr<Device> device{new Device{std::move(port), std::move(name)}};
+  TRY_IN(device->read_facts(unproven, bars), device->name_);
   return device;
 }
 
 Result<void> Device::read_facts(UnprovenReset unproven, unsigned bars) {
   vfio_device_info info{};
   info.argsz = sizeof info;
-  TRY(uapi::get_info(port_, fd_.ref(), info));
+  TRY(port_->get_info(info));
   if ((info.flags & VFIO_DEVICE_FLAGS_PCI) == 0) {
     return fail(Errc::kernel, fmt::format("not a PCI device for VFIO: flags {:#x}", info.flags));
   }
@@ -140,7 +147,7 @@ Result<void> Device::read_region(unsigned index) {
     FlexibleArgument<vfio_region_info> argument{tail};
     argument.header().argsz = static_cast<std::uint32_t>(argument.bytes().size());
     argument.header().index = index;
-    auto outcome = uapi::get_region_info(port_, fd_.ref(), argument.header());
+    auto outcome = port_->get_region_info(argument);
     if (!outcome) return fail(std::move(outcome).error().within(fmt::format("region {}", index)));
     const std::size_t wanted = argument.header().argsz;
     if (wanted <= argument.bytes().size()) {
@@ -156,7 +163,7 @@ Result<void> Device::read_irq(Irq kind) {
   vfio_irq_info info{};
   info.argsz = sizeof info;
   info.index = static_cast<std::uint32_t>(kind);
-  auto outcome = uapi::get_irq_info(port_, fd_.ref(), info);
+  auto outcome = port_->get_irq_info(info);
   // A kernel may not know the kind.
   if (!outcome && outcome.error().sys_errno() == EINVAL) return {};
   if (!outcome) return fail(std::move(outcome).error().within(fmt::format("interrupt {}", info.index)));
@@ -201,7 +208,7 @@ Result<void> Device::read(unsigned region, std::uint64_t offset, std::span<std::
   if (!facts.readable || !fits(offset, data.size(), facts.size)) {
     return fail(Errc::invalid, fmt::format("region {} has no {} bytes to read at {:#x}", region, data.size(), offset));
   }
-  return pread_exact(fd_.ref(), facts.file_offset + offset, data);
+  return port_->read(region, facts, offset, data);
 }
 
 Result<void> Device::write(unsigned region, std::uint64_t offset, std::span<const std::byte> data) const {
@@ -209,7 +216,7 @@ Result<void> Device::write(unsigned region, std::uint64_t offset, std::span<cons
   if (!facts.writable || !fits(offset, data.size(), facts.size)) {
     return fail(Errc::invalid, fmt::format("region {} has no {} bytes to write at {:#x}", region, data.size(), offset));
   }
-  return pwrite_exact(fd_.ref(), facts.file_offset + offset, data);
+  return port_->write(region, facts, offset, data);
 }
 
 Result<Mapping> Device::map(unsigned region, Area area) const {
@@ -217,23 +224,18 @@ Result<Mapping> Device::map(unsigned region, Area area) const {
   if (std::ranges::find(facts.areas, area) == facts.areas.end()) {
     return fail(Errc::internal, fmt::format("region {} has no area {:#x}+{:#x}", region, area.offset, area.length));
   }
-  const auto access = facts.writable ? Access::read_write : Access::read;
   const auto alignment = std::max(kPageSize, std::min(std::bit_floor(area.length), kGiB));
-  return Mapping::shared(fd_.ref(), facts.file_offset + area.offset, area.length, access, alignment);
+  return port_->map(region, facts, area, alignment);
 }
 
 Result<void> Device::set_triggers(Irq kind, unsigned start, std::span<const int> events) const {
-  FlexibleArgument<vfio_irq_set> argument{events.size_bytes()};
-  auto& set = argument.header();
-  set.argsz = static_cast<std::uint32_t>(argument.bytes().size());
+  vfio_irq_set set{};
   set.flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER;
   set.index = static_cast<std::uint32_t>(kind);
   set.start = start;
   set.count = static_cast<std::uint32_t>(events.size());
-  std::ranges::copy(std::as_bytes(events), argument.tail().begin());
-  const auto what =
-      fmt::format("{}: interrupt {} vectors {}+{}", address_.to_string(), set.index, start, events.size());
-  const int possible = TRY_IN(uapi::set_irqs(port_, fd_.ref(), set), what);
+  const auto what = fmt::format("{}: interrupt {} vectors {}+{}", name_, set.index, start, events.size());
+  const int possible = TRY_IN(port_->set_irqs(set, events), what);
   if (possible == 0) return {};
   // Nothing was enabled: it says how many there would be (vfio_msi_enable).
   return fail(Errc::kernel, fmt::format("{}: the host has interrupts for {} of them", what, possible));
@@ -241,25 +243,23 @@ Result<void> Device::set_triggers(Irq kind, unsigned start, std::span<const int>
 
 Result<void> Device::disable(Irq kind) const {
   vfio_irq_set set{};
-  set.argsz = sizeof set;
   set.flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER;
   set.index = static_cast<std::uint32_t>(kind);
-  TRY_IN(uapi::set_irqs(port_, fd_.ref(), set), fmt::format("{}: free interrupt {}", address_.to_string(), set.index));
+  TRY_IN(port_->set_irqs(set, {}), fmt::format("{}: free interrupt {}", name_, set.index));
   return {};
 }
 
 Result<void> Device::set_masked(Irq kind, bool masked) const {
   vfio_irq_set set{};
-  set.argsz = sizeof set;
   set.flags = VFIO_IRQ_SET_DATA_NONE | (masked ? VFIO_IRQ_SET_ACTION_MASK : VFIO_IRQ_SET_ACTION_UNMASK);
   set.index = static_cast<std::uint32_t>(kind);
   set.count = 1;
-  TRY_IN(uapi::set_irqs(port_, fd_.ref(), set), fmt::format("{}: mask interrupt {}", address_.to_string(), set.index));
+  TRY_IN(port_->set_irqs(set, {}), fmt::format("{}: mask interrupt {}", name_, set.index));
   return {};
 }
 
 Result<void> Device::reset() {
-  TRY_IN(uapi::reset(port_, fd_.ref()), address_.to_string());
+  TRY_IN(port_->reset(), name_);
   return read_config();
 }
 

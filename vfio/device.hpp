@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,8 @@
 #include "vfio/region.hpp"
 
 namespace pcivm::vfio {
+
+class DevicePort;
 
 /// Values are VFIO_PCI_*_IRQ_INDEX.
 enum class Irq : std::uint8_t { intx = 0, msi = 1, msix = 2, error = 3, request = 4 };
@@ -60,7 +63,13 @@ class Device final {
                                                             UnprovenReset unproven = UnprovenReset::refuse,
                                                             unsigned bars = kEveryBar);
 
-  [[nodiscard]] Bdf address() const { return address_; }
+  /// One that is open already, with all facts. `name` is for errors. Fails as open().
+  [[nodiscard]] static Result<std::unique_ptr<Device>> adopt(std::unique_ptr<DevicePort> port, std::string name,
+                                                             UnprovenReset unproven, unsigned bars = kEveryBar);
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  ~Device();
+
   [[nodiscard]] bool resettable() const { return resettable_; }
   [[nodiscard]] const Region& region(unsigned index) const { return regions_.at(index); }
   [[nodiscard]] const IrqFacts& irq(Irq kind) const { return irqs_.at(static_cast<std::size_t>(kind)); }
@@ -85,16 +94,15 @@ class Device final {
   [[nodiscard]] Result<void> reset();
 
  private:
-  Device(IoctlPort& port, Fd fd, Bdf address) : port_{port}, fd_{std::move(fd)}, address_{address} {}
+  Device(std::unique_ptr<DevicePort> port, std::string name);
   [[nodiscard]] Result<void> read_facts(UnprovenReset unproven, unsigned bars);
   [[nodiscard]] Result<void> read_region(unsigned index);
   [[nodiscard]] Result<void> read_irq(Irq kind);
   [[nodiscard]] Result<void> read_config();
   void keep_out_of_msix();
 
-  IoctlPort& port_;
-  Fd fd_;
-  Bdf address_;
+  std::unique_ptr<DevicePort> port_;
+  std::string name_;
   bool resettable_{false};
   std::array<Region, kRegions> regions_;
   std::array<IrqFacts, 5> irqs_{};

@@ -6,10 +6,14 @@
 
 #include "vfio/container.hpp"
 #include "vfio/ioas.hpp"
+#include "vfio/user_space.hpp"
 
 namespace pcivm::vfio {
 
 Result<std::unique_ptr<DmaSpace>> make_dma_space(IoctlPort& port, OpenedVfio opened) {
+  if (std::ranges::any_of(opened.devices, [](const OpenedDevice& device) { return device.server.has_value(); })) {
+    return UserSpace::create(port, std::move(opened));
+  }
   if (opened.backend == IommuBackend::iommufd) return TRY(Ioas::create(port, std::move(opened)));
   return TRY(Container::attach(port, std::move(opened)));
 }
@@ -19,7 +23,9 @@ std::vector<DmaRun> merge(std::span<const DmaRun> runs) {
   for (const auto& run : runs) {
     if (!merged.empty()) {
       auto& last = merged.back();
-      if (last.iova + last.length == run.iova && last.hva + last.length == run.hva) {
+      const bool same_file =
+          last.file == run.file && (run.file < 0 || last.file_offset + last.length == run.file_offset);
+      if (last.iova + last.length == run.iova && last.hva + last.length == run.hva && same_file) {
         last.length += run.length;
         continue;
       }

@@ -33,6 +33,8 @@ struct DmaRun {
   Iova iova{};
   Hva hva{};
   std::uint64_t length{};
+  int file{-1};  ///< that other processes may map, and where in it the run starts
+  std::uint64_t file_offset{};
   bool operator==(const DmaRun&) const = default;
 };
 
@@ -84,10 +86,17 @@ class DmaSpace {
   [[nodiscard]] virtual Result<void> map(const DmaRun& run) = 0;
   /// Exactly a range that was mapped, or several whole ones; Errc::kernel when the kernel unmapped less.
   [[nodiscard]] virtual Result<void> unmap(Iova iova, std::uint64_t length) = 0;
+
+  /// No device is left.
+  [[nodiscard]] virtual bool empty() const { return files().empty(); }
+  /// Memory is to be populated before it is mapped.
+  [[nodiscard]] virtual bool pins() const { return true; }
+  /// Why a device that another process serves works no more; none as long as it does, and for those of the kernel.
+  [[nodiscard]] virtual std::optional<Error> loss(Bdf /*device*/) const { return std::nullopt; }
 };
 
-/// The back end that the privileged side chose; takes its descriptors over. Fails as Container::attach() and
-/// Ioas::create(). `port` outlives it.
+/// The back end that the privileged side chose, with UserSpace on top when a process serves one of the devices; takes
+/// the descriptors over. Fails as Container::attach() and Ioas::create(). `port` outlives it.
 [[nodiscard]] Result<std::unique_ptr<DmaSpace>> make_dma_space(IoctlPort& port, OpenedVfio opened);
 
 /// Joins runs that continue each other in both spaces: fewer mappings, larger pages. `runs` ascending by IOVA.

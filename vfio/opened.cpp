@@ -255,6 +255,10 @@ unsigned OpenedDevice::bar_mask() const {
   return mask;
 }
 
+std::string OpenedDevice::name() const {
+  return server ? fmt::format("vfio-user '{}'", server->path) : address.to_string();
+}
+
 std::vector<IovaRange> OpenedVfio::reserved() const {
   std::vector<IovaRange> all;
   for (const auto& group : groups) std::ranges::copy(group.reserved, std::back_inserter(all));

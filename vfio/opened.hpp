@@ -18,6 +18,7 @@
 #include "base/sysroot.hpp"
 #include "iommu/function.hpp"
 #include "vfio/dma_space.hpp"
+#include "vfio/user_message.hpp"
 
 namespace pcivm::vfio {
 
@@ -38,6 +39,13 @@ struct OpenedGroup {
   bool firmware_memory{false};      ///< the firmware wants 1:1 mappings (RMRR): the kernel will refuse the group
 };
 
+/// A process that serves a device over a socket (vfio-user), connected and agreed with.
+struct OpenedServer {
+  std::string path;  ///< of its socket, for errors
+  Fd socket;
+  user::Limits limits{};
+};
+
 /// One function to assign. It cannot be used yet: that resets the function, which takes 0.1 s and more, and is done
 /// beside the start of the VM (DmaSpace::open).
 struct OpenedDevice {
@@ -47,9 +55,12 @@ struct OpenedDevice {
   std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
   bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
   Fd fd{};                       ///< /dev/vfio/devices/vfioN; none with a container
+  std::optional<OpenedServer> server{};  ///< then it is in no group, and its address (user_device.hpp) is nobody's
 
   /// One bit for each of `bars`.
   [[nodiscard]] unsigned bar_mask() const;
+  /// For errors.
+  [[nodiscard]] std::string name() const;
 };
 
 struct OpenedVfio {

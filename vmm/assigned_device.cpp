@@ -46,7 +46,7 @@ Result<std::unique_ptr<AssignedDevice>> AssignedDevice::create(const vfio::Opene
 }
 
 AssignedDevice::AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Events events)
-    : name_{facts.address.to_string()},
+    : name_{facts.name()},
       wiring_{wiring},
       request_{std::move(events.request)},
       error_{std::move(events.error)},

@@ -26,8 +26,8 @@ Result<std::unique_ptr<DeviceSet>> DeviceSet::create(vfio::OpenedVfio opened, co
   set->space_->parts = opened.devices.size() + 1;
   std::vector<std::vector<vfio::IovaRange>> reserved;
   for (const auto& facts : opened.devices) {
-    TRY_IN(set->add(facts, bars), facts.address.to_string());
-    reserved.push_back(opened.groups.at(facts.group).reserved);
+    TRY_IN(set->add(facts, bars), facts.name());
+    if (!facts.server) reserved.push_back(opened.groups.at(facts.group).reserved);
   }
   set->space_->space = TRY(vfio::make_dma_space(set->wiring_.port, std::move(opened)));
   for (std::size_t index = 0; index < reserved.size(); ++index) {
@@ -101,9 +101,9 @@ Result<void> DeviceSet::add(const vfio::OpenedDevice& facts, const BarPlan& bars
 Result<void> DeviceSet::watch(Member& member) {
   auto& device = *member.device;
   const auto address = member.function;
-  member.watches.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &device, address] {
-    (void)drain_eventfd(device.request_event());
-    wiring_.wanted(address);
+  member.watches.push_back(TRY(wiring_.loop.watch(device.request_event(), Interest::read, [this, &member] {
+    (void)drain_eventfd(member.device->request_event());
+    on_request(member);
   })));
   member.watches.push_back(TRY(wiring_.loop.watch(device.error_event(), Interest::read, [this, &device, address] {
     (void)drain_eventfd(device.error_event());
@@ -112,6 +112,15 @@ Result<void> DeviceSet::watch(Member& member) {
   member.watches.push_back(
       TRY(wiring_.loop.watch(device.intx_event(), Interest::read, [&device] { device.interrupt(); })));
   return {};
+}
+
+// A device whose server is lost has been pulled: without hot-plug, or when the VM is just starting, it only reads as
+// that.
+void DeviceSet::on_request(const Member& member) {
+  const auto loss = space_->space->loss(member.function);
+  if (!loss) return wiring_.wanted(member.function);
+  wiring_.report(*loss);
+  (void)take_out(member.function);
 }
 
 DeviceSet::~DeviceSet() { close(); }
@@ -155,7 +164,11 @@ void DeviceSet::map_ram() {
 
 void DeviceSet::open(Member& member) {
   auto done = member.device->deliver(space_->space->open(member.function, member.unproven));
-  if (!done) return wiring_.fail(std::move(done).error().within(member.function.to_string()));
+  if (!done) {
+    const auto loss = space_->space->loss(member.function);
+    if (!loss) return wiring_.fail(std::move(done).error());
+    wiring_.report(*loss);
+  }
   member.opened = true;
   if (opening_.fetch_sub(1) == 1) wiring_.timeline.stamp(Phase::device_ready);
   end_part(space_->space->attach(member.function));
@@ -175,12 +188,12 @@ void DeviceSet::end_part(Result<void> outcome) {
 // Populated before it is mapped: pinning alone would fault page by page on one thread.
 Result<void> DeviceSet::map_memory() {
   const auto start = std::chrono::steady_clock::now();
-  TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
+  if (space_->space->pins()) TRY(wiring_.memory.populate(std::max(1U, std::thread::hardware_concurrency())));
   const auto populated = std::chrono::steady_clock::now();
   std::vector<vfio::DmaRun> runs;
   for (const auto& region : wiring_.memory.regions()) {
     if (region.kind != MemoryKind::ram) continue;
-    runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length});
+    runs.push_back({.iova = Iova{region.gpa.value}, .hva = region.hva, .length = region.length, .file = region.file});
   }
   const auto merged = vfio::merge(runs);
   TRY(vfio::map_all(*space_->space, merged));
@@ -240,11 +253,13 @@ Result<void> DeviceSet::reset_all() {
       TRY(wiring_.bus.insert(member->slot, *member->device));
       wiring_.tell({.kind = PlugReport::Kind::placed, .function = member->function, .slot = member->slot});
     }
-    threads_.emplace_back([&, device = member->device.get()] {
+    threads_.emplace_back([&, function = member->function, device = member->device.get()] {
       become(ThreadKind::start);
       auto done = device->reset_for_reboot();
       const std::scoped_lock lock{mutex};
-      if (!done) failure = std::move(done).error().within(std::string{device->name()});
+      if (!done && !space_->space->loss(function)) {
+        failure = std::move(done).error().within(std::string{device->name()});
+      }
     });
   }
   threads_.clear();

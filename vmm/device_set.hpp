@@ -159,6 +159,7 @@ class DeviceSet final {
   [[nodiscard]] Result<void> watch(Member& member);
   [[nodiscard]] Result<void> put_behind_iommu(const Member& member, std::vector<vfio::IovaRange> reserved);
   void close_in_space(Bdf function);
+  void on_request(const Member& member);
   void open(Member& member);
   [[nodiscard]] Result<void> map_memory();
   void end_part(Result<void> outcome);

@@ -293,7 +293,7 @@ void DeviceSet::forget_in_kvm(Bdf function) {
 
 void DeviceSet::leave_space(Bdf function) {
   close_in_space(function);
-  if (!space_->space->files().empty()) return;
+  if (!space_->space->empty()) return;
   space_.reset();
   const std::scoped_lock lock{mutex_};
   figures_ = {};

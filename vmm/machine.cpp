@@ -93,8 +93,10 @@ Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline
 Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
-  config.ram.shared = !config.virtio.folders.empty();
-  config.ram.devices = !config.vfio.devices.empty();
+  const auto served =
+      std::ranges::count_if(config.vfio.devices, [](const auto& each) { return each.server.has_value(); });
+  config.ram.shared = !config.virtio.folders.empty() || served != 0;
+  config.ram.devices = std::ssize(config.vfio.devices) > served;
   auto memory = TRY(GuestMemory::create(config.layout.ram, config.ram));
   for (const auto& pmem : config.virtio.pmems) {
     TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");

@@ -125,10 +125,13 @@ Rules iommu() {
                                   ioas_unmap.number, attach_iommufd.number, kvm::signal_msi.number});
 }
 
+/// Messages with the process that serves a device (vfio/user_client).
+Rules served() { return calls({SYS_sendmsg, SYS_recvmsg, SYS_shutdown}); }
+
 /// The guest's exits: registers and interrupts of assigned devices, BARs that others reach, virtio devices that are set
 /// up (its IOMMU too), flash.
 Rules vcpu() {
-  return iommu() + calls({SYS_fdatasync, SYS_sendmsg, SYS_recvfrom}) +
+  return iommu() + served() + calls({SYS_fdatasync, SYS_recvfrom}) +
          ioctls({KVM_RUN, kvm::interrupt.number, kvm::get_regs.number, kvm::set_user_memory_region.number,
                  kvm::irqfd.number, kvm::ioeventfd.number, kvm::set_gsi_routing.number, kvm::signal_msi.number}) +
          ioctls({vfio::uapi::set_irqs.number, vfio::uapi::reset.number, vfio::uapi::map_dma.number,
@@ -145,10 +148,12 @@ Rules io() {
          with(SYS_fcntl, 1, {F_GETFL, F_SETFL}) + ioctls({kvm::signal_msi.number});
 }
 
-/// Loads the kernel; opens, resets and closes devices; fills memory and maps it for DMA.
+/// Loads the kernel; opens, resets and closes devices; fills memory and maps it for DMA. A thread that listens to who
+/// serves a device is made here and keeps this.
 Rules start() {
   using namespace vfio::uapi;
-  return iommu() + with(SYS_clone, 0, {kThreadFlags}) +
+  return iommu() + served() + with(SYS_clone, 0, {kThreadFlags}) +
+         with(SYS_fcntl, 1, {F_DUPFD_CLOEXEC, F_ADD_SEALS, F_GET_SEALS}) +
          Rules{{.call = SYS_clone3, .arguments = {}, .action = SCMP_ACT_ERRNO(ENOSYS)}} +
          ioctls({get_device_fd.number, bind_iommufd.number, attach_iommufd.number, get_info.number,
                  get_region_info.number, get_irq_info.number, set_irqs.number, vfio::uapi::reset.number, map_dma.number,
@@ -167,9 +172,9 @@ Rules hotplug() {
 /// The rest, and what the threads need that it makes: those of the CPUs at every reboot, those of devices.
 Rules loop() {
   return vcpu() + hotplug() +
-         calls({SYS_epoll_wait, SYS_epoll_ctl, SYS_recvmsg, SYS_timerfd_create, SYS_getrandom, SYS_close_range,
+         calls({SYS_epoll_wait, SYS_epoll_ctl, SYS_timerfd_create, SYS_getrandom, SYS_close_range,
                 SYS_sched_setaffinity}) +
-         with(SYS_prctl, 0, {PR_SET_NAME}) + with(SYS_fcntl, 1, {F_DUPFD_CLOEXEC}) +
+         with(SYS_prctl, 0, {PR_SET_NAME}) +
          Rules{{.call = SYS_seccomp, .arguments = {equals(0, SECCOMP_SET_MODE_FILTER), equals(1, 0)}}} +
          ioctls_of_type(KVMIO);
 }
@@ -179,7 +184,7 @@ Rules process() {
   return loop() + io() +
          calls({SYS_io_uring_setup, SYS_io_uring_register, SYS_memfd_create, SYS_ftruncate, SYS_mbind,
                 SYS_epoll_create1, SYS_rt_sigaction, SYS_setsockopt}) +
-         with(SYS_fcntl, 1, {F_ADD_SEALS}) + ioctls({VHOST_SET_OWNER, VHOST_GET_FEATURES});
+         ioctls({VHOST_SET_OWNER, VHOST_GET_FEATURES});
 }
 
 [[noreturn]] void give_up(const char* what, int error) {

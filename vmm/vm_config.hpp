@@ -87,7 +87,7 @@ struct VmConfig {
   Fd initrd;                               ///< none when the plan has none
   BootPlan boot;
   std::string cmdline;
-  vfio::OpenedVfio vfio;  ///< no groups: no container either
+  vfio::OpenedVfio vfio;  ///< no groups: no container either, but there may be devices that processes serve
   BarPlan bars;           ///< sites of vfio.devices, then of the virtio devices, then of the watchdog, by index
   VirtioConfig virtio;
   HotplugConfig hotplug;

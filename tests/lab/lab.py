@@ -15,6 +15,7 @@ LIMIT = 2  # emulated hosts at a time on this machine
 ROOT = Path(__file__).resolve().parents[2]
 # What the build makes for hosts and guests (tests/CMakeLists.txt).
 BUILT = (
+    "user_edu",        # tests/support: vm-vfio-user
     "machine_kernel",  # tests/kernel: vm-machine
     "vf_kernel",       # tests/bench: assigned-counts
     "poke",            # guest: assigned-poked

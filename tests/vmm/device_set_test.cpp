@@ -15,8 +15,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/socket.hpp"
 #include "tests/fakes/fake_vfio.hpp"
 #include "tests/support/result_matchers.hpp"
+#include "tests/support/user_edu.hpp"
 #include "vfio/uapi.hpp"
 
 namespace pcivm::vmm {
@@ -217,7 +219,8 @@ class Devices : public testing::Test {
   vfio::IommuBackend backend_{};
   bool guest_iommu_{};
   std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
-  GuestMemory memory_ = GuestMemory::create(std::array{GuestMemory::Range{.gpa = {}, .length = 4 * kMiB}}).value();
+  GuestMemory memory_ =
+      GuestMemory::create(std::array{GuestMemory::Range{.gpa = {}, .length = 4 * kMiB}}, {.shared = true}).value();
   IoBus ports_;
   IoBus mmio_;
   Kvm kvm_ = Kvm::adopt(kernel_, make_eventfd().value()).value();
@@ -586,6 +589,94 @@ TEST_F(Devices, EndWhileOneIsOnItsWay) {
   set_->abandon();
   set_->close();
   EXPECT_THAT(told_, IsEmpty());
+}
+
+class ServedDevices : public Devices {
+ protected:
+  static constexpr Bdf kServed{.domain = 0xffffffff};
+
+  void serve(std::optional<vfio::user::Command> last = {}) {
+    auto [ours, theirs] = make_socket_pair().value();
+    edu_ = std::make_unique<test::UserEdu>(std::move(theirs));
+    if (last) edu_->become(*last, test::UserEdu::Mood::gone);
+    edu_->start();
+    vfio::OpenedVfio all;
+    all.devices.push_back({.address = kServed,
+                           .bars = {{.index = 0, .size = 4 * kKiB},
+                                    {.index = 2, .size = 4 * kKiB},
+                                    {.index = 4, .size = 16 * kKiB, .wide = true}}});
+    all.devices.front().server = vfio::OpenedServer{.path = "/edu", .socket = std::move(ours), .limits = {}};
+    start(std::move(all));
+  }
+  std::unique_ptr<test::UserEdu> edu_;
+};
+
+TEST_F(ServedDevices, NeedNothingOfTheKernel) {
+  serve();
+  EXPECT_EQ(id_in(1), 0x11e91234U);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_EQ(set_->figures().mapped_bytes, 4 * kMiB);
+  ASSERT_EQ(edu_->ram().size(), 1U);
+  edu_->ram().front().mapping.bytes()[77] = std::byte{5};
+  EXPECT_EQ(memory_.read<std::uint8_t>(Gpa{77}).value(), 5U);
+  EXPECT_LT(::ftruncate(edu_->ram().front().file.ref().number(), 0), 0) << "nobody may take the memory away";
+  ASSERT_THAT(set_->reset_all(), IsOk());
+  EXPECT_EQ(std::ranges::count(edu_->commands(), vfio::user::Command::reset), 2) << "at the start and now";
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(ServedDevices, OneWithoutServerIsPulledAndTheRestStays) {
+  serve();
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "iommu", "map", "kvm+")) << "what is mapped already";
+  edu_->leave();
+  const auto told = next();
+  EXPECT_EQ(told.kind, Kind::detached);
+  EXPECT_EQ(told.function, kServed);
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("vfio-user '/edu': the server has closed the connection")));
+  EXPECT_EQ(id_in(1), 0xffffffffU);
+  EXPECT_EQ(guest_reads(HotplugSlots::kWantedOffset), 1U << 1U) << "asked to forget it";
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  EXPECT_EQ(set_->figures().mapped_bytes, 4 * kMiB);
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().function, kOne);
+  EXPECT_EQ(kernel_.groups, 0);
+  EXPECT_EQ(set_->figures().mapped_bytes, 0U);
+}
+
+TEST_F(ServedDevices, TheKernelsLeaveAServedOneAlone) {
+  serve();
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  guest(HotplugSlots::kEjectOffset, 1U << 16U);
+  EXPECT_EQ(next().function, kOne);
+  EXPECT_EQ(id_in(1), 0x11e91234U);
+  EXPECT_EQ(kernel_.groups, 0);
+  (void)kernel_.take_log();
+  EXPECT_EQ(attach(kTwo, 8).kind, Kind::placed);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "iommu", "map", "kvm+"));
+  guest(HotplugSlots::kEjectOffset, 1U << 1U);
+  EXPECT_EQ(next().function, kServed) << "the guest lets go of it";
+  EXPECT_EQ(id_in(1), 0xffffffffU);
+  EXPECT_EQ(id_in(16), 0x10ca8086U);
+  EXPECT_EQ(set_->figures().mapped_bytes, 4 * kMiB);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+class LostAtTheStart : public ServedDevices, public testing::WithParamInterface<vfio::user::Command> {};
+INSTANTIATE_TEST_SUITE_P(Command, LostAtTheStart,
+                         testing::Values(vfio::user::Command::get_info, vfio::user::Command::region_read,
+                                         vfio::user::Command::reset, vfio::user::Command::dma_map));
+
+TEST_P(LostAtTheStart, IsToldOnceAndEndsNothing) {
+  serve(GetParam());
+  for (int turn = 0; turn < 200 && failures_.empty(); ++turn) {
+    loop_->post([this] { loop_->stop(); });
+    ASSERT_THAT(loop_->run(), IsOk());
+    std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  }
+  EXPECT_EQ(id_in(1), 0xffffffffU);
+  EXPECT_THAT(set_->reset_all(), IsOk()) << "a reboot goes on without it";
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("vfio-user '/edu': the server has closed the connection")));
 }
 
 TEST_F(Devices, AnAccessInProgressIsWaitedFor) {

@@ -3,7 +3,6 @@
 
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "base/socket.hpp"
 #include "vmm/virtio/features.hpp"
 
 namespace pcivm::vmm {
@@ -91,20 +91,10 @@ Result<void> set_patience(FdRef socket, std::chrono::milliseconds patience) {
 }  // namespace
 
 Result<Fd> connect_vhost_user(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return fail(Errc::invalid, fmt::format("'{}': a path of less than {} bytes wanted", path, sizeof address.sun_path));
-  }
-  std::ranges::copy(path, address.sun_path);
-  auto socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) return fail_errno(errno, "socket");
-  const auto* const raw = static_cast<const sockaddr*>(static_cast<const void*>(&address));
-  if (::connect(socket.ref().number(), raw, sizeof address) == 0) return socket;
-  auto error = Error::from_errno(errno, fmt::format("connect '{}'", path));
-  if (error.sys_errno() == ECONNREFUSED) error = std::move(error).as(Errc::not_found);
-  return fail(
-      std::move(error).advise("the daemon must run first: virtiofsd --socket-path=" + path + " --shared-dir=FOLDER"));
+  auto socket = connect_to(path);
+  if (socket || socket.error().kind() == Errc::invalid) return socket;
+  return fail(std::move(socket).error().advise("the daemon must run first: virtiofsd --socket-path=" + path +
+                                               " --shared-dir=FOLDER"));
 }
 
 Result<std::unique_ptr<VhostUser>> VhostUser::adopt(Fd socket, const GuestMemory& memory,
