@@ -77,6 +77,8 @@ Rules every_thread() {
                       SYS_writev,
                       SYS_pread64,
                       SYS_pwrite64,
+                      SYS_preadv2,
+                      SYS_fstat,
                       SYS_close,
                       SYS_poll,
                       SYS_eventfd2,
@@ -113,8 +115,8 @@ Rules every_thread() {
   return rules;
 #else
   return rules + with(SYS_madvise, 2,
-                      {MADV_DONTNEED, MADV_REMOVE, MADV_HUGEPAGE, MADV_DONTDUMP, MADV_POPULATE_WRITE, kGuardInstall,
-                       kGuardRemove});
+                      {MADV_DONTNEED, MADV_REMOVE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_POPULATE_WRITE,
+                       kGuardInstall, kGuardRemove});
 #endif
 }
 
@@ -172,7 +174,7 @@ Rules hotplug() {
 /// The rest, and what the threads need that it makes: those of the CPUs at every reboot, those of devices.
 Rules loop() {
   return vcpu() + hotplug() +
-         calls({SYS_epoll_wait, SYS_epoll_ctl, SYS_timerfd_create, SYS_getrandom, SYS_close_range,
+         calls({SYS_epoll_wait, SYS_epoll_ctl, SYS_rt_sigaction, SYS_timerfd_create, SYS_getrandom, SYS_close_range,
                 SYS_sched_setaffinity}) +
          with(SYS_prctl, 0, {PR_SET_NAME}) +
          Rules{{.call = SYS_seccomp, .arguments = {equals(0, SECCOMP_SET_MODE_FILTER), equals(1, 0)}}} +

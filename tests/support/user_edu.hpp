@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -82,7 +83,7 @@ class UserEdu final {
 
   /// Until the client goes.
   void serve() {
-    while (auto message = receive()) {
+    while (auto message = next()) {
       if (!handle(*message)) break;
       if (std::exchange(later_, false)) copy();
     }
@@ -166,6 +167,21 @@ class UserEdu final {
     message.payload.resize(message.header.size - sizeof message.header);
     if (!message.payload.empty() && !read_all(message.payload, nullptr)) return std::nullopt;
     return message;
+  }
+  /// The next command.
+  std::optional<Message> next() {
+    if (waiting_.empty()) return receive();
+    auto first = std::move(waiting_.front());
+    waiting_.pop_front();
+    return first;
+  }
+  /// The answer to what the server asked; the client may have said something before it heard that.
+  std::optional<Message> receive_answer() {
+    for (;;) {
+      auto message = receive();
+      if (!message || (message->header.flags & Header::kTypes) == Header::kReply) return message;
+      waiting_.push_back(std::move(*message));
+    }
   }
   void send(Header header, std::span<const std::byte> payload, std::span<const int> files = {}) {
     header.size = static_cast<std::uint32_t>(sizeof header + payload.size());
@@ -404,7 +420,7 @@ class UserEdu final {
     std::memcpy(payload.data(), &access, sizeof access);
     if (command == Command::dma_write) payload.insert(payload.end(), bytes.begin(), bytes.end());
     send({.id = 0x7777, .command = command}, payload);
-    const auto answer = receive();
+    const auto answer = receive_answer();
     if (!answer || answer->header.id != 0x7777 || (answer->header.flags & Header::kError) != 0) return false;
     const auto wanted = sizeof access + (command == Command::dma_read ? bytes.size() : 0);
     if (answer->payload.size() != wanted) return false;
@@ -417,6 +433,7 @@ class UserEdu final {
   Fd socket_;
   bool by_messages_;
   bool later_{};
+  std::deque<Message> waiting_;
   std::array<std::byte, 4096> registers_{std::byte{0xed}, std::byte{0}, std::byte{0}, std::byte{1}};
   Fd memory_file_ = make_memfd("user-edu", kMemory).value();
   Mapping memory_ = Mapping::shared(memory_file_.ref(), 0, kMemory, Access::read_write).value();

@@ -284,11 +284,10 @@ TEST_F(AssignedMsix, AVectorWithoutARouteIsReportedAndTriedAgain) {
   rig.set_message(1, 0x31);
   rig.mask(1, false);
   EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("all 4096 interrupt routes of the VM are used")));
-  EXPECT_EQ(rig.device->vectors()->used, 1U) << "no interrupt of the host for one that cannot be delivered";
   rig.routes.release(others.back());
   rig.mask(1, true);
   rig.mask(1, false);
-  EXPECT_THAT(rig.fake.take_log(), testing::Contains("irq 2 1: guest"));
+  EXPECT_THAT(rig.fake.take_log(), testing::Contains("irqfd+"));
   EXPECT_EQ(rig.routes.used(), InterruptRoutes::kMost);
 }
 
@@ -297,11 +296,11 @@ TEST_F(AssignedMsix, CountsWhatItHoldsOfTheHost) {
   EXPECT_EQ(rig.device->vectors()->used, 0U);
   EXPECT_EQ(rig.device->vectors()->most, 3U);
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
-  EXPECT_EQ(rig.device->vectors()->used, 1U) << "the kernel takes the first one at once";
+  EXPECT_EQ(rig.device->vectors()->used, 3U) << "all of a small table at once";
   EXPECT_EQ(rig.routes.used(), kIoapicPins) << "a route is taken when the vector is unmasked";
   rig.set_message(2, 0x32);
   rig.mask(2, false);
-  EXPECT_EQ(rig.device->vectors()->used, 2U);
+  EXPECT_EQ(rig.device->vectors()->used, 3U);
   EXPECT_EQ(rig.routes.used(), kIoapicPins + 1U);
   rig.msix_control(0);
   EXPECT_EQ(rig.device->vectors()->used, 0U);
