@@ -255,6 +255,12 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
                             "guest's IOMMU says")
                     .coded("vm.iommu_with_user_device"));
   }
+  if (request.p2p && config.virtio.iommu) {
+    return fail(Error::make(Errc::refused,
+                            "--iommu virtio beside --p2p: the guest's IOMMU maps no BARs, and devices that are not "
+                            "behind it would reach them all the same")
+                    .coded("vm.iommu_with_p2p"));
+  }
   checked.served = TRY(open_user_devices(request.user_devices));
   checked.backend = TRY(backend_of(request));
   config.kvm = TRY(open_kvm(root));

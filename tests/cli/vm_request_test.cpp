@@ -188,6 +188,9 @@ TEST_F(CheckVm, AnIommuOfTheGuestNeedsIommufd) {
   ASSERT_THAT(checked, IsOk());
   EXPECT_EQ(checked->backend, vfio::IommuBackend::iommufd);
   EXPECT_TRUE(checked->config.virtio.iommu);
+  request_.p2p = true;
+  EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("--p2p")));
+  request_.p2p = false;
   request_.iommu_backend = "container";
   EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("one address space")));
   EXPECT_EQ(pinned_memory(kGiB, true, 2), 3 * kGiB);
