@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One running emulated host (L1): start, talk to its agent, stop."""
 
+import contextlib
 import os
 import re
 import select
@@ -272,7 +273,10 @@ class Host:
 
 
 def _prune_logs(keep: int = 40) -> None:
-    by_age = sorted(LOGS.glob("*.console"), key=lambda file: file.stat().st_mtime)
-    for file in by_age[:-keep]:
+    by_age = []
+    for file in LOGS.glob("*.console"):
+        with contextlib.suppress(FileNotFoundError):  # a host that starts beside this one prunes them too
+            by_age.append((file.stat().st_mtime, file))
+    for _, file in sorted(by_age)[:-keep]:
         file.unlink(missing_ok=True)
         file.with_suffix(".monitor").unlink(missing_ok=True)
