@@ -665,11 +665,11 @@ TEST_F(ServedDevices, TheKernelsLeaveAServedOneAlone) {
 class LostAtTheStart : public ServedDevices, public testing::WithParamInterface<vfio::user::Command> {};
 INSTANTIATE_TEST_SUITE_P(Command, LostAtTheStart,
                          testing::Values(vfio::user::Command::get_info, vfio::user::Command::region_read,
-                                         vfio::user::Command::reset, vfio::user::Command::dma_map));
+                                         vfio::user::Command::reset));
 
 TEST_P(LostAtTheStart, IsToldOnceAndEndsNothing) {
   serve(GetParam());
-  for (int turn = 0; turn < 200 && failures_.empty(); ++turn) {
+  for (int turn = 0; turn < 4000 && failures_.empty(); ++turn) {
     loop_->post([this] { loop_->stop(); });
     ASSERT_THAT(loop_->run(), IsOk());
     std::this_thread::sleep_for(std::chrono::milliseconds{5});

@@ -51,12 +51,12 @@ class IntxTest : public testing::Test {
   bool up() { return lines_.contains(kGsi) && lines_[kGsi].up; }
 
   static constexpr Gsi kGsi = platform::gsi::intx(kSlot, kPin);
-  AssignedRig rig_;
   std::map<Gsi, Line> lines_;
   std::map<Gsi, std::function<void()>> listeners_;
   IntxSlots slots_{
       {.connect = [this](Gsi gsi) -> InterruptLine& { return lines_[gsi]; },
        .on_eoi = [this](Gsi gsi, std::function<void()> listener) { listeners_[gsi] = std::move(listener); }}};
+  AssignedRig rig_;  // lowers its line as it goes
 };
 
 TEST_F(IntxTest, StartsWhenTheGuestEnablesTheFunction) {
