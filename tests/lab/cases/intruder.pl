@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # intruder.pl SUPERVISOR THREAD CALL [ARGUMENT...]: waits until the VMM below that process has a thread of that name, and
 # has it make that system call (a number), by ptrace(2) and without any help of the VMM. x86-64.
-use strict;
 my ($supervisor, $name, $call, @arguments) = @ARGV;
 use constant {PTRACE => 101, PEEK => 1, CONT => 7, GETREGS => 12, SETREGS => 13, DETACH => 17, SEIZE => 0x4206, INTERRUPT => 0x4207};
 # struct user_regs_struct, by index.

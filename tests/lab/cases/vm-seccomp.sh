@@ -2,6 +2,7 @@
 # Each kind of thread of a VMM with a VF is made to do what its filter forbids: the VM ends, says so, and the VF is back
 # with its driver and nothing is left. For diagnosis it goes on. VMs have users of their own.
 # topologies: vtd
+# soak: yes
 # needs: pcivm
 # deadline: 600
 . /lab/cases/lib.sh
