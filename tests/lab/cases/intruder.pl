@@ -1,11 +1,28 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: GPL-2.0-or-later
 # intruder.pl SUPERVISOR THREAD CALL [ARGUMENT...]: waits until the VMM below that process has a thread of that name, and
-# has it make that system call (a number), by ptrace(2) and without any help of the VMM. x86-64.
+# has it make that system call (a number), by ptrace(2) and without any help of the VMM. x86-64. Without modules, of
+# which the lab's Perl has none.
 my ($supervisor, $name, $call, @arguments) = @ARGV;
-use constant {PTRACE => 101, PEEK => 1, CONT => 7, GETREGS => 12, SETREGS => 13, DETACH => 17, SEIZE => 0x4206, INTERRUPT => 0x4207};
+sub PTRACE() { 101 }
+sub PEEK() { 1 }
+sub CONT() { 7 }
+sub GETREGS() { 12 }
+sub SETREGS() { 13 }
+sub DETACH() { 17 }
+sub SEIZE() { 0x4206 }
+sub INTERRUPT() { 0x4207 }
 # struct user_regs_struct, by index.
-use constant {R10 => 7, R9 => 8, R8 => 9, RAX => 10, RDX => 12, RSI => 13, RDI => 14, ORIG_RAX => 15, RIP => 16, COUNT => 27};
+sub R10() { 7 }
+sub R9() { 8 }
+sub R8() { 9 }
+sub RAX() { 10 }
+sub RDX() { 12 }
+sub RSI() { 13 }
+sub RDI() { 14 }
+sub ORIG_RAX() { 15 }
+sub RIP() { 16 }
+sub COUNT() { 27 }
 my $all = 0x40000000; # __WALL
 my $most = 90;
 
@@ -20,13 +37,16 @@ sub read_line {
     return $line;
 }
 
+sub numbers { # FOLDER: the names in it that are numbers
+    opendir my $folder, $_[0] or return;
+    return grep { /^\d+$/ } readdir $folder;
+}
+
 sub threads {
     my @found;
-    for my $child (map { m{(\d+)} } glob '/proc/[0-9]*') {
+    for my $child (numbers('/proc')) {
         next if read_line("/proc/$child/stat") !~ /^\d+ \(pcivm\) \S $supervisor /;
-        for my $task (glob "/proc/$child/task/[0-9]*") {
-            push @found, $task =~ s{.*/}{}r if read_line("$task/comm") eq $name;
-        }
+        push @found, grep { read_line("/proc/$child/task/$_/comm") eq $name } numbers("/proc/$child/task");
     }
     return @found;
 }
