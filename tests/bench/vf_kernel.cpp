@@ -5,14 +5,10 @@
 
 using namespace kernel;
 
-extern "C" const char interrupt_stubs[];
 extern "C" uint64_t directories[];  // boot.S: 2 MiB for each
 
 namespace {
 
-constexpr uint16_t kCom1 = 0x3f8;
-constexpr uint16_t kPm = 0x600;
-constexpr uint64_t kApic = 0xfee00000;
 constexpr uint32_t kVf = 0x10ca8086;
 constexpr unsigned kRounds = 8;
 constexpr uint64_t kWindow = 0x40000000;  // of virtual addresses that nothing else uses
@@ -21,11 +17,6 @@ constexpr uint64_t kLargePage = 0x200000;
 unsigned slots[32];
 unsigned found{};
 
-void put(char c) {
-  while ((in8(kCom1 + 5) & 0x20) == 0) {
-  }
-  out8(kCom1, static_cast<uint8_t>(c));
-}
 void say(const char* text) {
   for (; *text != 0; ++text) put(*text);
   put('\n');
@@ -115,29 +106,8 @@ void cycle() {
   }
 }
 
-struct Gate {
-  uint16_t low;
-  uint16_t selector;
-  uint8_t stack;
-  uint8_t type;
-  uint16_t middle;
-  uint32_t high;
-  uint32_t reserved;
-};
-struct [[gnu::packed]] Descriptor {
-  uint16_t limit;
-  uint64_t base;
-};
-Gate gates[256];
-
 void set_up_interrupts() {
-  for (unsigned vector = 0; vector < 256; ++vector) {
-    const auto address = reinterpret_cast<uint64_t>(interrupt_stubs) + vector * 16;
-    gates[vector] = {static_cast<uint16_t>(address),       8, 0, 0x8e, static_cast<uint16_t>(address >> 16),
-                     static_cast<uint32_t>(address >> 32), 0};
-  }
-  const Descriptor descriptor{sizeof(gates) - 1, reinterpret_cast<uint64_t>(gates)};
-  asm volatile("lidt %0" : : "m"(descriptor));
+  load_interrupt_table();
   // The UART by the PIC, and the PIC by LINT0.
   for (const uint16_t port : {0x20, 0xa0}) out8(port, 0x11);
   out8(0x21, kPicVector);

@@ -6,7 +6,6 @@ using namespace kernel;
 
 namespace {
 
-constexpr uint16_t kPm = 0x600;
 constexpr uint64_t kEcam = 0xe0000000;
 
 KERNEL_TEST(acpi, the_timer_never_goes_back) {

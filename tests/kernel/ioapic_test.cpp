@@ -7,7 +7,6 @@ using namespace kernel;
 namespace {
 
 constexpr uint64_t kIoapic = 0xfec00000;
-constexpr uint64_t kApic = 0xfee00000;
 constexpr unsigned kVector = 0x51;
 constexpr uint32_t kMasked = 1U << 16;
 constexpr uint32_t kLevel = 1U << 15;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/kernel/kernel.hpp"
 
-extern "C" const char interrupt_stubs[];
 extern "C" void (*first_constructor[])();
 extern "C" void (*last_constructor[])();
 
@@ -9,25 +8,7 @@ namespace kernel {
 
 namespace {
 
-constexpr uint16_t kCom1 = 0x3f8;
-constexpr uint16_t kPm = 0x600;
-constexpr uint64_t kApic = 0xfee00000;
 constexpr uint64_t kIoapic = 0xfec00000;
-
-struct Gate {
-  uint16_t low;
-  uint16_t selector;
-  uint8_t stack;
-  uint8_t type;
-  uint16_t middle;
-  uint32_t high;
-  uint32_t reserved;
-};
-struct [[gnu::packed]] Descriptor {
-  uint16_t limit;
-  uint64_t base;
-};
-Gate gates[256];
 
 Test* first{};
 Test** last = &first;
@@ -41,11 +22,6 @@ volatile unsigned arrived{};
 Acknowledge acknowledge{};
 void (*on_each)(unsigned){};
 
-void put(char c) {
-  while ((in8(kCom1 + 5) & 0x20) == 0) {
-  }
-  out8(kCom1, static_cast<uint8_t>(c));
-}
 void print(const char* text) {
   for (; *text != 0; ++text) put(*text);
 }
@@ -61,16 +37,6 @@ void print_hex(uint64_t value) {
     begun = begun || digit != 0 || shift == 0;
     if (begun) put("0123456789abcdef"[digit]);
   }
-}
-
-void set_up_interrupts() {
-  for (unsigned vector = 0; vector < 256; ++vector) {
-    const auto address = reinterpret_cast<uint64_t>(interrupt_stubs) + vector * 16;
-    gates[vector] = {static_cast<uint16_t>(address),       8, 0, 0x8e, static_cast<uint16_t>(address >> 16),
-                     static_cast<uint32_t>(address >> 32), 0};
-  }
-  const Descriptor descriptor{sizeof(gates) - 1, reinterpret_cast<uint64_t>(gates)};
-  asm volatile("lidt %0" : : "m"(descriptor));
 }
 
 void silence_uart() {
@@ -239,7 +205,7 @@ extern "C" void on_interrupt(uint64_t vector, uint64_t address) {
 
 extern "C" void kernel_main() {
   for (auto* constructor = first_constructor; constructor != last_constructor; ++constructor) (*constructor)();
-  set_up_interrupts();
+  load_interrupt_table();
   unsigned passed = 0;
   unsigned lost = 0;
   for (auto* test = first; test != nullptr; test = test->next) {

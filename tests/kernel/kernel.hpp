@@ -31,6 +31,43 @@ inline uint32_t in32(uint16_t port) {
 inline uint32_t read32(uint64_t address) { return *reinterpret_cast<volatile uint32_t*>(address); }
 inline void write32(uint64_t address, uint32_t value) { *reinterpret_cast<volatile uint32_t*>(address) = value; }
 
+inline constexpr uint16_t kCom1 = 0x3f8;
+inline constexpr uint16_t kPm = 0x600;
+inline constexpr uint64_t kApic = 0xfee00000;
+
+// To the serial port.
+inline void put(char c) {
+  while ((in8(kCom1 + 5) & 0x20) == 0) {
+  }
+  out8(kCom1, static_cast<uint8_t>(c));
+}
+
+// The interrupt table of the processor: every vector goes to its stub of boot.S, which calls on_interrupt().
+struct Gate {
+  uint16_t low;
+  uint16_t selector;
+  uint8_t stack;
+  uint8_t type;
+  uint16_t middle;
+  uint32_t high;
+  uint32_t reserved;
+};
+struct [[gnu::packed]] Descriptor {
+  uint16_t limit;
+  uint64_t base;
+};
+inline Gate gates[256];
+extern "C" const char interrupt_stubs[];
+inline void load_interrupt_table() {
+  for (unsigned vector = 0; vector < 256; ++vector) {
+    const auto address = reinterpret_cast<uint64_t>(interrupt_stubs) + vector * 16;
+    gates[vector] = {static_cast<uint16_t>(address),       8, 0, 0x8e, static_cast<uint16_t>(address >> 16),
+                     static_cast<uint32_t>(address >> 32), 0};
+  }
+  const Descriptor descriptor{sizeof(gates) - 1, reinterpret_cast<uint64_t>(gates)};
+  asm volatile("lidt %0" : : "m"(descriptor));
+}
+
 // One test. It fails at its first EXPECT that does not hold; every device that it uses it sets up itself.
 struct Test {
   Test(const char* name, void (*body)());

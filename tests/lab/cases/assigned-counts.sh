@@ -38,23 +38,10 @@ counted() { jq -r "[.ioctls | to_entries[] | select(.key | test(\"$1\")) | .valu
 maps='MAP_DMA|IOAS_(UN)?MAP'
 interrupts='SET_GSI_ROUTING|IRQFD|SET_IRQS'
 
-events=/sys/kernel/tracing
-if [[ ! -e $events/trace ]]; then
-    mount -t tracefs none $events
-    defer umount $events
-fi
-forget() {
-    echo 0 >$events/events/kprobes/pcivm_flr/enable
-    echo -:pcivm_flr >>$events/kprobe_events
-    : >$events/trace
-}
-echo p:pcivm_flr pcie_flr >>$events/kprobe_events
-defer forget
-: >$events/trace
-echo 1 >$events/events/kprobes/pcivm_flr/enable
+count_resets
 play --
 # The kernel's own at open, and the one at close.
-expect_eq "function level resets" "$(grep -c pcivm_flr: $events/trace)" 2
+expect_eq "function level resets" "$(resets)" 2
 expect_eq "resets asked for" "$(counted VFIO_DEVICE_RESET)" 0
 mapped=$(counted "$maps")
 bare=$(counted "$interrupts")

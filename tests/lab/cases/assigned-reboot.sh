@@ -10,21 +10,7 @@ igb=$(bdf igb)
 defer pcivm -q vf destroy "$igb" --yes
 expect_exit 0 pcivm vf create "$igb" 1
 vf=$(vf_bdf "$igb" 0)
-events=/sys/kernel/tracing
-if [[ ! -e $events/trace ]]; then
-    mount -t tracefs none $events
-    defer umount $events
-fi
-forget() {
-    echo 0 >$events/events/kprobes/pcivm_flr/enable
-    echo -:pcivm_flr >>$events/kprobe_events
-    : >$events/trace
-}
-echo p:pcivm_flr pcie_flr >>$events/kprobe_events
-defer forget
-: >$events/trace
-echo 1 >$events/events/kprobes/pcivm_flr/enable
-resets() { grep -c pcivm_flr: $events/trace; }
+count_resets
 
 guest_start reboot --device "$vf"
 reboots() { grep -c "LAB-RESULT rebooting=1" guest.console; }

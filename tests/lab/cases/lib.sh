@@ -357,3 +357,23 @@ no_routers() {
     local each
     for each in /proc/sys/net/ipv6/conf/*/accept_ra; do echo 0 >"$each"; done
 }
+
+# count_resets: from now on `resets` prints how many function level resets the kernel has made.
+resets() { grep -c pcivm_flr: /sys/kernel/tracing/trace; }
+count_resets() {
+    local events=/sys/kernel/tracing
+    if [[ ! -e $events/trace ]]; then
+        mount -t tracefs none $events
+        defer umount $events
+    fi
+    echo p:pcivm_flr pcie_flr >>$events/kprobe_events
+    defer forget_resets
+    : >$events/trace
+    echo 1 >$events/events/kprobes/pcivm_flr/enable
+}
+forget_resets() {
+    local events=/sys/kernel/tracing
+    echo 0 >$events/events/kprobes/pcivm_flr/enable
+    echo -:pcivm_flr >>$events/kprobe_events
+    : >$events/trace
+}
