@@ -193,6 +193,9 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->check(CLI::IsMember({"kill", "log", "errno", "off"}).description(""))
       ->type_name("kill|log|errno|off")
       ->capture_default_str();
+  command.add_flag("--debug-exit", request.debug_exit,
+                   "for kernels made for tests: a number written to port 0xf4 ends the VM, 0 as a power off, others as "
+                   "a failure");
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }
 

@@ -241,6 +241,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.on_request = on_request(request.on_request);
   config.on_error = TRY_IN(vmm::on_error_named(request.on_error), "--on-error");
   config.peer_to_peer = request.p2p;
+  config.debug_exit = request.debug_exit;
   config.hotplug.slots = request.hotplug_slots;
   if (!request.hotplug_room.empty()) checked.hotplug_room = TRY_IN(parse_size(request.hotplug_room), "--hotplug-room");
   if (!request.on_release.empty()) TRY(vfio::check_release_hook(root, request.on_release));

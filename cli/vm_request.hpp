@@ -39,6 +39,7 @@ struct VmRequest {
   std::vector<std::string> devices{};
   std::vector<std::string> user_devices{};
   std::string iommu_backend{"auto"};
+  bool debug_exit{};
   bool p2p{};
   std::string iommu{"none"};
   std::vector<std::string> disks{};
