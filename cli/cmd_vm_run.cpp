@@ -95,6 +95,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("DEVICE")
       ->allow_extra_args(false);
   command
+      .add_option("--rom", request.roms,
+                  "the option ROM that the guest finds in a --device, which has none otherwise: DEVICE=device for its "
+                  "own, or DEVICE=FILE")
+      ->type_name("DEVICE=device|FILE")
+      ->allow_extra_args(false);
+  command
       .add_option("--user-device", request.user_devices,
                   "a PCI device that another process serves (vfio-user): socket=PATH, where it listens")
       ->type_name("OPTIONS")

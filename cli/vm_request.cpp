@@ -103,6 +103,15 @@ Result<std::optional<vfio::IommuBackend>> backend_of(const VmRequest& request) {
   return vfio::IommuBackend::iommufd;
 }
 
+void give_roms(vfio::OpenedVfio& vfio, std::vector<RomWish>& wishes) {
+  for (auto& wish : wishes) {
+    const auto device = std::ranges::find(vfio.devices, wish.function, &vfio::OpenedDevice::address);
+    if (device == vfio.devices.end()) continue;
+    device->own_rom = wish.image.empty();
+    device->rom = std::exchange(wish.image, {});
+  }
+}
+
 Result<void> check_groups(const vfio::OpenedVfio& vfio) {
   std::set<std::size_t> seen;
   for (const auto& device : vfio.devices) {
@@ -249,6 +258,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
+  checked.roms = TRY(read_roms(root, request.roms, checked.functions));
   checked.seccomp = vmm::seccomp_named(request.seccomp).value_or(vmm::Seccomp::kill);
   if (!request.user_devices.empty() && config.virtio.iommu) {
     return fail(Error::make(Errc::refused,
@@ -288,6 +298,7 @@ Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& c
   if (!checked.functions.empty()) {
     config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend));
     if (config.virtio.iommu) TRY(check_groups(config.vfio));
+    give_roms(config.vfio, checked.roms);
   }
   std::ranges::move(checked.served, std::back_inserter(config.vfio.devices));
   checked.served.clear();
