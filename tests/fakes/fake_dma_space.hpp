@@ -28,8 +28,8 @@ class FakeDmaSpace final : public vfio::DmaSpace {
     Domain(const Domain&) = delete;
     Domain& operator=(const Domain&) = delete;
     ~Domain() override {
-      for (const auto& [device, in] : space_.in) {
-        if (in == number) space_.wrong = "a space goes before its device";
+      for (const auto& [device, domain] : space_.in) {
+        if (domain == number) space_.wrong = "a space goes before its device";
       }
       space_.domains.erase(number);
     }
