@@ -85,6 +85,7 @@ Result<void> AssignedFunction::build(const Parts& parts) {
   std::vector<BarHole> holes;
   if (msix_) holes = {msix_->layout().table, msix_->layout().pending};
   decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
+  if (!parts.rom.empty()) rom_ = TRY(OptionRom::create(parts.rom, wiring_, fmt::format("{} ROM", name_)));
   return {};
 }
 
