@@ -11,6 +11,7 @@
 #include "iommu/console_use.hpp"
 #include "iommu/disk_use.hpp"
 #include "iommu/group.hpp"
+#include "iommu/in_use_each.hpp"
 #include "iommu/inventory.hpp"
 #include "iommu/netdev_use.hpp"
 #include "iommu/netns_use.hpp"
@@ -157,14 +158,25 @@ std::vector<InUse> users_in(const Host& host, const Function& function) {
 }  // namespace
 
 Result<std::vector<InUse>> users_of(const SysRoot& root, Bdf address) {
-  std::vector functions{TRY(find(root, address))};
-  for (auto& vf : find_all(root, virtual_functions(root, address).value_or(std::vector<Bdf>{}))) {
-    functions.push_back(std::move(vf));
+  return TRY(users_of_each(root, {&address, 1})).front();
+}
+
+Result<std::vector<std::vector<InUse>>> users_of_each(const SysRoot& root, std::span<const Bdf> addresses) {
+  std::vector<Function> functions;
+  for (const auto address : addresses) functions.push_back(TRY(find(root, address)));
+  for (const auto address : addresses) {
+    for (auto& vf : find_all(root, virtual_functions(root, address).value_or(std::vector<Bdf>{}))) {
+      functions.push_back(std::move(vf));
+    }
   }
   auto host = TRY(Host::read(root, functions));
   host.ask_kernel = true;
-  for (const auto& vf : std::span{functions}.subspan(1)) host.vfs[address].push_back(&vf);
-  return users_in(host, functions.front());
+  for (const auto& vf : std::span{functions}.subspan(addresses.size())) {
+    if (vf.physfn) host.vfs[*vf.physfn].push_back(&vf);
+  }
+  std::vector<std::vector<InUse>> all;
+  for (const auto& function : std::span{functions}.first(addresses.size())) all.push_back(users_in(host, function));
+  return all;
 }
 
 Result<std::vector<std::vector<InUse>>> users_of_all(const SysRoot& root, const std::vector<Function>& functions) {

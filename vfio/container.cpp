@@ -2,7 +2,6 @@
 #include "vfio/container.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -15,11 +14,30 @@
 
 namespace pcivm::vfio {
 
+namespace {
+
+std::vector<IovaRange> ranges_of(std::span<const std::byte> info, std::uint32_t first) {
+  std::vector<IovaRange> ranges;
+  for (const auto& capability : info_capabilities(info, first)) {
+    if (capability.id != VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) continue;
+    const auto header = copy_at<vfio_iommu_type1_info_cap_iova_range>(capability.bytes, 0);
+    for (std::size_t index = 0; index < header.nr_iovas; ++index) {
+      const auto at = sizeof header + index * sizeof(vfio_iova_range);
+      if (at + sizeof(vfio_iova_range) > capability.bytes.size()) break;
+      const auto range = copy_at<vfio_iova_range>(capability.bytes, at);
+      if (range.start <= range.end) ranges.push_back({.first = Iova{range.start}, .last = Iova{range.end}});
+    }
+  }
+  std::ranges::sort(ranges, {}, &IovaRange::first);
+  return ranges;
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Container>> Container::attach(IoctlPort& port, OpenedVfio opened) {
   std::unique_ptr<Container> made{new Container{port, std::move(opened.iommu)}};
   TRY(made->add(std::move(opened)));
   TRY(made->set_iommu());
-  TRY_IN(made->read_info(), "container");
   return made;
 }
 
@@ -36,10 +54,7 @@ Result<std::vector<FdRef>> Container::add(OpenedVfio opened) {
     }
     int number = container_.ref().number();
     auto outcome = uapi::set_container(port_, group.fd.ref(), number);
-    if (!outcome) {
-      return fail(
-          explain_refusal(std::move(outcome).error(), {&group, 1}).within(fmt::format("group {}", group.number)));
-    }
+    if (!outcome) return fail(explain_join(std::move(outcome).error(), group));
     joined.push_back(group.fd.ref());
     groups_.push_back(std::move(group));
   }
@@ -48,6 +63,16 @@ Result<std::vector<FdRef>> Container::add(OpenedVfio opened) {
     devices_.push_back({.facts = std::move(device), .group = group});
   }
   return joined;
+}
+
+// Why is asked now: a group that may join is spared the question.
+Error Container::explain_join(Error error, const OpenedGroup& group) const {
+  const auto what = fmt::format("group {}", group.number);
+  vfio_group_status status{};
+  status.argsz = sizeof status;
+  const bool asked = error.sys_errno() == EPERM && uapi::get_status(port_, group.fd.ref(), status).has_value();
+  if (asked && (status.flags & VFIO_GROUP_FLAGS_VIABLE) == 0) return not_viable(group.number, {}).within(what);
+  return explain_refusal(std::move(error), {&group, 1}).within(what);
 }
 
 void Container::close(Bdf device) {
@@ -69,17 +94,17 @@ Result<void> Container::move(Bdf device, const DmaDomain* /*domain*/) {
 
 Result<void> Container::set_iommu() {
   // Type 1 version 2 unmaps exactly what was asked for; every kernel that pcivm supports has it.
-  const int supported = TRY(uapi::check_extension(port_, container_.ref(), VFIO_TYPE1v2_IOMMU));
-  if (supported == 0) {
-    return fail(Error::make(Errc::not_found, "VFIO has no type1v2 IOMMU driver")
-                    .advise("load it: modprobe vfio_iommu_type1; check that the IOMMU is on: pcivm doctor"));
-  }
   auto outcome = uapi::set_iommu(port_, container_.ref(), VFIO_TYPE1v2_IOMMU);
-  if (!outcome) return fail(explain_refusal(std::move(outcome).error(), groups_));
-  return {};
+  if (outcome) return {};
+  if (outcome.error().sys_errno() != ENODEV) return fail(explain_refusal(std::move(outcome).error(), groups_));
+  return fail(std::move(outcome)
+                  .error()
+                  .as(Errc::not_found)
+                  .within("VFIO has no type1v2 IOMMU driver")
+                  .advise("load it: modprobe vfio_iommu_type1; check that the IOMMU is on: pcivm doctor"));
 }
 
-Result<void> Container::read_info() {
+Result<std::vector<IovaRange>> Container::allowed() const {
   constexpr std::size_t kMostInfo = 64 * kKiB;
   std::size_t tail = 256;  // enough for most
   for (int attempt = 0; attempt < 2; ++attempt) {
@@ -87,36 +112,12 @@ Result<void> Container::read_info() {
     argument.header().argsz = static_cast<std::uint32_t>(argument.bytes().size());
     TRY(uapi::iommu_get_info(port_, container_.ref(), argument.header()));
     const auto& info = argument.header();
-    if (info.argsz > argument.bytes().size()) {
-      tail = std::min<std::size_t>(info.argsz, kMostInfo) - sizeof info;
-      continue;
+    if (info.argsz <= argument.bytes().size()) {
+      return ranges_of(argument.bytes(), (info.flags & VFIO_IOMMU_INFO_CAPS) != 0 ? info.cap_offset : 0);
     }
-    if ((info.flags & VFIO_IOMMU_INFO_PGSIZES) != 0 && info.iova_pgsizes != 0) {
-      page_size_ = std::uint64_t{1} << static_cast<unsigned>(std::countr_zero(info.iova_pgsizes));
-    }
-    read_capabilities(argument.bytes(), (info.flags & VFIO_IOMMU_INFO_CAPS) != 0 ? info.cap_offset : 0);
-    return {};
+    tail = std::min<std::size_t>(info.argsz, kMostInfo) - sizeof info;
   }
   return fail(Errc::kernel, "the size of VFIO_IOMMU_GET_INFO does not settle");
-}
-
-void Container::read_capabilities(std::span<const std::byte> info, std::uint32_t first) {
-  for (const auto& capability : info_capabilities(info, first)) {
-    if (capability.id == VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL) {
-      mappings_left_ = copy_at<vfio_iommu_type1_info_dma_avail>(capability.bytes, 0).avail;
-    }
-    if (capability.id != VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE) continue;
-    const auto header = copy_at<vfio_iommu_type1_info_cap_iova_range>(capability.bytes, 0);
-    for (std::size_t index = 0; index < header.nr_iovas; ++index) {
-      const auto at = sizeof header + index * sizeof(vfio_iova_range);
-      if (at + sizeof(vfio_iova_range) > capability.bytes.size()) break;
-      const auto range = copy_at<vfio_iova_range>(capability.bytes, at);
-      if (range.start <= range.end) allowed_.push_back({.first = Iova{range.start}, .last = Iova{range.end}});
-    }
-  }
-  std::ranges::sort(allowed_, {}, &IovaRange::first);
-  // Before 5.4 the kernel does not say: then only a refused map tells.
-  if (allowed_.empty()) allowed_.push_back({.first = Iova{0}, .last = Iova{~std::uint64_t{0}}});
 }
 
 std::vector<FdRef> Container::files() const {
@@ -152,16 +153,6 @@ Result<std::unique_ptr<Device>> Container::open(Bdf device, UnprovenReset unprov
 }
 
 Result<void> Container::map(const DmaRun& run) {
-  for (const auto value : {run.iova.value, run.hva.value, run.length}) {
-    if (is_aligned(value, page_size_)) continue;
-    return fail(Errc::invalid, fmt::format("DMA mapping {:#x}+{:#x} from {:#x} is not aligned to {:#x}", run.iova.value,
-                                           run.length, run.hva.value, page_size_));
-  }
-  const bool allowed = holds(allowed_, run.iova, run.length);
-  if (!allowed) {
-    return fail(explain_map(Error::from_errno(EINVAL, "outside the IOVA ranges of the IOMMU"), run,
-                            IommuBackend::container, false));
-  }
   vfio_iommu_type1_dma_map request{};
   request.argsz = sizeof request;
   request.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE;
@@ -170,7 +161,9 @@ Result<void> Container::map(const DmaRun& run) {
   request.size = run.length;
   auto outcome = uapi::map_dma(port_, container_.ref(), request);
   if (!outcome) {
-    return fail(explain_map(std::move(outcome).error(), run, IommuBackend::container, allowed));
+    const auto ranges = allowed();
+    return fail(explain_map(std::move(outcome).error(), run, IommuBackend::container,
+                            !ranges || ranges->empty() || holds(*ranges, run.iova, run.length)));
   }
   ++maps_;
   mapped_bytes_ += run.length;

@@ -41,13 +41,9 @@ class Container final : public DmaSpace {
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
 
-  /// Ascending; what is outside of them cannot be mapped.
-  [[nodiscard]] std::span<const IovaRange> allowed() const { return allowed_; }
-  /// The smallest page that the IOMMU can map.
-  [[nodiscard]] std::uint64_t page_size() const { return page_size_; }
+  /// Ascending; what is outside of them cannot be mapped. Empty: the kernel does not say (before 5.4).
+  [[nodiscard]] Result<std::vector<IovaRange>> allowed() const;
   [[nodiscard]] DmaCounters counters() const;
-  /// How many more mappings the kernel allows; absent when it does not say (before 5.10).
-  [[nodiscard]] std::optional<std::uint32_t> mappings_left() const { return mappings_left_; }
 
  private:
   /// A device with its group by number.
@@ -57,17 +53,13 @@ class Container final : public DmaSpace {
   };
   Container(IoctlPort& port, Fd container) : port_{port}, container_{std::move(container)} {}
   [[nodiscard]] Result<void> set_iommu();
-  [[nodiscard]] Result<void> read_info();
-  void read_capabilities(std::span<const std::byte> info, std::uint32_t first);
+  [[nodiscard]] Error explain_join(Error error, const OpenedGroup& group) const;
 
   IoctlPort& port_;
   Fd container_;  // closed after the groups have left it
   mutable std::mutex mutex_;
   std::vector<OpenedGroup> groups_;  // guarded by mutex_
   std::vector<Place> devices_;       // guarded by mutex_
-  std::vector<IovaRange> allowed_;
-  std::uint64_t page_size_{kPageSize};
-  std::optional<std::uint32_t> mappings_left_;
   std::atomic<std::uint64_t> maps_{0};
   std::atomic<std::uint64_t> unmaps_{0};
   std::atomic<std::uint64_t> mapped_bytes_{0};

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/log.hpp"
 #include "base/parse.hpp"
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
@@ -134,8 +136,6 @@ Result<void> Device::read_facts(UnprovenReset unproven, unsigned bars) {
   if (config_u8(config_, PCI_INTERRUPT_PIN) != 0) TRY(read_irq(Irq::intx));
   if (find_capability(config_, PCI_CAP_ID_MSI) != 0) TRY(read_irq(Irq::msi));
   if (find_capability(config_, PCI_CAP_ID_MSIX) != 0) TRY(read_irq(Irq::msix));
-  if (find_capability(config_, PCI_CAP_ID_EXP) != 0) TRY(read_irq(Irq::error));
-  TRY(read_irq(Irq::request));
   keep_out_of_msix();
   return {};
 }
@@ -182,7 +182,7 @@ Result<void> Device::read_config() {
     return fail(Errc::kernel,
                 fmt::format("configuration space has {} bytes, wanted {} or {}", size, kSmallConfig, kFullConfig));
   }
-  config_.assign(size, std::byte{0});
+  config_.assign(kSmallConfig, std::byte{0});
   TRY_IN(read(kConfigRegion, 0, config_), "read configuration space");
   // VFIO virtualises some registers, so the vendor ID alone is no proof of life: header type 0x7f is.
   const auto type = config_u8(config_, PCI_HEADER_TYPE);
@@ -190,6 +190,13 @@ Result<void> Device::read_config() {
   return fail(
       Error::make(Errc::kernel, fmt::format("device does not answer: header type {:#x}, wanted 0", type & 0x7fU))
           .advise("remove and rescan it, or restart the host: reset does not bring it back"));
+}
+
+Result<void> Device::read_extended() {
+  std::vector<std::byte> all(regions_[kConfigRegion].size);
+  TRY_IN(read(kConfigRegion, 0, all), fmt::format("{}: read configuration space", name_));
+  config_ = std::move(all);
+  return {};
 }
 
 // Kernels before 4.16 refuse to map the pages of the MSI-X table and do not say so by a sparse list.
@@ -257,6 +264,16 @@ Result<void> Device::set_triggers(Irq kind, unsigned start, std::span<const int>
   if (possible == 0) return {};
   // Nothing was enabled: it says how many there would be (vfio_msi_enable).
   return fail(Errc::kernel, fmt::format("{}: the host has interrupts for {} of them", what, possible));
+}
+
+// Whether it has the event is not asked before: the answer of this call says it as well.
+Result<void> Device::tell(Irq event, FdRef eventfd) const {
+  if (event == Irq::error && find_capability(config_, PCI_CAP_ID_EXP) == 0) return {};
+  const std::array events{eventfd.number()};
+  auto told = set_triggers(event, 0, events);
+  if (told || (told.error().sys_errno() != EINVAL && told.error().sys_errno() != ENOTTY)) return told;
+  log::debug("{}: has no event {}", name_, std::to_underlying(event));
+  return {};
 }
 
 Result<void> Device::disable(Irq kind) const {

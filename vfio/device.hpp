@@ -77,9 +77,13 @@ class Device final {
 
   [[nodiscard]] bool resettable() const { return resettable_; }
   [[nodiscard]] const Region& region(unsigned index) const { return regions_.at(index); }
+  /// Of INTx, MSI and MSI-X.
   [[nodiscard]] const IrqFacts& irq(Irq kind) const { return irqs_.at(static_cast<std::size_t>(kind)); }
-  /// Configuration space, 256 or 4096 bytes, as VFIO presented it at open or at the last reset().
+  /// The first 256 bytes of configuration space as VFIO presented them at open or at the last reset(), and the rest
+  /// since read_extended().
   [[nodiscard]] std::span<const std::byte> config() const { return config_; }
+  /// Reads all of it, 4096 bytes where there are as many. A thousand accesses to the device and more: for who needs it.
+  [[nodiscard]] Result<void> read_extended();
 
   /// Bytes at `offset` of a region; beyond its end is Errc::invalid. Fails with EIO while memory decode is off or the
   /// device is in D3.
@@ -94,6 +98,9 @@ class Device final {
   /// Sets what vectors start.. signal: one eventfd number each, -1 = none. The first call of a kind enables it, with
   /// start + fds.size() vectors, or none when the host has too few.
   [[nodiscard]] Result<void> set_triggers(Irq kind, unsigned start, std::span<const int> events) const;
+  /// The event that tells of the device as a whole, Irq::error or Irq::request, signals `eventfd` from now on. A device
+  /// that has no such event does not, which is no failure.
+  [[nodiscard]] Result<void> tell(Irq event, FdRef eventfd) const;
   /// Frees all vectors of the kind.
   [[nodiscard]] Result<void> disable(Irq kind) const;
   [[nodiscard]] Result<void> set_masked(Irq kind, bool masked) const;
@@ -113,7 +120,7 @@ class Device final {
   std::string name_;
   bool resettable_{false};
   std::array<Region, kRegions> regions_;
-  std::array<IrqFacts, 5> irqs_{};
+  std::array<IrqFacts, 3> irqs_{};
   std::vector<std::byte> config_;
 };
 

@@ -29,6 +29,14 @@ Error explain_refusal(Error error, std::span<const OpenedGroup> groups) {
   return error;
 }
 
+Error not_viable(std::uint32_t group, std::string_view users) {
+  return Error::make(Errc::refused,
+                     fmt::format("not viable: the IOMMU cannot tell its functions apart and the host uses {}",
+                                 users.empty() ? "one of them" : users))
+      .advise(fmt::format("bind all functions of the group to vfio-pci: pcivm group show {}", group))
+      .coded("group.not_viable");
+}
+
 Error explain_map(Error error, const DmaRun& run, IommuBackend backend, bool allowed) {
   const int number = error.sys_errno();
   auto told = std::move(error).within(fmt::format("map {} bytes at {:#x} for DMA", run.length, run.iova.value));

@@ -7,10 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "base/scope_exit.hpp"
+#include "iommu/in_use_each.hpp"
 #include "vfio/binding_check.hpp"
 #include "vfio/quarantine.hpp"
 #include "vfio/release_hook.hpp"
@@ -166,6 +168,17 @@ Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireReque
     return fail(std::move(done).error());
   }
   return bindings;
+}
+
+UsersOf users_at_once(std::vector<Bdf> functions) {
+  using Users = std::vector<std::vector<iommu::InUse>>;
+  return [functions = std::move(functions), users = Users{}](
+             const SysRoot& root, Bdf function) mutable -> Result<std::vector<iommu::InUse>> {
+    const auto index = static_cast<std::size_t>(std::ranges::find(functions, function) - functions.begin());
+    if (index == functions.size()) return iommu::users_of(root, function);
+    if (users.empty()) users = TRY(iommu::users_of_each(root, functions));
+    return users.at(index);
+  };
 }
 
 Result<ManagedBinding> binding_for(const SysRoot& root, Bdf function, int owner) {

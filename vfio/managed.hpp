@@ -31,6 +31,10 @@ struct AcquireRequest {
 /// living process; Errc::refused when a sibling in one of their groups has a native driver.
 [[nodiscard]] Result<std::vector<ManagedBinding>> acquire(const Host& host, const AcquireRequest& request);
 
+/// For the host of an acquire(): the host is read once for all of `functions`, when the first is asked about. Of others
+/// it says what iommu::users_of() says.
+[[nodiscard]] UsersOf users_at_once(std::vector<Bdf> functions);
+
 /// What a process `owner` has to give back of a function, whoever bound it for that.
 [[nodiscard]] Result<ManagedBinding> binding_for(const SysRoot& root, Bdf function, int owner);
 

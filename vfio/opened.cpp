@@ -16,6 +16,7 @@
 #include "iommu/inventory.hpp"
 #include "iommu/process_use.hpp"
 #include "vfio/binding_plan.hpp"
+#include "vfio/dma_errors.hpp"
 #include "vfio/uapi.hpp"
 #include "vfio/vf_token.hpp"
 
@@ -60,13 +61,14 @@ Result<Fd> open_container(const SysRoot& root, IoctlPort& port) {
   return container;
 }
 
+Result<void> refuse_no_iommu(const SysRoot& root, std::uint32_t number) {
+  if (!root.exists(fmt::format("/dev/vfio/noiommu-{}", number))) return {};
+  return fail(Error::make(Errc::refused, fmt::format("group {} is in no-IOMMU mode, which isolates nothing", number))
+                  .advise("switch the IOMMU on and enable_unsafe_noiommu_mode of the module vfio off"));
+}
+
 Result<Fd> open_node(const SysRoot& root, const iommu::Group& group) {
-  const auto number = group.number;
-  if (root.exists(fmt::format("/dev/vfio/noiommu-{}", number))) {
-    return fail(Error::make(Errc::refused, fmt::format("group {} is in no-IOMMU mode, which isolates nothing", number))
-                    .advise("switch the IOMMU on and enable_unsafe_noiommu_mode of the module vfio off"));
-  }
-  auto node = root.open_file(fmt::format("/dev/vfio/{}", number), O_RDWR);
+  auto node = root.open_file(fmt::format("/dev/vfio/{}", group.number), O_RDWR);
   if (node) return node;
   auto error = std::move(node).error();
   if (error.sys_errno() == EBUSY) {
@@ -79,46 +81,26 @@ Result<Fd> open_node(const SysRoot& root, const iommu::Group& group) {
   return fail(std::move(error));
 }
 
-Error not_viable(const iommu::Group& group) {
+Error shared_with_host(const iommu::Group& group) {
   std::vector<std::string> blockers;
   for (const auto& member : group.members) {
     if (member.role != iommu::Role::blocks) continue;
     blockers.push_back(fmt::format("{} ({})", member.function.address.to_string(), member.function.driver));
   }
-  return Error::make(Errc::refused,
-                     fmt::format("not viable: the IOMMU cannot tell its functions apart and the host uses {}",
-                                 blockers.empty() ? "one of them" : fmt::to_string(fmt::join(blockers, ", "))))
-      .advise("bind all functions of the group to vfio-pci: pcivm group show " + std::to_string(group.number))
-      .coded("group.not_viable");
+  return not_viable(group.number, fmt::to_string(fmt::join(blockers, ", ")));
 }
 
-/// The viable bit alone decides; sysfs only tells who is in the way.
-Result<void> check_viable(IoctlPort& port, FdRef fd, const iommu::Group& group) {
-  vfio_group_status status{};
-  status.argsz = sizeof status;
-  TRY(uapi::get_status(port, fd, status));
-  if ((status.flags & VFIO_GROUP_FLAGS_CONTAINER_SET) != 0) {
-    return fail(Errc::busy, "it is already in a container");
-  }
-  if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) != 0) return {};
-  return fail(not_viable(group));
-}
-
-// A kernel with iommufd may be without groups for user space: then the drivers of the members tell.
-bool has_node(const SysRoot& root, std::uint32_t number) {
-  return root.exists(fmt::format("/dev/vfio/{}", number)) || root.exists(fmt::format("/dev/vfio/noiommu-{}", number));
-}
-
-Result<OpenedGroup> open_group(const SysRoot& root, IoctlPort& port, std::uint32_t number, IommuBackend backend) {
+/// Sysfs tells who is in the way. The kernel's own word is whether the group joins a container, or its device an
+/// iommufd, which comes soon.
+Result<OpenedGroup> open_group(const SysRoot& root, std::uint32_t number, IommuBackend backend) {
   const auto group = TRY(iommu::read_group(root, number));
   OpenedGroup opened{.number = number, .fd = {}, .reserved = {}, .firmware_memory = false};
-  if (backend == IommuBackend::container || has_node(root, number)) {
-    opened.fd = TRY(open_node(root, group));
-    TRY(check_viable(port, opened.fd.ref(), group));
-    if (backend == IommuBackend::iommufd) opened.fd.close();
-  } else if (!group.viable()) {
-    return fail(not_viable(group));
-  }
+  TRY(refuse_no_iommu(root, number));
+  if (!group.viable()) return fail(shared_with_host(group));
+  // With iommufd only to learn who has it: the kernel opens no device of a group that is open.
+  const bool node = root.exists(fmt::format("/dev/vfio/{}", number));
+  if (backend == IommuBackend::container || node) opened.fd = TRY(open_node(root, group));
+  if (backend == IommuBackend::iommufd) opened.fd.close();
   for (const auto& region : group.reserved) {
     // "direct-relaxable" regions belong to boot firmware only and are given up when the device is assigned.
     if (region.type == "direct-relaxable") continue;
@@ -218,7 +200,7 @@ Result<void> open_iommu(const SysRoot& root, IoctlPort& port, OpenedVfio& opened
   return {};
 }
 
-Result<void> add_device(const SysRoot& root, IoctlPort& port, OpenedVfio& opened, Bdf address) {
+Result<void> add_device(const SysRoot& root, OpenedVfio& opened, Bdf address) {
   if (std::ranges::find(opened.devices, address, &OpenedDevice::address) != opened.devices.end()) {
     return fail(Errc::invalid, "given twice");
   }
@@ -227,7 +209,7 @@ Result<void> add_device(const SysRoot& root, IoctlPort& port, OpenedVfio& opened
   const auto index = static_cast<std::size_t>(known - opened.groups.begin());
   if (known == opened.groups.end()) {
     opened.groups.push_back(
-        TRY_IN(open_group(root, port, number, opened.backend), fmt::format("IOMMU group {}", number)));
+        TRY_IN(open_group(root, number, opened.backend), fmt::format("IOMMU group {}", number)));
   }
   auto device = TRY(facts_of(root, address, index));
   if (opened.backend == IommuBackend::iommufd) {
@@ -270,8 +252,13 @@ std::vector<IovaRange> OpenedVfio::reserved() const {
 
 Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint32_t number) {
   const auto group = TRY(iommu::read_group(root, number));
+  TRY(refuse_no_iommu(root, number));
   const auto node = TRY(open_node(root, group));
-  return check_viable(port, node.ref(), group);
+  vfio_group_status status{};
+  status.argsz = sizeof status;
+  TRY(uapi::get_status(port, node.ref(), status));
+  if ((status.flags & VFIO_GROUP_FLAGS_VIABLE) != 0) return {};
+  return fail(shared_with_host(group));
 }
 
 Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses,
@@ -280,7 +267,7 @@ Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<
   // Devices first would be kinder to the reader of an error about a device, but without the modules no group exists.
   for (const auto address : addresses) TRY_IN(group_of(root, address), address.to_string());
   TRY(open_iommu(root, port, opened, addresses, wish));
-  for (const auto address : addresses) TRY_IN(add_device(root, port, opened, address), address.to_string());
+  for (const auto address : addresses) TRY_IN(add_device(root, opened, address), address.to_string());
   return opened;
 }
 
@@ -292,7 +279,7 @@ Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf addre
     opened.groups.push_back({.number = number, .fd = {}, .reserved = {}});
   }
   TRY(open_iommu(root, port, opened, {&address, 1}, wish));
-  TRY_IN(add_device(root, port, opened, address), address.to_string());
+  TRY_IN(add_device(root, opened, address), address.to_string());
   return opened;
 }
 

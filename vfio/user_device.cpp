@@ -78,10 +78,9 @@ class UserPort final : public DevicePort {
 
   Result<void> get_irq_info(vfio_irq_info& info) override {
     const auto index = info.index;
-    const bool ours = index == VFIO_PCI_REQ_IRQ_INDEX;
     info.flags = VFIO_IRQ_INFO_EVENTFD;
-    info.count = ours ? 1 : 0;
-    if (ours || index == VFIO_PCI_ERR_IRQ_INDEX || index >= interrupts_) return {};
+    info.count = 0;
+    if (index >= interrupts_) return {};
     const vfio_irq_info request{.argsz = sizeof request, .flags = 0, .index = index, .count = 0};
     const auto reply = TRY(client_.call(Command::get_irq_info, bytes_of(request), sizeof request, sizeof request));
     info = copy_at<vfio_irq_info>(reply.payload, 0);
@@ -95,6 +94,7 @@ class UserPort final : public DevicePort {
       TRY(client_.set_alarm(FdRef{events.empty() ? -1 : events.front()}));
       return 0;
     }
+    if (set.index == VFIO_PCI_ERR_IRQ_INDEX) return fail_errno(EINVAL, "a process that serves a device tells of no AER");
     if (events.empty()) TRY(set_run(set, set.start, set.count, {}));
     for (std::size_t at = 0; at < events.size();) {
       const auto rest = events.subspan(at);

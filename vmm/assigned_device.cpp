@@ -83,11 +83,8 @@ void AssignedDevice::place_bar(unsigned index, std::uint64_t address) {
 }
 
 Result<void> AssignedDevice::arm(const vfio::Device& device) const {
-  const std::array request{request_.ref().number()};
-  const std::array error{error_.ref().number()};
-  if (device.irq(vfio::Irq::request).count != 0) TRY(device.set_triggers(vfio::Irq::request, 0, request));
-  if (device.irq(vfio::Irq::error).count != 0) TRY(device.set_triggers(vfio::Irq::error, 0, error));
-  return {};
+  TRY(device.tell(vfio::Irq::request, request_.ref()));
+  return device.tell(vfio::Irq::error, error_.ref());
 }
 
 // A guest that finds none goes on.

@@ -21,6 +21,7 @@ constexpr unsigned kConfig = vfio::Device::kConfigRegion;
 constexpr std::uint16_t kFirstBar = PCI_BASE_ADDRESS_0;
 constexpr std::uint16_t kLastBar = PCI_BASE_ADDRESS_5;
 constexpr std::uint16_t kDwordMask = 3;
+constexpr std::uint16_t kExtended = 0x100;
 
 /// True when a write of `data` at `offset` covers the byte at `wanted`.
 bool covers(std::uint16_t offset, std::span<const std::byte> data, std::uint16_t wanted) {
@@ -60,8 +61,18 @@ void AssignedFunction::write_register(std::uint16_t offset, unsigned width, std:
   report(device_->write(kConfig, offset, data));
 }
 
+// What is hidden beyond the first 256 bytes is known when the guest first comes there: most of a start is over then.
+bool AssignedFunction::reaches(std::uint16_t offset) {
+  if (offset < kExtended || extended_) return true;
+  auto outcome = device_->read_extended();
+  extended_ = outcome.has_value();
+  if (extended_) patches_.extend(device_->config());
+  report(std::move(outcome));
+  return extended_;
+}
+
 void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> data) {
-  if (!device_->read(kConfig, offset, data)) {
+  if (!reaches(offset) || !device_->read(kConfig, offset, data)) {
     // Beyond a short configuration space, or the device is gone.
     std::ranges::fill(data, std::byte{0xff});
     return;
@@ -70,7 +81,9 @@ void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> da
   for (std::size_t index = 0; index < data.size(); ++index) {
     const auto at = static_cast<std::uint16_t>(offset + index);
     const auto shift = 8U * (at & kDwordMask);
-    if (at >= kFirstBar && at < kLastBar + 4) {
+    if (at == PCI_COMMAND || at == PCI_COMMAND + 1) {
+      data[index] = static_cast<std::byte>(unsigned{command_} >> shift & 0xffU);
+    } else if (at >= kFirstBar && at < kLastBar + 4) {
       data[index] = static_cast<std::byte>(registers_.read((at - kFirstBar) / 4U) >> shift & 0xffU);
     } else if (rom_ && at >= PCI_ROM_ADDRESS && at < PCI_ROM_ADDRESS + 4) {
       data[index] = static_cast<std::byte>(rom_->read_register() >> shift & 0xffU);
@@ -83,6 +96,7 @@ void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> da
 }
 
 void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::byte> data) {
+  if (!reaches(offset)) return;
   const auto dword = static_cast<std::uint16_t>(offset & ~kDwordMask);
   if (dword >= kFirstBar && dword <= kLastBar) {
     const auto write = DwordWrite::of(offset, data);
@@ -108,7 +122,7 @@ void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::b
 
 // Whole when nothing in it is patched, because VFIO sees what the guest wrote then; otherwise the bytes that are free.
 void AssignedFunction::forward(std::uint16_t offset, std::span<const std::byte> data) {
-  if (!fits(offset, data.size(), device_->config().size())) return;
+  if (!fits(offset, data.size(), device_->region(kConfig).size)) return;
   const auto free = [&](std::size_t index) { return patches_.writable(static_cast<std::uint16_t>(offset + index)); };
   std::size_t open = 0;
   for (std::size_t index = 0; index < data.size(); ++index) open += free(index) ? 1U : 0U;

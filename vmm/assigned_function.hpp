@@ -80,6 +80,7 @@ class AssignedFunction final : public BarAccess {
   void build_interrupts(const std::optional<MsixLayout>& layout, const Parts& parts);
   void find_resets();
   [[nodiscard]] Result<void> check_bars() const;
+  [[nodiscard]] bool reaches(std::uint16_t offset);
   [[nodiscard]] std::uint32_t read_register(std::uint16_t offset, unsigned width) const;
   void write_register(std::uint16_t offset, unsigned width, std::uint32_t value);
   void forward(std::uint16_t offset, std::span<const std::byte> data);
@@ -102,9 +103,12 @@ class AssignedFunction final : public BarAccess {
   std::mutex& mutex_;
   const std::string& name_;
   ConfigPatches patches_;
+  bool extended_{false};  // they are those of all 4096 bytes
   std::uint16_t power_capability_{};     // 0 = none
   std::uint16_t express_capability_{};   // 0 = none, or its device has no FLR
   std::uint16_t features_capability_{};  // Advanced Features; 0 = none, or its device has no FLR
+  // What VFIO had of it when the guest last wrote. VFIO shows a VF with memory decode on; a guest finds every function
+  // off, as after power-on.
   std::uint16_t command_{};
   bool powered_{true};  // in D0
   std::optional<BarDecoder> decoder_;

@@ -29,7 +29,7 @@ class BarDecoder::Bar final : public IoHandler {
   }
   [[nodiscard]] const BarRequest& request() const { return request_; }
 
-  std::vector<Window> windows;
+  std::optional<std::vector<Window>> windows;  // once it was decoded
   std::vector<vfio::Area> holes;
   std::optional<std::uint64_t> at;  // where it is decoded now
   std::vector<SlotId> slots;
@@ -42,19 +42,9 @@ class BarDecoder::Bar final : public IoHandler {
 
 BarDecoder::BarDecoder(const vfio::Device& device, std::span<const BarRequest> requests, std::span<const BarHole> holes,
                        const AssignedWiring& wiring, BarAccess& access, const std::string& name)
-    : wiring_{wiring}, name_{name} {
+    : device_{device}, wiring_{wiring}, name_{name} {
   for (const auto& request : requests) {
     auto bar = std::make_unique<Bar>(request, access);
-    // Mapped exactly as the driver lists the areas; only the guest's view leaves the holes out.
-    for (const auto& area : device.region(request.index).areas) {
-      if (request.io) break;
-      auto host = device.map(request.index, area);
-      if (host) {
-        bar->windows.push_back({.host = std::move(*host), .offset = area.offset});
-      } else {
-        wiring_.report(std::move(host).error().within(fmt::format("{} BAR {}, trapping it", name_, request.index)));
-      }
-    }
     bar->holes.reserve(holes.size());
     for (const auto& hole : holes) {
       if (hole.bar == request.index) bar->holes.push_back(hole.area);
@@ -121,9 +111,26 @@ void BarDecoder::put_in(Bar& bar, std::uint64_t address) {
   add_slots(bar, address);
 }
 
+// Exactly as the driver lists the areas; only the guest's view leaves the holes out.
+void BarDecoder::map(Bar& bar) {
+  if (bar.windows) return;
+  bar.windows.emplace();
+  const auto& request = bar.request();
+  for (const auto& area : device_.region(request.index).areas) {
+    if (request.io) break;
+    auto host = device_.map(request.index, area);
+    if (host) {
+      bar.windows->push_back({.host = std::move(*host), .offset = area.offset});
+    } else {
+      wiring_.report(std::move(host).error().within(fmt::format("{} BAR {}, trapping it", name_, request.index)));
+    }
+  }
+}
+
 void BarDecoder::add_slots(Bar& bar, std::uint64_t address) {
   if (!is_aligned(address, kPageSize)) return;
-  for (const auto& window : bar.windows) {
+  map(bar);
+  for (const auto& window : *bar.windows) {
     std::vector<vfio::Area> pieces{{.offset = window.offset, .length = window.host.length()}};
     for (const auto& hole : bar.holes) pieces = vfio::subtract(pieces, hole);
     for (const auto& piece : pieces) {

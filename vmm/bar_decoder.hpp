@@ -35,8 +35,8 @@ struct BarHole {
 /// Not synchronised, except that trapped accesses come on any thread. Destroying it leaves nothing mapped.
 class BarDecoder final {
  public:
-  /// Maps the device's areas into this process, once. `wiring` and `access` outlive the object. A BAR that cannot be
-  /// mapped is reported and trapped.
+  /// `device`, `wiring` and `access` outlive the object. The areas of a BAR are mapped into this process when it is
+  /// decoded for the first time; one that cannot be is reported and trapped.
   BarDecoder(const vfio::Device& device, std::span<const BarRequest> requests, std::span<const BarHole> holes,
              const AssignedWiring& wiring, BarAccess& access, const std::string& name);
   BarDecoder(const BarDecoder&) = delete;
@@ -60,10 +60,12 @@ class BarDecoder final {
                                                     bool io) const;
   void take_out(Bar& bar);
   void put_in(Bar& bar, std::uint64_t address);
+  void map(Bar& bar);
   void add_slots(Bar& bar, std::uint64_t address);
   void add_peer(Bar& bar, const vfio::DmaRun& run);
   [[nodiscard]] IoBus& bus_of(const Bar& bar) const;
 
+  const vfio::Device& device_;
   const AssignedWiring& wiring_;
   std::string name_;
   bool peers_refused_{};

@@ -100,7 +100,7 @@ void ConfigPatches::patch_standard_list(std::span<const std::byte> image, const 
   add(link, byte_mask(link), 0);
 }
 
-void ConfigPatches::patch_extended_list(std::span<const std::byte> image) {
+void ConfigPatches::extend(std::span<const std::byte> image) {
   constexpr std::uint32_t kNextMask = 0xfff00000U;
   const auto all = extended_capabilities(image);
   if (all.empty()) {
@@ -125,7 +125,6 @@ ConfigPatches ConfigPatches::build(std::span<const std::byte> image, const Confi
   constexpr std::uint32_t kMultifunction = 0x00800000;  // bit 7 of the header type at 0x0e
   ConfigPatches patches;
   patches.patch_standard_list(image, policy);
-  patches.patch_extended_list(image);
   patches.add(PCI_CACHE_LINE_SIZE, kMultifunction, 0);
   patches.add(PCI_ROM_ADDRESS, ~0U, 0);
   if (policy.hide_intx) patches.add(PCI_INTERRUPT_PIN, byte_mask(PCI_INTERRUPT_PIN), 0);

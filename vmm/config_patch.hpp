@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // What a guest sees of an assigned function's configuration space: the hardware's value with some bits replaced. The
-// table is built once from the image, and everything hidden is in it.
+// table is built from the image, and everything hidden is in it.
 #pragma once
 
 #include <cstddef>
@@ -26,12 +26,14 @@ struct ConfigPolicy {
   bool hide_intx{false};
 };
 
-/// Immutable after build(). Not more than one patch a dword.
+/// Not more than one patch a dword.
 class ConfigPatches final {
  public:
-  /// `image` is 256 or 4096 bytes. A malformed capability list is cut where the bounded walk ends
+  /// Of the first 256 bytes of `image`. A malformed capability list is cut where the bounded walk ends
   /// (base/pci_config.hpp), so that the guest never walks what we did not.
   [[nodiscard]] static ConfigPatches build(std::span<const std::byte> image, const ConfigPolicy& policy);
+  /// Of the rest of its 4096 bytes, before the guest reads any of them.
+  void extend(std::span<const std::byte> image);
 
   /// Replaces bits in what was read at `offset`; any offset and length.
   void apply(std::uint16_t offset, std::span<std::byte> data) const;
@@ -45,7 +47,6 @@ class ConfigPatches final {
   void add(std::uint16_t offset, std::uint32_t mask, std::uint32_t value);
   void hide_body(std::uint16_t start, std::size_t length);
   void patch_standard_list(std::span<const std::byte> image, const ConfigPolicy& policy);
-  void patch_extended_list(std::span<const std::byte> image);
 
   std::map<std::uint16_t, ConfigPatch> table_;
 };

@@ -23,7 +23,8 @@ namespace pcivm::vmm {
 
 namespace {
 
-constexpr std::uint64_t kSlice = 64 * kMiB;
+// The kernel keeps others from changing the process's mappings while it fills one: each is soon over.
+constexpr std::uint64_t kSlice = 8 * kMiB;
 constexpr unsigned kMostNodes = 1024;
 constexpr unsigned kWordBits = 64;
 
@@ -33,13 +34,14 @@ struct Slice {
   std::uint64_t length;
 };
 
-std::vector<Slice> slices_of(const std::vector<Mapping>& mappings, std::span<const RamRegion> regions) {
+std::vector<Slice> slices_of(const std::vector<Mapping>& mappings, std::span<const RamRegion> regions,
+                             std::uint64_t length) {
   std::vector<Slice> slices;
   for (std::size_t index = 0; index < mappings.size(); ++index) {
     const auto& mapping = mappings[index];
     if (regions[index].kind != MemoryKind::ram) continue;
-    for (std::uint64_t offset = 0; offset < mapping.length(); offset += kSlice) {
-      slices.push_back({&mapping, offset, std::min(kSlice, mapping.length() - offset)});
+    for (std::uint64_t offset = 0; offset < mapping.length(); offset += length) {
+      slices.push_back({&mapping, offset, std::min(length, mapping.length() - offset)});
     }
   }
   return slices;
@@ -73,6 +75,7 @@ Result<void> bind_to_nodes(const Mapping& mapping, const std::vector<unsigned>& 
 
 Result<GuestMemory> GuestMemory::create(std::span<const Range> ranges, const RamBacking& backing) {
   GuestMemory memory;
+  memory.slice_ = std::max(kSlice, backing.huge_page);
   for (const auto& range : ranges) {
     if (!is_aligned(range.gpa.value, kPageSize) || !is_aligned(range.length, kPageSize)) {
       return fail(Errc::internal,
@@ -148,7 +151,7 @@ std::uint64_t GuestMemory::size() const {
 }
 
 Result<void> GuestMemory::populate(unsigned threads) const {
-  const auto slices = slices_of(mappings_, regions_);
+  const auto slices = slices_of(mappings_, regions_, slice_);
   std::atomic<std::size_t> next{0};
   std::mutex mutex;
   std::optional<Error> failure;

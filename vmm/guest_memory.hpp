@@ -90,6 +90,7 @@ class GuestMemory final {
   std::vector<Fd> files_;
   std::vector<Mapping> mappings_;  // by region
   std::vector<RamRegion> regions_;
+  std::uint64_t slice_{};  // that one thread populates at a time
 };
 
 }  // namespace pcivm::vmm

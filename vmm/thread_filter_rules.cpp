@@ -137,7 +137,7 @@ Rules vcpu() {
          ioctls({KVM_RUN, kvm::interrupt.number, kvm::get_regs.number, kvm::set_user_memory_region.number,
                  kvm::irqfd.number, kvm::ioeventfd.number, kvm::set_gsi_routing.number, kvm::signal_msi.number}) +
          ioctls({vfio::uapi::set_irqs.number, vfio::uapi::reset.number, vfio::uapi::map_dma.number,
-                 vfio::uapi::unmap_dma.number}) +
+                 vfio::uapi::unmap_dma.number, vfio::uapi::iommu_get_info.number}) +
          ioctls({VHOST_SET_FEATURES, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_NUM, VHOST_SET_VRING_BASE,
                  VHOST_SET_VRING_ADDR, VHOST_SET_VRING_KICK, VHOST_SET_VRING_CALL, VHOST_NET_SET_BACKEND,
                  VHOST_VSOCK_SET_RUNNING}) +
@@ -159,15 +159,15 @@ Rules start() {
          Rules{{.call = SYS_clone3, .arguments = {}, .action = SCMP_ACT_ERRNO(ENOSYS)}} +
          ioctls({get_device_fd.number, bind_iommufd.number, attach_iommufd.number, get_info.number,
                  get_region_info.number, get_irq_info.number, set_irqs.number, vfio::uapi::reset.number, map_dma.number,
-                 unmap_dma.number, ioas_map.number, ioas_unmap.number, kvm::set_user_memory_region.number,
-                 kvm::irqfd.number, kvm::set_gsi_routing.number, kvm::signal_msi.number});
+                 unmap_dma.number, iommu_get_info.number, ioas_map.number, ioas_unmap.number,
+                 kvm::set_user_memory_region.number, kvm::irqfd.number, kvm::set_gsi_routing.number, kvm::signal_msi.number});
 }
 
 /// The same for a device that comes or goes, with a container or address space of its own, and telling KVM of it.
 Rules hotplug() {
   using namespace vfio::uapi;
   return start() + ioctls({vfio::uapi::get_api_version.number, vfio::uapi::check_extension.number, set_iommu.number,
-                           iommu_get_info.number, get_status.number, set_container.number, ioas_alloc.number,
+                           get_status.number, set_container.number, ioas_alloc.number,
                            ioas_ranges.number, kvm::create_device.number, kvm::set_device_attr.number});
 }
 

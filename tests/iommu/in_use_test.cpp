@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "iommu/in_use.hpp"
+#include "iommu/in_use_each.hpp"
 
 #include <gmock/gmock.h>
 
@@ -52,6 +53,21 @@ class InUseTest : public testing::Test {
 TEST_F(InUseTest, AbsentFunctionIsNotFound) {
   EXPECT_THAT(users_of(root, Bdf::parse("0000:09:00.0").value()),
               FailsWith(Errc::not_found, HasSubstr("0000:09:00.0")));
+}
+
+TEST_F(InUseTest, ManyAreAskedAboutAtOnce) {
+  pci.vf(kNic, 0, "0000:01:10.0", 12);
+  pci.bind("0000:01:10.0", "vfio-pci");
+  process("812", "vmm", "9", "/dev/vfio/12");
+  const std::vector addresses{Bdf::parse(kDrive).value(), Bdf::parse("0000:01:10.0").value(),
+                              Bdf::parse(kNic).value()};
+  const auto all = users_of_each(root, addresses).value();
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_THAT(all[0], IsEmpty());
+  EXPECT_THAT(all[1], ElementsAre(Use("vfio", "pid 812 (vmm)")));
+  EXPECT_THAT(all[2], ElementsAre(Use("vf", "0000:01:10.0: vfio: pid 812 (vmm)")));
+  EXPECT_THAT(users_of_each(root, std::vector{addresses[0], Bdf::parse("0000:09:00.0").value()}),
+              FailsWith(Errc::not_found));
 }
 
 TEST_F(InUseTest, IdleFunctionsHaveNoUsers) {

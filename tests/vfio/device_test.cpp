@@ -33,7 +33,7 @@ class DeviceTest : public testing::Test {
   Fd group = make_eventfd().value();
 };
 
-TEST_F(DeviceTest, ReadsFactsAndTheWholeConfigurationSpace) {
+TEST_F(DeviceTest, ReadsFactsAndWhatEveryDriverReads) {
   const auto device = open();
   ASSERT_THAT(device, IsOk());
   EXPECT_EQ(fake.device_name, "0000:01:10.2");
@@ -41,16 +41,28 @@ TEST_F(DeviceTest, ReadsFactsAndTheWholeConfigurationSpace) {
   EXPECT_TRUE((*device)->region(3).msix_mappable);
   EXPECT_EQ((*device)->irq(Irq::msix).count, 3U);
   EXPECT_FALSE((*device)->irq(Irq::msix).fixed_count);
-  EXPECT_EQ((*device)->config().size(), 4096U);
+  EXPECT_EQ((*device)->config().size(), 256U);
+  EXPECT_EQ((*device)->region(Device::kConfigRegion).size, 4096U);
   EXPECT_EQ(config_u32((*device)->config(), 0), 0x10ca8086U);
   EXPECT_THAT(fake.take_log(), ElementsAre("get device 0000:01:10.2")) << "no reset of ours";
+}
+
+TEST_F(DeviceTest, ReadsTheRestOfTheConfigurationSpaceForWhoNeedsIt) {
+  fake.config(0x100, 4, 0x14010001);
+  const auto device = open();
+  ASSERT_THAT((*device)->read_extended(), IsOk());
+  EXPECT_EQ((*device)->config().size(), 4096U);
+  EXPECT_EQ(config_u32((*device)->config(), 0x100), 0x14010001U);
+  fake.vanish();
+  EXPECT_FALSE((*device)->read_extended().has_value());
+  EXPECT_EQ(config_u32((*device)->config(), 0), 0x10ca8086U) << "what was read before";
 }
 
 TEST_F(DeviceTest, AsksOnlyForWhatItCanHave) {
   const unsigned bars = 1U << 0U | 1U << 3U;
   const auto device = Device::open(fake, group.ref(), kAddress, {}, UnprovenReset::refuse, bars);
   ASSERT_THAT(device, IsOk());
-  EXPECT_EQ(fake.questions, 7U) << "device; BAR 0, BAR 3, configuration space; MSI-X, error, request";
+  EXPECT_EQ(fake.questions, 5U) << "device; BAR 0, BAR 3, configuration space; MSI-X";
   EXPECT_EQ((*device)->region(3).size, 16 * kKiB);
   fake.config(PCI_INTERRUPT_PIN, 1, 1);
   fake.irq_counts[VFIO_PCI_INTX_IRQ_INDEX] = 1;
@@ -65,6 +77,36 @@ TEST_F(DeviceTest, FewerVectorsThanWantedAreNone) {
   fake.most_vectors = 2;
   const std::array events{-1, -1, -1};
   EXPECT_THAT((*device)->set_triggers(Irq::msix, 0, events), FailsWith(Errc::kernel, HasSubstr("for 2 of them")));
+  EXPECT_EQ(fake.host_vectors(), 0U);
+}
+
+TEST_F(DeviceTest, TellsWhatTheHostSaysOfItWithoutAskingWhetherItCan) {
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  EXPECT_THAT((*device)->tell(Irq::request, group.ref()), IsOk());
+  EXPECT_THAT((*device)->tell(Irq::error, group.ref()), IsOk());
+  EXPECT_EQ(fake.trigger(VFIO_PCI_REQ_IRQ_INDEX, 0), group.ref().number());
+  EXPECT_EQ(fake.trigger(VFIO_PCI_ERR_IRQ_INDEX, 0), group.ref().number());
+  EXPECT_EQ(fake.questions, 9U) << "those of open(), for every BAR";
+}
+
+TEST_F(DeviceTest, LacksAnEventAndWorksOn) {
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  for (const int number : {EINVAL, ENOTTY}) {
+    fake.no_vectors = number;
+    EXPECT_THAT((*device)->tell(Irq::request, group.ref()), IsOk());
+  }
+  fake.no_vectors = ENOMEM;
+  EXPECT_THAT((*device)->tell(Irq::request, group.ref()), FailsWith(Errc::kernel, HasSubstr("interrupt 4")));
+  EXPECT_EQ(fake.host_vectors(), 0U);
+}
+
+TEST_F(DeviceTest, IsNotAskedForErrorsThatOnlyPciExpressReports) {
+  fake.config(FakeVfio::kMsix + 1, 1, 0);  // the end of the list
+  const auto device = open();
+  ASSERT_THAT(device, IsOk());
+  EXPECT_THAT((*device)->tell(Irq::error, group.ref()), IsOk());
   EXPECT_EQ(fake.host_vectors(), 0U);
 }
 

@@ -2,6 +2,7 @@
 #include "vfio/managed.hpp"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -66,6 +67,25 @@ TEST_F(Managed, AFunctionThatTheOperatorBoundStaysBound) {
   ASSERT_THAT(give_back(host_, *bindings), IsOk());
   EXPECT_EQ(driver(kOne), "vfio-pci");
   EXPECT_EQ(driver(kTwo), "e1000e");
+}
+
+TEST_F(Managed, WhoUsesThemIsReadOnceForAll) {
+  auto& tree = kernel_.tree();
+  for (const auto& function : {kOne, kTwo}) {
+    kernel_.at(function).driver = kernel_.at(function).override_name = "vfio-pci";
+    kernel_.refresh(function);
+  }
+  host_.users_of = users_at_once(both_.functions);
+  ASSERT_THAT(acquire(host_, both_), IsOk());
+  const auto use = [&](const std::string& function) {
+    tree.file("/proc/812/comm", "vmm\n");
+    tree.link("/proc/812/fd/9", fmt::format("/dev/vfio/{}", function == kOne ? 3 : 4));
+  };
+  use(kTwo);
+  EXPECT_THAT(host_.users_of(kernel_.root(), bdf(kTwo)).value(), testing::IsEmpty()) << "as it was read";
+  host_.users_of = users_at_once(both_.functions);
+  EXPECT_THAT(acquire(host_, both_), FailsWith(Errc::busy, HasSubstr(kTwo + " is in use: pid 812 (vmm)")));
+  EXPECT_EQ(users_at_once({bdf(kOne)})(kernel_.root(), bdf(kTwo)).value().size(), 1U) << "one that it was not made for";
 }
 
 TEST_F(Managed, AFunctionInQuarantineIsNotForAVm) {

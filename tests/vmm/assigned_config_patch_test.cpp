@@ -21,10 +21,15 @@ class AssignedConfigPatch : public testing::Test {
   void standard(std::uint16_t at, std::uint8_t id, std::uint8_t next) { set(at, 2, unsigned{next} << 8U | id); }
   void extended(std::uint16_t at, std::uint32_t id, std::uint32_t next) { set(at, 4, next << 20U | 1U << 16U | id); }
   void set(std::uint16_t at, unsigned width, std::uint32_t value) { config_store(image, at, width, value); }
+  ConfigPatches patched(const ConfigPolicy& policy = {}) const {
+    auto patches = ConfigPatches::build(image, policy);
+    patches.extend(image);
+    return patches;
+  }
   /// What the guest finds when it walks what it sees.
   std::vector<std::byte> guest_view(const ConfigPolicy& policy = {}) const {
     auto seen = image;
-    ConfigPatches::build(image, policy).apply(0, seen);
+    patched(policy).apply(0, seen);
     return seen;
   }
   std::vector<std::byte> image = std::vector<std::byte>(4096);
@@ -60,7 +65,7 @@ TEST_F(AssignedConfigPatch, BodyOfAHiddenCapabilityIsZeroAndIgnoresWrites) {
   extended(0x150, 0x17, 0);
   set(0x148, 4, 0xffffffff);
   set(0x154, 4, 0x12345678);
-  const auto patches = ConfigPatches::build(image, {});
+  const auto patches = patched();
   EXPECT_EQ(config_u32(guest_view(), 0x148), 0U);
   EXPECT_FALSE(patches.writable(0x148));
   EXPECT_EQ(config_u32(guest_view(), 0x154), 0x12345678U) << "the next capability is not touched";
@@ -97,7 +102,7 @@ TEST_F(AssignedConfigPatch, HidesASecondCapabilityOfAKindThatIsWatched) {
   first.push_back({PCI_CAP_ID_VNDR, static_cast<std::uint16_t>(at - 8)});  // of those there may be many
   standard(static_cast<std::uint16_t>(at - 8), PCI_CAP_ID_VNDR, 0);
   EXPECT_EQ(capabilities(guest_view()), first);
-  const auto patches = ConfigPatches::build(image, {});
+  const auto patches = patched();
   EXPECT_EQ(config_u32(guest_view(), 0x4c), 0U);
   EXPECT_FALSE(patches.writable(0x4c)) << "a second power state would be a way around the first";
 }
@@ -188,7 +193,7 @@ TEST_F(AssignedConfigPatch, AnyImageGivesListsThatEndWithoutHiddenCapabilities) 
 
 TEST_F(AssignedConfigPatch, AppliesToAnyPartOfADword) {
   set(PCI_HEADER_TYPE, 1, 0x80);
-  const auto patches = ConfigPatches::build(image, {});
+  const auto patches = patched();
   std::array<std::byte, 1> one{std::byte{0x80}};
   patches.apply(PCI_HEADER_TYPE, one);
   EXPECT_EQ(one[0], std::byte{0});

@@ -2,9 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
 #include <chrono>
+#include <fstream>
+#include <map>
+#include <string>
 #include <thread>
 
 #include "tests/support/result_matchers.hpp"
@@ -95,6 +96,59 @@ TEST(AssignedDevice, MapsBarsWithoutTheMsixPagesAfterDecodeIsOn) {
   rig.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("slot+ 0x800000000+0x4000 cmd=2 d0", "slot+ 0x800005000+0x1000 cmd=2 d0",
                                                "slot+ 0x800007000+0x1000 cmd=2 d0"));
+}
+
+// The number of mappings of the process that are of the device's file.
+int mapped() {
+  std::ifstream maps{"/proc/self/maps"};
+  int count = 0;
+  for (std::string line; std::getline(maps, line);) count += line.find("fake-vfio") != std::string::npos ? 1 : 0;
+  return count;
+}
+
+TEST(AssignedDevice, MapsBarsIntoTheProcessWhenTheyAreDecodedForTheFirstTime) {
+  AssignedRig rig;
+  rig.ready();
+  EXPECT_EQ(mapped(), 0);
+  rig.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  EXPECT_EQ(mapped(), 2);
+  rig.write(PCI_COMMAND, 2, 0);
+  rig.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  EXPECT_EQ(mapped(), 2) << "they stay";
+}
+
+TEST(AssignedDevice, IsOffForTheGuestWhateverVfioShows) {
+  AssignedRig rig;
+  rig.fake.config(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);  // as of a VF
+  rig.ready();
+  EXPECT_EQ(rig.read(PCI_COMMAND, 2), 0U);
+  EXPECT_EQ(rig.read(PCI_COMMAND + 1, 1), 0U);
+  EXPECT_EQ(rig.fake.slots(), 0U);
+  rig.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+  EXPECT_EQ(rig.read(PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+  EXPECT_EQ(rig.read(PCI_COMMAND + 1, 1), PCI_COMMAND_INTX_DISABLE >> 8);
+  EXPECT_EQ(rig.read(PCI_COMMAND, 4) >> 16, rig.read(PCI_STATUS, 2));
+}
+
+TEST(AssignedDevice, HidesExtendedCapabilitiesFromTheFirstAccessOn) {
+  AssignedRig rig;
+  rig.fake.config(0x100, 4, 0x14010000U | PCI_EXT_CAP_ID_ATS);
+  rig.fake.config(0x104, 4, 0xabcd);
+  rig.fake.config(0x140, 4, 0x00010000U | PCI_EXT_CAP_ID_ERR);
+  rig.ready();
+  rig.write(0x104, 4, 0x1234);
+  EXPECT_EQ(rig.fake.config(0x104, 4), 0xabcdU) << "nothing of what is hidden is written";
+  EXPECT_EQ(rig.read(0x104, 4), 0U);
+  EXPECT_EQ(rig.read(0x140, 4), 0x00010000U | PCI_EXT_CAP_ID_ERR);
+}
+
+TEST(AssignedDevice, ShowsNothingOfAnExtendedSpaceThatCannotBeRead) {
+  AssignedRig rig;
+  rig.fake.config(0x100, 4, 0x00010000U | PCI_EXT_CAP_ID_ATS);
+  rig.ready();
+  rig.fake.vanish();
+  EXPECT_EQ(rig.read(0x100, 4), 0xffffffffU);
+  EXPECT_EQ(rig.reports.size(), 1U);
 }
 
 TEST(AssignedDevice, UnmapsBeforeDecodeGoesOff) {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What a VF costs the kernel, counted: one reset and at most 22 calls until it is ready; nothing when the guest turns
+# What a VF costs the kernel, counted: one reset and at most 14 calls until it is ready; nothing when the guest turns
 # memory decode off and on or writes the same into the MSI-X table again; three calls for mask, rewrite and unmask.
 # topologies: vtd amdvi
 # container: vtd
@@ -60,5 +60,5 @@ cycles=$(($(counted "$interrupts") - bare - three))
 
 play -- strace -f -y -qq -o strace.log -e trace=ioctl,pread64,pwrite64,mmap
 calls=$(vfio_calls strace.ready | sed -n 's/^total=//p')
-((calls >= 10 && calls <= 22)) || fail "$calls calls to open a VF, wanted at most 22: $(vfio_calls strace.ready | tr '\n' ' ')"
+((calls >= 10 && calls <= 14)) || fail "$calls calls to open a VF, wanted at most 14: $(vfio_calls strace.ready | tr '\n' ' ')"
 echo "opened by $calls calls; three vectors set up and taken back by $three; 8 cycles by $cycles"
