@@ -115,8 +115,8 @@ class VmApi final {
   std::chrono::steady_clock::time_point start_{std::chrono::steady_clock::now()};
   std::string started_at_;
   bool running_{};
-  std::uint64_t memory_wanted_{};   // of what comes and goes
-  std::uint64_t memory_plugged_{};  // the same
+  std::uint64_t memory_wanted_{};     // of what comes and goes
+  std::uint64_t memory_plugged_{};    // the same
   std::vector<DeviceEvents> events_;  // of functions that it had
   VmFigures figures_;                 // being told
   std::vector<Answer> wants_end_;

@@ -125,9 +125,8 @@ Bytes make_srat(const AcpiConfig& config, const AcpiMemory& memory) {
     }
   }
   for (const auto& range : memory.ram) append(table, MemoryAffinity{.base = range.gpa.value, .bytes = range.length});
-  append(table, MemoryAffinity{.base = memory.blocks.gpa.value,
-                               .bytes = memory.blocks.length,
-                               .flags = kEnabled | kHotPluggable});
+  append(table, MemoryAffinity{
+                    .base = memory.blocks.gpa.value, .bytes = memory.blocks.length, .flags = kEnabled | kHotPluggable});
   return finished(std::move(table), "SRAT", 3);
 }
 

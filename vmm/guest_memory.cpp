@@ -100,11 +100,8 @@ Result<void> GuestMemory::add_ram(const Range& range, const RamBacking& backing,
   }
   // A core dump must hold neither the guest's secrets nor its size.
   (void)mapping.advise(0, range.length, MADV_DONTDUMP);
-  regions_.push_back({.gpa = range.gpa,
-                      .hva = mapping.hva(),
-                      .length = range.length,
-                      .kind = kind,
-                      .file = file.ref().number()});
+  regions_.push_back(
+      {.gpa = range.gpa, .hva = mapping.hva(), .length = range.length, .kind = kind, .file = file.ref().number()});
   if (file) files_.push_back(std::move(file));
   mappings_.push_back(std::move(mapping));
   return {};

@@ -127,7 +127,7 @@ class Machine final {
   std::unique_ptr<Chipset> chipset_;
   std::unique_ptr<Interrupts> interrupts_;
   IommuDomains domains_;
-  std::unique_ptr<MemoryBlocks> blocks_;   // none: no RAM comes or goes
+  std::unique_ptr<MemoryBlocks> blocks_;    // none: no RAM comes or goes
   std::optional<std::string> memory_size_;  // of a request that is being read
   std::uint32_t assigned_slots_{};         // of devices that are there at the start; one bit each
   std::uint32_t hotplug_slots_{};          // one bit each

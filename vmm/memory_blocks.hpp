@@ -103,7 +103,7 @@ class MemoryBlocks final {
   std::atomic<std::uint64_t> wanted_{0};
   std::atomic<std::uint64_t> plugged_{0};
   std::atomic<bool> attached_{false};
-  mutable std::mutex mutex_;  // guards all below; then those of slots and space
+  mutable std::mutex mutex_;                  // guards all below; then those of slots and space
   std::vector<std::optional<SlotId>> slots_;  // by block; none = not plugged
   vfio::DmaSpace* space_{};
   unsigned reports_{};

@@ -126,11 +126,10 @@ TEST(MemoryLayout, PutsWhatMayComeBetweenFilesAndWindow) {
 }
 
 TEST(MemoryLayout, PutsWhatMayComeWhereDevicesReachIt) {
-  const auto layout = lay_out_memory({.memory = kGiB,
-                                      .reserved = {{6 * kGiB, 6 * kGiB + 0xfff}},
-                                      .blocks_length = 3 * kGiB,
-                                      .address_bits = 40})
-                          .value();
+  const auto layout =
+      lay_out_memory(
+          {.memory = kGiB, .reserved = {{6 * kGiB, 6 * kGiB + 0xfff}}, .blocks_length = 3 * kGiB, .address_bits = 40})
+          .value();
   EXPECT_EQ(layout.blocks.gpa.value, 8 * kGiB);
   const auto high =
       lay_out_memory({.memory = kGiB, .blocks_length = 1020 * kGiB, .address_bits = 48}).value().blocks.gpa.value;

@@ -4,8 +4,8 @@
 #pragma once
 
 #define VIRTIO_RING_NO_LEGACY  // no C++
-#include <linux/vhost.h>
 #include <linux/kvm.h>
+#include <linux/vhost.h>
 #include <linux/virtio_iommu.h>
 #include <linux/virtio_mem.h>
 
@@ -165,12 +165,11 @@ class VirtioPlay final {
       slots_ = region.memory_size != 0 ? slots_ + 1 : slots_ - 1;
       return 0;
     });
-    blocks_ = std::make_unique<vmm::MemoryBlocks>(kRange,
-                                                  vmm::MemoryBlocks::Wiring{.memory = memory_,
-                                                                            .slots = memory_slots_,
-                                                                            .changed = [this] { ++plugs_; },
-                                                                            .fail = [](const Error&) {},
-                                                                            .report = [](const Error&) {}});
+    blocks_ = std::make_unique<vmm::MemoryBlocks>(kRange, vmm::MemoryBlocks::Wiring{.memory = memory_,
+                                                                                    .slots = memory_slots_,
+                                                                                    .changed = [this] { ++plugs_; },
+                                                                                    .fail = [](const Error&) {},
+                                                                                    .report = [](const Error&) {}});
     (void)blocks_->attach(space_);
     (void)blocks_->want(12 * kMiB);
     plugs_ = 0;
