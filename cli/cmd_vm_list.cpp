@@ -9,6 +9,7 @@
 #include "cli/vm_client.hpp"
 #include "cli/vm_commands.hpp"
 #include "cli/vm_definition.hpp"
+#include "cli/vm_memory.hpp"
 
 namespace pcivm::cli {
 
@@ -37,7 +38,7 @@ Known known(const SysRoot& root, VmView view) {
   const auto request = request_of(known.view.name, known.options);
   if (known.options.empty() || !request) return known;
   known.facts["cpus"] = request->cpus;
-  if (const auto memory = parse_size(request->memory)) known.facts["memory"] = *memory;
+  if (const auto memory = check_memory(request->memory)) known.facts["memory"] = memory->size;
   known.facts["devices"] = request->devices;
   return known;
 }
@@ -57,6 +58,7 @@ Json to_json(const Known& known) {
           {"seccomp", value_at(running, "seccomp")},
           {"cpus", known.facts["cpus"]},
           {"memory", known.facts["memory"]},
+          {"memoryHotplug", value_at(running, "memoryHotplug")},
           {"devices", known.facts["devices"]},
           {"slots", value_at(running, "slots")},
           {"deviceEvents", value_at(running, "deviceEvents")},
@@ -72,6 +74,13 @@ std::string number_text(const Json& value) {
 }
 
 std::string memory_text(const Json& value) { return value.is_number() ? size_text(value.get<std::uint64_t>()) : ""; }
+
+/// "512M at the start, 2G now, 2G wanted, 4G at most"
+std::string memory_text(const Json& memory, const Json& hotplug) {
+  if (!hotplug.is_object()) return memory_text(memory);
+  return fmt::format("{} at the start, {} now, {} wanted, {} at most", memory_text(memory),
+                     memory_text(hotplug["present"]), memory_text(hotplug["wanted"]), memory_text(hotplug["maximum"]));
+}
 
 std::string devices_text(const Json& value) {
   return value.is_array() ? fmt::format("{}", fmt::join(value.get<std::vector<std::string>>(), " ")) : "";
@@ -223,7 +232,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
     add("What to do", "its supervisor was killed: `pcivm device list` shows what is still bound");
   }
   add("CPUs", number_text(json["cpus"]));
-  add("Memory", memory_text(json["memory"]));
+  add("Memory", memory_text(json["memory"], json["memoryHotplug"]));
   add("Devices", devices_text(json["devices"]));
   add("Slots", slots_text(json["slots"]));
   add("Events", events_text(json["deviceEvents"]));

@@ -74,7 +74,11 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("FILE");
   command.add_option("--firmware-log", request.firmware_log, "write what the firmware says on its debug port")
       ->type_name("FILE");
-  command.add_option("--memory", request.memory, "RAM: 512M, 4G")->type_name("SIZE")->capture_default_str();
+  command
+      .add_option("--memory", request.memory,
+                  "RAM: 512M, 4G; with 512M,max=4G it grows and shrinks while the guest runs (vm set)")
+      ->type_name("SIZE[,max=SIZE]")
+      ->capture_default_str();
   command
       .add_option("--hugepages", request.hugepages,
                   "RAM of reserved pages of that size (2M, 1G); without it the kernel makes what it can huge")

@@ -70,6 +70,7 @@ constexpr Entry kCommands[] = {
     {"vm", "delete", add_vm_delete},
     {"vm", "list", add_vm_list},
     {"vm", "show", add_vm_show},
+    {"vm", "set", add_vm_set},
     {"vm", "console", add_vm_console},
     {"vm", "logs", add_vm_logs},
     {"vm", "wait", add_vm_wait},

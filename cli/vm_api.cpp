@@ -19,6 +19,7 @@
 #include "cli/report.hpp"
 #include "cli/vm_end.hpp"
 #include "cli/vm_figures.hpp"
+#include "vmm/memory_blocks.hpp"
 #include "vmm/vm_config.hpp"
 
 namespace pcivm::cli {
@@ -112,6 +113,7 @@ std::span<const VmApi::Route> VmApi::table() {
       Route{{"POST", "/v1/vm/stop"}, &VmApi::post_stop, {}},
       Route{{"POST", "/v1/vm/attach"}, &VmApi::post_attach, {}},
       Route{{"POST", "/v1/vm/detach"}, &VmApi::post_detach, {}},
+      Route{{"POST", "/v1/vm/memory"}, &VmApi::post_memory, {}},
       Route{{"GET", "/v1/vm/end"}, &VmApi::get_end, {}},
       Route{{"GET", "/v1/console"}, &VmApi::get_console, "write"},
       Route{{"GET", "/v1/console/log"}, &VmApi::get_log, {}},
@@ -203,7 +205,8 @@ Json VmApi::vm_document() const {
           {"vmmUser", facts_.user ? Json(*facts_.user) : Json(nullptr)},
           {"seccomp", facts_.seccomp},
           {"cpus", facts_.cpus},
-          {"memory", facts_.memory},
+          {"memory", facts_.memory.size},
+          {"memoryHotplug", memory_facts()},
           {"devices", devices()},
           {"slots", std::move(slots)},
           {"deviceEvents", std::move(events)},
@@ -278,6 +281,32 @@ void VmApi::post_detach(const HttpRequest& request, Answer answer) {
   });
 }
 
+// All with the RAM of the start in it.
+Json VmApi::memory_facts() const {
+  if (facts_.memory.blocks() == 0) return nullptr;
+  return {{"maximum", facts_.memory.most},
+          {"wanted", facts_.memory.size + memory_wanted_},
+          {"present", facts_.memory.size + memory_plugged_},
+          {"step", vmm::MemoryBlocks::size_for(facts_.memory.blocks())}};
+}
+
+void VmApi::post_memory(const HttpRequest& request, Answer answer) {
+  const auto size = parse_memory(request.body);
+  if (!size) return answer(refusal(400, size.error()));
+  if (wiring_.stopping()) return answer(refusal(409, stops()));
+  if (facts_.memory.blocks() == 0) {
+    return answer(refusal(403, Error::make(Errc::refused, "the memory of this VM stays as it is")
+                                   .coded("vm.no_memory_hotplug")
+                                   .advise("start it with --memory SIZE,max=SIZE")));
+  }
+  if (auto good = check_size(facts_.memory, *size, "memory"); !good) return answer(refusal(400, good.error()));
+  memory_wanted_ = *size - facts_.memory.size;
+  wiring_.want_memory(memory_wanted_);
+  Json document{{"apiVersion", "pcivm/v1"}, {"kind", "VmMemory"}, {"name", facts_.name}};
+  document.update(memory_facts());
+  answer(json_reply(document, 202));
+}
+
 void VmApi::get_end(const HttpRequest& /*request*/, Answer answer) {
   std::erase_if(wants_end_, [](const Answer& each) { return !each.wanted(); });
   if (wants_end_.size() >= kMostWaiting) return answer(too_many());
@@ -349,6 +378,9 @@ void VmApi::get_openapi(const HttpRequest& /*request*/, Answer answer) {
 void VmApi::heard(std::string_view line) {
   const auto [word, rest] = split_word(line);
   if (word == vmm::kRunning) running_ = true;
+  if (word == vmm::kMemory) {
+    memory_plugged_ = parse_decimal<std::uint64_t>(rest, facts_.memory.blocks()).value_or(memory_plugged_);
+  }
   if (word == vmm::kWantedBack) note_event(split_word(rest).first, &DeviceEvents::requests);
   if (word == vmm::kFailed) note_event(split_word(rest).first, &DeviceEvents::errors);
   if (word == vmm::kFigures) tell_figures(true);
@@ -369,7 +401,7 @@ std::string VmApi::metrics(bool answered, const VmFigures& figures) const {
                        .running = running_ && !wiring_.stopping(),
                        .uptime_seconds = uptime_seconds(),
                        .cpus = facts_.cpus,
-                       .memory = facts_.memory,
+                       .memory = facts_.memory.size + memory_plugged_,
                        .console = wiring_.console != nullptr ? wiring_.console->figures() : ConsoleHub::Figures{},
                        .events = device_events(),
                        .answered = answered,
@@ -435,6 +467,13 @@ Result<DeviceCall> parse_detach(std::string_view body) {
   call.surprise = how == "force";
   call.patience = std::chrono::seconds{seconds.get<std::int64_t>()};
   return call;
+}
+
+Result<std::uint64_t> parse_memory(std::string_view body) {
+  const auto document = TRY(parse_json(body, kMostDepth));
+  const auto size = document.is_object() && document.size() == 1 ? document.value("size", Json{}) : Json{};
+  if (!size.is_number_unsigned()) return fail(Errc::invalid, R"({"size": BYTES} wanted)");
+  return size.get<std::uint64_t>();
 }
 
 std::string_view to_string(Stop how) { return kStops.at(static_cast<std::size_t>(how)); }

@@ -21,6 +21,7 @@
 #include "cli/http_server.hpp"
 #include "cli/json.hpp"
 #include "cli/vm_devices.hpp"
+#include "cli/vm_memory.hpp"
 #include "cli/vm_metrics.hpp"
 #include "cli/vm_supervisor.hpp"
 
@@ -30,7 +31,7 @@ namespace pcivm::cli {
 struct VmFacts {
   std::string name{};
   unsigned cpus{};
-  std::uint64_t memory{};
+  MemoryWish memory{};
   std::vector<std::string> devices{};  ///< addresses of assigned functions
   std::string iommu_backend{};         ///< how they are assigned; empty when there are none
   std::string backend_reason{};        ///< why not by iommufd; empty when they are, or nobody wanted it
@@ -58,6 +59,7 @@ class VmApi final {
     std::function<void(Stop)> stop;
     std::function<bool()> stopping;
     std::function<void()> ask_figures;  ///< the answer comes to heard()
+    std::function<void(std::uint64_t bytes)> want_memory;  ///< of what comes and goes; the outcome comes to heard()
     ConsoleHub* console{};              ///< null: the VM has none
     VmDevices* devices{};               ///< null: those of the facts, which stay
   };
@@ -89,6 +91,7 @@ class VmApi final {
   void post_stop(const HttpRequest& request, Answer answer);
   void post_attach(const HttpRequest& request, Answer answer);
   void post_detach(const HttpRequest& request, Answer answer);
+  void post_memory(const HttpRequest& request, Answer answer);
   void get_end(const HttpRequest& request, Answer answer);
   void get_log(const HttpRequest& request, Answer answer);
   void get_console(const HttpRequest& request, Answer answer);
@@ -96,6 +99,7 @@ class VmApi final {
   void get_openapi(const HttpRequest& request, Answer answer);
   [[nodiscard]] Json vm_document() const;
   [[nodiscard]] Json device_document(Bdf function) const;
+  [[nodiscard]] Json memory_facts() const;
   [[nodiscard]] std::vector<std::string> devices() const;
   [[nodiscard]] std::vector<DeviceEvents> device_events() const;
   void note_event(std::string_view function, std::uint64_t DeviceEvents::* counter);
@@ -111,6 +115,8 @@ class VmApi final {
   std::chrono::steady_clock::time_point start_{std::chrono::steady_clock::now()};
   std::string started_at_;
   bool running_{};
+  std::uint64_t memory_wanted_{};     // of what comes and goes
+  std::uint64_t memory_plugged_{};    // the same
   std::vector<DeviceEvents> events_;  // of functions that it had
   VmFigures figures_;                 // being told
   std::vector<Answer> wants_end_;
@@ -123,6 +129,9 @@ class VmApi final {
 /// `{"how": "request"}` and nothing else.
 [[nodiscard]] Result<Stop> parse_stop(std::string_view body);
 [[nodiscard]] std::string_view to_string(Stop how);
+
+/// `{"size": 2147483648}`: bytes of RAM, that of the start included.
+[[nodiscard]] Result<std::uint64_t> parse_memory(std::string_view body);
 
 /// What is asked for with one function of the VM.
 struct DeviceCall {

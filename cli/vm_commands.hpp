@@ -12,6 +12,7 @@ void add_vm_stop(CLI::App& group, Context& context);
 void add_vm_restart(CLI::App& group, Context& context);
 void add_vm_delete(CLI::App& group, Context& context);
 void add_vm_list(CLI::App& group, Context& context);
+void add_vm_set(CLI::App& group, Context& context);
 void add_vm_show(CLI::App& group, Context& context);
 void add_vm_console(CLI::App& group, Context& context);
 void add_vm_logs(CLI::App& group, Context& context);

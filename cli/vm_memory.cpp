@@ -9,7 +9,9 @@
 
 #include "base/parse.hpp"
 #include "base/units.hpp"
+#include "cli/option_list.hpp"
 #include "cli/vm_cpus.hpp"
+#include "vmm/memory_blocks.hpp"
 #include "vmm/memory_layout.hpp"
 
 namespace pcivm::cli {
@@ -66,13 +68,49 @@ Result<void> check_pool(const SysRoot& root, const vmm::RamBacking& backing, std
 
 }  // namespace
 
-Result<std::uint64_t> check_memory(const std::string& text) {
-  const auto size = TRY_IN(parse_size(text), "--memory");
+Result<MemoryWish> check_memory(const std::string& text) {
+  const auto comma = text.find(',');
+  const auto size = TRY_IN(parse_size(text.substr(0, comma)), "--memory");
   if (size < vmm::kLeastMemory || size % (2 * kMiB) != 0) {
     return fail(Errc::invalid,
                 fmt::format("--memory {} found, a multiple of 2M from {}M wanted", text, vmm::kLeastMemory / kMiB));
   }
-  return size;
+  if (comma == std::string::npos) return MemoryWish{.size = size, .most = size};
+  const auto list = TRY(OptionList::parse("--memory", text.substr(comma + 1), {.valued = {"max"}, .flags = {}}));
+  const auto text_of_most = TRY(list.required("max"));
+  const auto most = TRY_IN(parse_size(text_of_most), "--memory: max");
+  if (most < size) return fail(Errc::invalid, fmt::format("--memory {} found, no less as max wanted", text));
+  const MemoryWish wish{.size = size, .most = most};
+  if (most != size) TRY(check_size(wish, most, "--memory: max"));
+  return wish;
+}
+
+Result<void> check_size(const MemoryWish& memory, std::uint64_t size, std::string_view what) {
+  const auto step = vmm::MemoryBlocks::size_for(memory.blocks());
+  if (size >= memory.size && size <= memory.most && (size - memory.size) % step == 0) return {};
+  return fail(Errc::invalid, fmt::format("{}: {} MiB found, {} MiB to {} MiB in steps of {} MiB wanted", what,
+                                         size / kMiB, memory.size / kMiB, memory.most / kMiB, step / kMiB));
+}
+
+Result<void> check_blocks(const VmRequest& request, const MemoryWish& memory) {
+  if (memory.blocks() == 0) return {};
+  const auto refuse = [](std::string_view beside, std::string_view why, std::string code) {
+    return fail(Error::make(Errc::refused, fmt::format("--memory with max= beside {}: {}", beside, why))
+                    .coded(std::move(code))
+                    .advise("give it all of its memory at the start: --memory SIZE"));
+  };
+  if (!request.hugepages.empty()) {
+    return refuse("--hugepages", "reserved pages are taken at the start, and stay", "vm.memory_with_hugepages");
+  }
+  if (!request.user_devices.empty()) {
+    return refuse("--user-device", "its server is shown the RAM that is there at the start",
+                  "vm.memory_with_user_device");
+  }
+  if (request.iommu == "virtio") {
+    return refuse("--iommu virtio", "the guest's IOMMU maps the RAM that is there at the start",
+                  "vm.memory_with_iommu");
+  }
+  return {};
 }
 
 Result<vmm::RamBacking> check_backing(const SysRoot& root, const VmRequest& request, std::uint64_t memory) {

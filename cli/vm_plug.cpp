@@ -43,8 +43,10 @@ Result<void> check_room(const SysRoot& root, Bdf function, const PlugFacts& fact
 }
 
 Result<void> check_ram(const vfio::OpenedVfio& opened, const PlugFacts& facts) {
+  auto all = facts.layout.ram;
+  if (facts.layout.blocks.length != 0) all.push_back(facts.layout.blocks);
   for (const auto& range : opened.reserved()) {
-    for (const auto& ram : facts.layout.ram) {
+    for (const auto& ram : all) {
       if (range.last.value < ram.gpa.value || range.first.value >= ram.gpa.value + ram.length) continue;
       return fail(
           Error::make(Errc::refused, fmt::format("the IOMMU does not translate {:#x} to {:#x} for it, where the "

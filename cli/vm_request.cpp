@@ -124,6 +124,7 @@ vmm::LayoutRequest layout_request(const VmChecked& checked) {
   vmm::LayoutRequest request{
       .memory = checked.memory, .address_bits = checked.address_bits, .firmware = checked.config.firmware.has_value()};
   for (const auto& pmem : checked.config.virtio.pmems) request.files.push_back(pmem.length);
+  request.blocks_length = checked.most_memory - checked.memory;
   return request;
 }
 
@@ -242,7 +243,10 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   TRY(check_boot_options(request));
   config.name = request.name;
   config.uuid = uuid_of(root, request.name);
-  checked.memory = TRY(check_memory(request.memory));
+  const auto memory = TRY(check_memory(request.memory));
+  TRY(check_blocks(request, memory));
+  checked.memory = memory.size;
+  checked.most_memory = memory.most;
   config.ram = TRY(check_backing(root, request, checked.memory));
   config.cmdline = request.cmdline;
   config.console.serial = request.console == "serial";
@@ -256,6 +260,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   if (!request.on_release.empty()) TRY(vfio::check_release_hook(root, request.on_release));
   TRY(read_files(root, checked, request));
   config.virtio = TRY(open_virtio(root, port, request));
+  config.virtio.memory = memory.blocks() != 0;
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
   checked.roms = TRY(read_roms(root, request.roms, checked.functions));
@@ -282,7 +287,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
   TRY_IN(plan(checked, layout_request(checked)), booted(request));
   if (!checked.functions.empty()) {
-    const auto pinned = pinned_memory(checked.memory, config.virtio.iommu, checked.functions.size());
+    const auto pinned = pinned_memory(checked.most_memory, config.virtio.iommu, checked.functions.size());
     TRY(vfio::ensure_memlock(root, pinned, accounting(root, checked)));
   }
   checked.lock = TRY(NameLock::take(root, request.name));

@@ -72,6 +72,7 @@ struct VmChecked {
   std::vector<vfio::OpenedDevice> served{};   ///< by other processes; behind these on the bus
   std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};
+  std::uint64_t most_memory{};  ///< with what may come while the guest runs
   vmm::Seccomp seccomp{};
   unsigned address_bits{};                      ///< of the guest's CPUs
   std::optional<std::uint64_t> hotplug_room{};  ///< as asked for

@@ -75,8 +75,8 @@ Result<vmm::VmEnd> run_vmm(Vm& vm, std::optional<std::uint32_t> user, Fd control
   grow_descriptor_table();
   TRY_IN(confine_vmm({.user = user,
                       .seccomp = vm.checked.seccomp,
-                      .ram = vm.checked.memory,
-                      .pinned = pinned_memory(vm.checked.memory, vm.config.virtio.iommu,
+                      .ram = vm.checked.most_memory,
+                      .pinned = pinned_memory(vm.checked.most_memory, vm.config.virtio.iommu,
                                               vm.checked.functions.size() + vm.config.hotplug.slots),
                       .longest_file = longest_file(vm.config.virtio)}),
          "confine the VMM");
@@ -165,7 +165,7 @@ class Service final {
  private:
   Result<void> prepare() {
     for (const auto& function : vm_.checked.functions) facts_.devices.push_back(function.to_string());
-    facts_.memory = vm_.checked.memory;
+    facts_.memory = {.size = vm_.checked.memory, .most = vm_.checked.most_memory};
     facts_.seccomp = vmm::to_string(vm_.checked.seccomp);
     if (vms_have_own_users()) {
       user_ = TRY(VmUser::take(context_.root()));
@@ -224,6 +224,7 @@ class Service final {
                               .stop = [this](Stop how) { supervisor_->stop(how); },
                               .stopping = [this] { return supervisor_->stopping(); },
                               .ask_figures = [this] { supervisor_->ask_figures(); },
+                              .want_memory = [this](std::uint64_t bytes) { supervisor_->want_memory(bytes); },
                               .console = hub_.get(),
                               .devices = devices_.get()},
                              facts_, std::move(listener)));
@@ -262,7 +263,7 @@ class Service final {
     return {.supervisor = ::getpid(),
             .vmm = facts_.vmm,
             .own_user = user_.has_value(),
-            .memory = facts_.memory,
+            .memory = facts_.memory.most,
             .layout = layout_,
             .firmware = vm_.checked.config.firmware.has_value(),
             .on_release = on_release_,

@@ -169,7 +169,13 @@ Result<vmm::VmEnd> Supervisor::watch(EventLoop& loop) {
 }
 
 // The child may just have ended: no reason for a signal.
-void Supervisor::send(vmm::ControlByte byte) { (void)::send(control_.ref().number(), &byte, 1, MSG_NOSIGNAL); }
+void Supervisor::send(const std::string& text) {
+  (void)::send(control_.ref().number(), text.data(), text.size(), MSG_NOSIGNAL);
+}
+
+void Supervisor::want_memory(std::uint64_t bytes) {
+  send(fmt::format("{}{}\n", static_cast<char>(vmm::ControlByte::memory), bytes));
+}
 
 void Supervisor::on_words() {
   std::array<std::byte, 4096> bytes{};

@@ -72,11 +72,14 @@ class Supervisor final {
   [[nodiscard]] bool stopping() const { return asked_ || hard_; }
   /// The answer is heard.
   void ask_figures() { send(vmm::ControlByte::report); }
+  /// How much of the RAM that comes and goes the guest is to have. What becomes of it is heard.
+  void want_memory(std::uint64_t bytes);
   [[nodiscard]] pid_t child() const { return child_; }
 
  private:
   Supervisor(Supervision supervision, pid_t child, Fd pidfd, Fd control, Fd report, Fd signals, Fd timer);
-  void send(vmm::ControlByte byte);
+  void send(vmm::ControlByte byte) { send(std::string{static_cast<char>(byte)}); }
+  void send(const std::string& text);
   void on_words();
   void on_signal();
   void on_deadline();

@@ -206,6 +206,50 @@ struct [[gnu::packed]] ViotPciRange {
 };
 static_assert(sizeof(ViotPciRange) == 24);
 
+// The system resource affinity table (ACPI 6.5, 5.2.16): all is in domain 0.
+struct [[gnu::packed]] Srat {
+  Header header;
+  std::uint32_t reserved0{1};
+  std::uint64_t reserved1{};
+};
+static_assert(sizeof(Srat) == 48);
+struct [[gnu::packed]] LocalApicAffinity {
+  std::uint8_t type{0};
+  std::uint8_t length{16};
+  std::uint8_t domain_low{};
+  std::uint8_t id{};
+  std::uint32_t flags{1};  // enabled
+  std::uint8_t sapic{};
+  std::array<std::uint8_t, 3> domain_high{};
+  std::uint32_t clock_domain{};
+};
+static_assert(sizeof(LocalApicAffinity) == 16);
+struct [[gnu::packed]] LocalX2ApicAffinity {
+  std::uint8_t type{2};
+  std::uint8_t length{24};
+  std::uint16_t reserved0{};
+  std::uint32_t domain{};
+  std::uint32_t id{};
+  std::uint32_t flags{1};  // enabled
+  std::uint32_t clock_domain{};
+  std::uint32_t reserved1{};
+};
+static_assert(sizeof(LocalX2ApicAffinity) == 24);
+struct [[gnu::packed]] MemoryAffinity {
+  std::uint8_t type{1};
+  std::uint8_t length{40};
+  std::uint32_t domain{};
+  std::uint16_t reserved0{};
+  std::uint64_t base{};
+  std::uint64_t bytes{};
+  std::uint32_t reserved1{};
+  std::uint32_t flags{1};  // enabled
+  std::uint64_t reserved2{};
+};
+static_assert(sizeof(MemoryAffinity) == 40);
+inline constexpr std::uint32_t kEnabled = 1U << 0U;
+inline constexpr std::uint32_t kHotPluggable = 1U << 1U;
+
 struct [[gnu::packed]] Mcfg {
   Header header;
   std::uint64_t reserved0{};

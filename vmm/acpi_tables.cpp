@@ -113,6 +113,23 @@ Bytes make_viot(const AcpiIommu& iommu) {
   return finished(std::move(table), "VIOT", 0);
 }
 
+Bytes make_srat(const AcpiConfig& config, const AcpiMemory& memory) {
+  Bytes table;
+  append(table, Srat{});
+  std::uint32_t uid = 0;
+  for (const auto id : config.apic_ids) {  // as in the MADT
+    if (id < 0xff && uid++ < 0xff) {
+      append(table, LocalApicAffinity{.id = static_cast<std::uint8_t>(id)});
+    } else {
+      append(table, LocalX2ApicAffinity{.id = id});
+    }
+  }
+  for (const auto& range : memory.ram) append(table, MemoryAffinity{.base = range.gpa.value, .bytes = range.length});
+  append(table, MemoryAffinity{
+                    .base = memory.blocks.gpa.value, .bytes = memory.blocks.length, .flags = kEnabled | kHotPluggable});
+  return finished(std::move(table), "SRAT", 3);
+}
+
 Bytes make_dsdt(const AcpiConfig& config) {
   Bytes table;
   append(table, Header{});
@@ -205,6 +222,7 @@ Result<AcpiTables> build_acpi_tables(const AcpiConfig& config) {
   std::vector listed{layout.place(make_fadt(config, facs_at, dsdt_at)), layout.place(make_madt(config))};
   if (config.ecam) listed.push_back(layout.place(make_mcfg(*config.ecam)));
   if (config.iommu) listed.push_back(layout.place(make_viot(*config.iommu)));
+  if (config.memory) listed.push_back(layout.place(make_srat(config, *config.memory)));
   const auto xsdt = layout.place(make_xsdt(listed));
   layout.fill(rsdp, make_rsdp(xsdt));
   auto bytes = std::move(layout).take();

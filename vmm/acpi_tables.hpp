@@ -9,6 +9,7 @@
 
 #include "base/result.hpp"
 #include "base/units.hpp"
+#include "vmm/guest_memory.hpp"
 #include "vmm/platform.hpp"
 
 namespace pcivm::vmm {
@@ -17,6 +18,12 @@ namespace pcivm::vmm {
 struct AcpiIommu {
   unsigned slot{};
   std::vector<unsigned> behind;
+};
+
+/// RAM that is there, and where more of it may come.
+struct AcpiMemory {
+  std::vector<GuestMemory::Range> ram;
+  GuestMemory::Range blocks;
 };
 
 struct AcpiConfig {
@@ -31,6 +38,9 @@ struct AcpiConfig {
   /// in the tables.
   std::vector<unsigned> hotplug_slots{};
   std::optional<AcpiIommu> iommu{};  ///< none: no VIOT
+  /// None: no SRAT. With it a guest knows from the start how far its addresses reach, and keeps room for the DMA of
+  /// devices that reach less.
+  std::optional<AcpiMemory> memory{};
 };
 
 /// A part of AcpiTables::bytes.
@@ -40,7 +50,7 @@ struct AcpiPart {
 };
 
 struct AcpiTables {
-  std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG, VIOT
+  std::vector<std::byte> bytes;  ///< copy to `address`; RSDP, XSDT, FADT, FACS, DSDT, MADT, MCFG, VIOT, SRAT
   Gpa address;
   Gpa rsdp;                             ///< for boot_params.acpi_rsdp_addr and hvm_start_info.rsdp_paddr
   std::vector<AcpiPart> pointers;       ///< fields that hold addresses, the RSDP's left out

@@ -197,6 +197,7 @@ Result<void> DeviceSet::map_memory() {
   }
   const auto merged = vfio::merge(runs);
   TRY(vfio::map_all(*space_->space, merged));
+  if (wiring_.blocks != nullptr) TRY(wiring_.blocks->attach(*space_->space));
   DmaFigures figures{.populating = populated - start, .mapping = std::chrono::steady_clock::now() - populated};
   for (const auto& run : merged) {
     figures.mapped_bytes += run.length;
@@ -212,6 +213,11 @@ DmaFigures DeviceSet::figures() const {
   const std::scoped_lock lock{mutex_};
   auto figures = figures_;
   figures.peer_bytes = peer_bytes_;
+  if (wiring_.blocks == nullptr) return figures;
+  const auto blocks = wiring_.blocks->mapped();
+  figures.mapped_bytes += blocks;
+  figures.huge_run_bytes += blocks;
+  figures.runs += blocks / wiring_.blocks->block();
   return figures;
 }
 
@@ -275,6 +281,10 @@ void DeviceSet::close() {
   }
   jobs_.clear();
   disconnect();
+  if (wiring_.blocks != nullptr) {
+    const auto held = wiring_.blocks->hold();
+    wiring_.blocks->leave();
+  }
   for (auto& member : members_) {
     member->watches.clear();
     intx_.remove(member->slot);

@@ -27,6 +27,7 @@
 #include "vmm/hotplug_slots.hpp"
 #include "vmm/intx_slots.hpp"
 #include "vmm/kvm.hpp"
+#include "vmm/memory_blocks.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/plug_message.hpp"
 #include "vmm/timeline.hpp"
@@ -60,6 +61,7 @@ class DeviceSet final {
     platform::PciWindows windows;
     IntxSlots::Wiring intx;
     IommuDomains* domains{};                      ///< null: the guest has no IOMMU
+    MemoryBlocks* blocks{};                       ///< null: no RAM comes or goes
     HotplugSlots* hotplug{};                      ///< null: devices neither come nor go
     std::uint32_t hotplug_slots{};                ///< where they may, one bit each
     bool peer_to_peer{};                          ///< they reach each other's BARs

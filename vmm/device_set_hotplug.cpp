@@ -291,9 +291,13 @@ void DeviceSet::forget_in_kvm(Bdf function) {
   }
 }
 
+// With the last device the mappings go, so nobody may unmap one meanwhile.
 void DeviceSet::leave_space(Bdf function) {
+  std::unique_lock<std::mutex> held;
+  if (wiring_.blocks != nullptr) held = wiring_.blocks->hold();
   close_in_space(function);
   if (!space_->space->empty()) return;
+  if (held) wiring_.blocks->leave();
   space_.reset();
   const std::scoped_lock lock{mutex_};
   figures_ = {};

@@ -70,7 +70,7 @@ Result<void> check_firmware_size(std::string_view what, std::uint64_t image, std
 }
 
 Gpa end_of_memory(const MemoryLayout& layout) {
-  const auto& last = layout.ram.back();
+  const auto& last = layout.blocks.length != 0 ? layout.blocks : layout.ram.back();
   return std::max(last.gpa + last.length, platform::kHighRam);
 }
 
@@ -121,6 +121,10 @@ Result<void> Firmware::fill() {
   fw_cfg_.add(FwCfg::kCpuCount, number(cpus.count(), 2));
   fw_cfg_.add(FwCfg::kMostCpus, number(cpus.apic_id(cpus.count() - 1) + 1U, 2));  // ids may have gaps
   TRY(fw_cfg_.add_file("etc/e820", memory_map(layout)));
+  if (layout.blocks.length != 0) {
+    // Both firmwares place no BAR below that.
+    TRY(fw_cfg_.add_file("etc/reserved-memory-end", number(align_up(end_of_memory(layout).value, kGiB), 8)));
+  }
   auto acpi = TRY(build_acpi_files(acpi_config()));
   TRY(fw_cfg_.add_file(kAcpiTablesFile, std::move(acpi.tables), [this] { return acpi_files().tables; }));
   TRY(fw_cfg_.add_file(kAcpiRsdpFile, std::move(acpi.rsdp), [this] { return acpi_files().rsdp; }));
@@ -160,6 +164,7 @@ AcpiConfig Firmware::acpi_config() {
   }
   acpi.hotplug_slots = wiring_.hotplug_slots;
   acpi.iommu = wiring_.iommu;
+  acpi.memory = wiring_.acpi_memory;
   if (wiring_.hotplug_room == 0) return acpi;
   const auto end = acpi.pci_window64 ? acpi.pci_window64->end() : end_of_memory(wiring_.layout);
   const auto from = align_up(end.value, std::bit_floor(wiring_.hotplug_room));

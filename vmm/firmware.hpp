@@ -31,7 +31,7 @@
 
 namespace pcivm::vmm {
 
-/// Where RAM ends, at least 4 GiB: above it the firmware may place BARs.
+/// Where RAM ends, what may come of it included, at least 4 GiB: above it the firmware may place BARs.
 [[nodiscard]] Gpa end_of_memory(const MemoryLayout& layout);
 
 /// Built on the loop thread before the vCPUs run; outlives them.
@@ -51,6 +51,7 @@ class Firmware final {
     std::optional<unsigned> boot_slot{};    ///< of the virtio disk to boot first
     std::vector<unsigned> hotplug_slots{};  ///< as in AcpiConfig
     std::optional<AcpiIommu> iommu{};       ///< as in AcpiConfig
+    std::optional<AcpiMemory> acpi_memory{};  ///< as in AcpiConfig
     std::uint64_t hotplug_room{};           ///< bytes of addresses above all BARs
     unsigned address_bits{36};              ///< of the CPUs
     std::function<void()> reset;            ///< the guest asks for one; on vCPU threads

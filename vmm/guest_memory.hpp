@@ -2,9 +2,12 @@
 // Guest memory, RAM and files: where it lies, bounds-checked access to it, and populating it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
+#include <optional>
 #include <span>
 #include <type_traits>
 #include <vector>
@@ -20,6 +23,7 @@ enum class MemoryKind : std::uint8_t {
   ram,
   file,
   read_only_file,  ///< the guest cannot write to it; what is written here never reaches the file
+  blocks,          ///< RAM that comes and goes block by block (MemoryBlocks)
 };
 
 /// One contiguous piece of guest memory. HVA and GPA agree modulo 2 MiB, so that both page tables and the IOMMU can use
@@ -29,7 +33,7 @@ struct RamRegion {
   Hva hva;
   std::uint64_t length{};
   MemoryKind kind{MemoryKind::ram};
-  int file{-1};  ///< of RAM that daemons may map: the whole of it, from offset 0
+  int file{-1};  ///< of RAM and of blocks that daemons may map: the whole of it, from offset 0
 };
 
 /// What RAM is made of.
@@ -55,6 +59,10 @@ class GuestMemory final {
 
   /// Adds a file, mapped shared, above all that is there. Before anybody else uses the object.
   [[nodiscard]] Result<void> add_file(const Range& range, FdRef file, bool read_only);
+  /// The same for RAM in blocks of `block` bytes (a power of two), none of which can be reached yet. Once.
+  [[nodiscard]] Result<void> add_blocks(const Range& range, std::uint64_t block, const RamBacking& backing);
+  /// From now on window() reaches the block, or does not. What was reached before is still mapped.
+  void reach_block(std::size_t index, bool on) const;
 
   template <class T>
     requires std::is_trivially_copyable_v<T>
@@ -79,18 +87,34 @@ class GuestMemory final {
   /// Of the RAM.
   [[nodiscard]] std::uint64_t size() const;
 
-  /// Gives whole pages of RAM back to the host: they read as zeros, and come again when they are touched. Files keep
-  /// theirs.
+  /// Gives whole pages of RAM or of blocks back to the host: they read as zeros, and come again when they are touched.
+  /// Files keep theirs.
   [[nodiscard]] Result<void> discard(std::span<std::byte> pages) const;
+  /// The same for pages of one region, reached or not.
+  [[nodiscard]] Result<void> discard(Gpa gpa, std::uint64_t length) const;
   /// Faults every page of RAM in (MADV_POPULATE_WRITE) on up to `threads` threads; keeps contents. Errc::kernel when
   /// the host is out of memory.
   [[nodiscard]] Result<void> populate(unsigned threads) const;
+  /// The same for pages of one region, on this thread.
+  [[nodiscard]] Result<void> populate(Gpa gpa, std::uint64_t length) const;
 
  private:
+  struct Blocks {
+    std::size_t region{};
+    std::uint64_t size{};  // of one; 0: there are none
+    std::unique_ptr<std::atomic<bool>[]> reached{};
+  };
+  [[nodiscard]] Result<void> add_ram(const Range& range, const RamBacking& backing, MemoryKind kind);
+  [[nodiscard]] bool reaches(std::size_t region, std::uint64_t offset, std::uint64_t length) const;
+  [[nodiscard]] Result<void> discard(std::size_t region, std::uint64_t offset, std::uint64_t length) const;
+  /// The region that has all of it; none: there is none.
+  [[nodiscard]] std::optional<std::size_t> find(Gpa gpa, std::uint64_t length) const;
+
   std::vector<Fd> files_;
   std::vector<Mapping> mappings_;  // by region
   std::vector<RamRegion> regions_;
   std::uint64_t slice_{};  // that one thread populates at a time
+  Blocks blocks_;
 };
 
 }  // namespace pcivm::vmm

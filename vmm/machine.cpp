@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
+#include "base/parse.hpp"
 #include "base/program_pages.hpp"
 #include "vfio/uapi.hpp"
 #include "vmm/acpi_tables.hpp"
@@ -101,6 +102,9 @@ Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loo
   for (const auto& pmem : config.virtio.pmems) {
     TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");
   }
+  if (const auto& blocks = config.layout.blocks; config.virtio.memory) {
+    TRY_IN(memory.add_blocks(blocks, MemoryBlocks::size_for(blocks.length), config.ram), "virtio-mem");
+  }
   auto kvm = TRY(Kvm::adopt(port, std::move(config.kvm)));
   auto vm = TRY(Vm::create(port, kvm));
   timeline.stamp(Phase::vm_created);
@@ -128,6 +132,7 @@ Result<void> Machine::build() {
   TRY(ports_.add(kGuestInitPort, 1, *init_port_, "guest init"));
   if (config_.debug_exit) TRY(build_debug_exit());
   TRY(build_hotplug());
+  build_blocks();
   TRY(build_devices());
   if (config_.control) {
     control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
@@ -166,6 +171,7 @@ Result<void> Machine::build_firmware() {
                                     .boot_slot = boot_slot,
                                     .hotplug_slots = numbers(hotplug_slots_),
                                     .iommu = acpi_iommu(),
+                                    .acpi_memory = acpi_memory(),
                                     .hotplug_room = config_.hotplug.room,
                                     .address_bits = config_.address_bits,
                                     .reset = [this] { request(Outcome::reset); },
@@ -183,6 +189,18 @@ Result<void> Machine::build_hotplug() {
     plug_ = TRY(loop_.watch(config_.hotplug.socket.ref(), Interest::read, [this] { on_plug(); }));
   }
   return {};
+}
+
+void Machine::build_blocks() {
+  if (!config_.virtio.memory) return;
+  blocks_ = std::make_unique<MemoryBlocks>(
+      config_.layout.blocks,
+      MemoryBlocks::Wiring{.memory = memory_,
+                           .slots = slots_,
+                           .populate = config_.ram.populate,
+                           .changed = [this] { loop_.post([this] { tell_memory(); }); },
+                           .fail = [this](Error error) { fail_with(std::move(error)); },
+                           .report = [](const Error& error) { log::warning("{}", error.text()); }});
 }
 
 // Assigned devices first: the order of the bus is that of the BAR plan.
@@ -206,6 +224,7 @@ Result<void> Machine::build_devices() {
                 .on_eoi = [this](Gsi gsi,
                                  std::function<void()> listener) { chipset_->on_eoi(gsi, std::move(listener)); }},
        .domains = config_.virtio.iommu ? &domains_ : nullptr,
+       .blocks = blocks_.get(),
        .hotplug = hotplug_.get(),
        .hotplug_slots = hotplug_slots_,
        .peer_to_peer = config_.peer_to_peer,
@@ -223,6 +242,7 @@ Result<void> Machine::build_devices() {
                                    .doorbells = doorbells_,
                                    .bus = bus_,
                                    .domains = domains_,
+                                   .blocks = blocks_.get(),
                                    .windows = windows(),
                                    .connect = [this](Gsi gsi) -> InterruptLine& { return chipset_->connect(gsi); },
                                    .console = {.output =
@@ -289,6 +309,7 @@ ChipsetCallbacks Machine::chipset_callbacks() {
 
 Result<void> Machine::add_ram() {
   for (const auto& region : memory_.regions()) {
+    if (region.kind == MemoryKind::blocks) continue;
     const bool read_only = region.kind == MemoryKind::read_only_file;
     (void)TRY(slots_.add(region.gpa, region.hva, region.length,
                          read_only ? MemorySlots::Kind::read_only : MemorySlots::Kind::ram));
@@ -304,6 +325,11 @@ std::optional<AcpiIommu> Machine::acpi_iommu() const {
   return AcpiIommu{.slot = slots.back(), .behind = numbers(assigned_slots_ | hotplug_slots_)};
 }
 
+std::optional<AcpiMemory> Machine::acpi_memory() const {
+  if (!config_.virtio.memory) return std::nullopt;
+  return AcpiMemory{.ram = config_.layout.ram, .blocks = config_.layout.blocks};
+}
+
 Result<void> Machine::write_acpi() {
   AcpiConfig acpi;
   const auto& cpus = config_.cpus.topology;
@@ -311,6 +337,7 @@ Result<void> Machine::write_acpi() {
   if (config_.layout.window64.length != 0) acpi.pci_window64 = config_.layout.window64;
   acpi.hotplug_slots = numbers(hotplug_slots_);
   acpi.iommu = acpi_iommu();
+  acpi.memory = acpi_memory();
   const auto tables = TRY(build_acpi_tables(acpi));
   const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
   std::ranges::copy(tables.bytes, room.begin());
@@ -383,6 +410,7 @@ Result<void> Machine::await_settled() {
 Result<void> Machine::prepare_reboot() {
   TRY(devices_->reset_all());
   virtio_->reset_all();
+  if (blocks_) TRY(blocks_->restart());
   if (watchdog_) watchdog_->reset();
   chipset_->reset();
   if (firmware_) firmware_->reset();
@@ -443,12 +471,31 @@ void Machine::on_control() {
     return;
   }
   for (const auto byte : std::span{bytes}.first(*count)) {
+    if (memory_size_) {
+      on_memory_byte(static_cast<char>(byte));
+      continue;
+    }
     const auto command = static_cast<ControlByte>(byte);
+    if (command == ControlByte::memory) memory_size_.emplace();
     if (command == ControlByte::power_button) chipset_->press_power_button();
     if (command == ControlByte::kill) end(Outcome::killed);
     if (command == ControlByte::report) tell_figures();
   }
 }
+
+// Of a number of bytes, which ends with its line.
+void Machine::on_memory_byte(char byte) {
+  if (byte != '\n') {
+    memory_size_->push_back(byte);
+    return;
+  }
+  const auto text = std::exchange(memory_size_, std::nullopt);
+  const auto bytes = parse_decimal<std::uint64_t>(*text);
+  if (!bytes || virtio_->memory() == nullptr) return;
+  if (auto wanted = virtio_->memory()->want(*bytes); !wanted) log::warning("{}", wanted.error().text());
+}
+
+void Machine::tell_memory() { tell(fmt::format("{} {}", kMemory, blocks_->plugged())); }
 
 // Without a supervisor to read it the end of the VM says enough.
 void Machine::tell(std::string_view line) {

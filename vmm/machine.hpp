@@ -24,6 +24,7 @@
 #include "vmm/legacy/chipset.hpp"
 #include "vmm/legacy/debug_exit.hpp"
 #include "vmm/legacy/output_ring.hpp"
+#include "vmm/memory_blocks.hpp"
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
 #include "vmm/smbios.hpp"
@@ -74,7 +75,9 @@ class Machine final {
   [[nodiscard]] Result<void> build_watchdog(std::size_t index);
   [[nodiscard]] Result<void> build_firmware();
   [[nodiscard]] Result<void> build_hotplug();
+  void build_blocks();
   [[nodiscard]] std::optional<AcpiIommu> acpi_iommu() const;
+  [[nodiscard]] std::optional<AcpiMemory> acpi_memory() const;
   [[nodiscard]] Result<void> add_ram();
   [[nodiscard]] Result<void> write_acpi();
   [[nodiscard]] SmbiosConfig smbios_facts() const;
@@ -87,6 +90,8 @@ class Machine final {
   [[nodiscard]] std::size_t deliver(std::span<const std::byte> input);
   [[nodiscard]] ChipsetCallbacks chipset_callbacks();
   void on_control();
+  void on_memory_byte(char byte);
+  void tell_memory();
   void tell(std::string_view line);
   void tell_figures();
   void on_plug();
@@ -126,6 +131,8 @@ class Machine final {
   std::unique_ptr<Chipset> chipset_;
   std::unique_ptr<Interrupts> interrupts_;
   IommuDomains domains_;
+  std::unique_ptr<MemoryBlocks> blocks_;    // none: no RAM comes or goes
+  std::optional<std::string> memory_size_;  // of a request that is being read
   std::uint32_t assigned_slots_{};         // of devices that are there at the start; one bit each
   std::uint32_t hotplug_slots_{};          // one bit each
   std::unique_ptr<HotplugSlots> hotplug_;  // none in a machine without

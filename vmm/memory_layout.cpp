@@ -12,6 +12,9 @@ namespace {
 // RAM starts on this boundary after a hole, so that GPA and HVA agree modulo a huge page.
 constexpr std::uint64_t kHuge = 2 * kMiB;
 
+// The largest piece in which Linux takes memory (memory_block_size_bytes): none of it is lost at the ends.
+constexpr std::uint64_t kMemoryBlock = 2 * kGiB;
+
 // AMD hosts cannot map IOVAs in the HyperTransport range below 1 TiB, reported or not (AMD IOMMU spec, 2.1.2).
 constexpr ReservedRange kHyperTransport{.first = 1012 * kGiB, .last = 1024 * kGiB - 1};
 
@@ -81,6 +84,21 @@ Result<Gpa> place_high(std::uint64_t& cursor, std::uint64_t length, std::uint64_
   return Gpa{base};
 }
 
+// As RAM: devices reach it, so nothing of it lies where the IOMMU translates nothing.
+Result<GuestMemory::Range> place_blocks(std::uint64_t& cursor, std::uint64_t length, std::uint64_t limit,
+                                        std::span<const ReservedRange> holes) {
+  for (const auto& part : free_parts({std::max(cursor, platform::kHighRam.value), limit}, holes)) {
+    const auto base = align_up(part.begin, kMemoryBlock);
+    if (base >= part.end || length > part.end - base) continue;
+    cursor = base + length;
+    return GuestMemory::Range{.gpa = Gpa{base}, .length = length};
+  }
+  return fail(Errc::invalid,
+              fmt::format("{} MiB of memory that may come are more than the CPUs' addresses up to {:#x} and the "
+                          "IOMMU's reserved ranges allow",
+                          length / kMiB, limit));
+}
+
 }  // namespace
 
 Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
@@ -118,6 +136,9 @@ Result<MemoryLayout> lay_out_memory(const LayoutRequest& request) {
   for (const auto length : request.files) {
     const auto base = TRY(place_high(cursor, length, kGiB, request.address_bits, "a file in guest memory needs"));
     layout.files.push_back({.gpa = base, .length = length});
+  }
+  if (request.blocks_length != 0) {
+    layout.blocks = TRY(place_blocks(cursor, request.blocks_length, limit, holes));
   }
   if (request.window64_length != 0) {
     layout.window64.length = align_up(request.window64_length, kGiB);

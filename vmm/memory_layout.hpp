@@ -25,6 +25,7 @@ struct LayoutRequest {
   std::uint64_t memory{};                 ///< bytes of RAM, a multiple of 2 MiB
   std::vector<ReservedRange> reserved{};  ///< any order, may overlap
   std::vector<std::uint64_t> files{};     ///< bytes of each file that is guest memory
+  std::uint64_t blocks_length{};          ///< of RAM that comes and goes (memory_blocks.hpp), 0 = none
   std::uint64_t window64_length{};        ///< sum of the BARs that go above RAM, 0 = none
   std::uint64_t window64_alignment{};     ///< size of the largest of them
   unsigned address_bits{36};              ///< of the guest's CPUs (CPUID 0x80000008)
@@ -44,6 +45,7 @@ struct MapEntry {
 struct MemoryLayout {
   std::vector<GuestMemory::Range> ram;    ///< ascending; starts at 0
   std::vector<GuestMemory::Range> files;  ///< above RAM, as requested; in no memory map
+  GuestMemory::Range blocks;              ///< above all of these, in no memory map either; empty = none
   platform::Window window64;              ///< at least 1 GiB when any was asked for, else empty
   std::vector<MapEntry> map;              ///< for the kernel: RAM, and what is reserved in the 32-bit hole
 };

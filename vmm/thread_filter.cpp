@@ -32,6 +32,7 @@ const char* name_of(ThreadKind kind) {
     case ThreadKind::vcpu: return "vcpu";
     case ThreadKind::io: return "io";
     case ThreadKind::iommu: return "iommu";
+    case ThreadKind::memory: return "memory";
     case ThreadKind::start: return "start";
     case ThreadKind::hotplug: return "hotplug";
   }

@@ -21,6 +21,7 @@ enum class ThreadKind : std::uint8_t {
   vcpu,    ///< one a virtual CPU
   io,      ///< requests of disks, networks and files in memory
   iommu,   ///< the guest's own IOMMU: moves devices between address spaces, maps and unmaps
+  memory,  ///< RAM that comes and goes
   start,   ///< loads, opens, resets, closes, fills and maps beside the others
   hotplug  ///< a device that comes or goes
 };

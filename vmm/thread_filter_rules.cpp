@@ -127,6 +127,13 @@ Rules iommu() {
                                   ioas_unmap.number, attach_iommufd.number, kvm::signal_msi.number});
 }
 
+/// Blocks of RAM for CPUs and assigned devices.
+Rules memory() {
+  using namespace vfio::uapi;
+  return every_thread() + ioctls({ioas_map.number, ioas_unmap.number, ioas_ranges.number, map_dma.number,
+                                  unmap_dma.number, kvm::set_user_memory_region.number, kvm::signal_msi.number});
+}
+
 /// Messages with the process that serves a device (vfio/user_client).
 Rules served() { return calls({SYS_sendmsg, SYS_recvmsg, SYS_shutdown}); }
 
@@ -250,6 +257,7 @@ void print_all() {
   print_program("of_vcpu", vcpu());
   print_program("of_io", io());
   print_program("of_iommu", iommu());
+  print_program("of_memory", memory());
   print_program("of_start", start());
   print_program("of_hotplug", hotplug());
   print_names();
@@ -259,7 +267,7 @@ void print_all() {
       "std::span<const sock_filter> program_of(ThreadKind kind) {\n  switch (kind) {\n"
       "    case ThreadKind::loop: return of_loop;\n    case ThreadKind::vcpu: return of_vcpu;\n"
       "    case ThreadKind::io: return of_io;\n    case ThreadKind::iommu: return of_iommu;\n"
-      "    case ThreadKind::start: return of_start;\n"
+      "    case ThreadKind::memory: return of_memory;\n    case ThreadKind::start: return of_start;\n"
       "    case ThreadKind::hotplug: return of_hotplug;\n  }\n  return {};\n}\n"
       "std::string_view system_call_name(unsigned number) {\n"
       "  return number < std::size(system_calls) ? system_calls[number] : \"\";\n}\n"

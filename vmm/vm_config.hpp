@@ -46,13 +46,19 @@ enum class OnError : std::uint8_t {
 enum class WatchdogAction : std::uint8_t { reset, power_off, none };
 
 /// What the supervisor asks for, one byte each on VmConfig::control.
-enum class ControlByte : char { power_button = 'p', kill = 'k', report = 'r' };
+enum class ControlByte : char {
+  power_button = 'p',
+  kill = 'k',
+  report = 'r',
+  memory = 'm'  ///< then how much of the blocks is to be plugged: bytes in decimal digits, and the end of a line
+};
 
 /// What the VMM tells the supervisor on VmConfig::control, one line each, which starts with one of these words.
 inline constexpr std::string_view kWantedBack{"wanted"};  ///< then the function's address
 inline constexpr std::string_view kFailed{
     "failed"};  ///< an uncorrectable error of: the address, and what is done (OnError)
 inline constexpr std::string_view kRunning{"running"};  ///< the guest's first instruction
+inline constexpr std::string_view kMemory{"memory"};    ///< then how much of the blocks is plugged: bytes
 /// The answer to ControlByte::report: many lines `figure NAME VALUE` (figures_of), then one `figures`.
 inline constexpr std::string_view kFigure{"figure"};
 inline constexpr std::string_view kFigures{"figures"};

@@ -27,7 +27,7 @@ NO_DOCUMENT = {"completion": "a script", "vm run": "the console of a guest", "vf
                "vf eswitch": "the live host only", "config import": "a file of ours",
                "vm console": "what a guest says", "vm logs": "what a guest said", "vm wait": "a VM that runs",
                "attach": "a VM that runs", "detach": "a VM that runs",
-               "vm create": "only notes"}
+               "vm set": "a VM that runs", "vm create": "only notes"}
 
 
 def write(path: pathlib.Path, text: str):

@@ -31,7 +31,7 @@ using testing::StartsWith;
 // The server on this thread, its client on another.
 class Api : public testing::Test {
  protected:
-  explicit Api(bool with_console = true) {
+  explicit Api(bool with_console = true, MemoryWish memory = {.size = kGiB, .most = kGiB}) : memory_{memory} {
     (void)std::signal(SIGPIPE, SIG_IGN);
     if (with_console) {
       auto [ours, guests] = make_socket_pair(SOCK_NONBLOCK).value();
@@ -42,8 +42,9 @@ class Api : public testing::Test {
                           .stop = [this](Stop how) { stops_.push_back(how); },
                           .stopping = [this] { return !stops_.empty(); },
                           .ask_figures = [this] { ask_figures_(); },
+                          .want_memory = [this](std::uint64_t bytes) { wanted_.push_back(bytes); },
                           .console = hub_.get()},
-                         {.name = "web", .cpus = 2, .memory = 1U << 30U, .devices = {"0000:01:10.0"}, .vmm = 4711},
+                         {.name = "web", .cpus = 2, .memory = memory_, .devices = {"0000:01:10.0"}, .vmm = 4711},
                          listen_at(path_).value())
                .value();
   }
@@ -79,7 +80,9 @@ class Api : public testing::Test {
   std::unique_ptr<EventLoop> loop_ = EventLoop::create().value();
   Fd guest_;
   std::unique_ptr<ConsoleHub> hub_;
+  MemoryWish memory_;
   std::vector<Stop> stops_;
+  std::vector<std::uint64_t> wanted_;
   std::function<void()> ask_figures_ = [] {};
   std::unique_ptr<VmApi> api_;
 };
@@ -92,6 +95,49 @@ TEST_F(Api, TellsWhatTheVmIs) {
   EXPECT_EQ(vm["devices"], Json::array({"0000:01:10.0"}));
   api_->heard("running");
   EXPECT_EQ(document("/v1/vm")["state"], "running");
+}
+
+class ApiOfMemory : public Api {
+ protected:
+  ApiOfMemory() : Api{true, {.size = kGiB, .most = 3 * kGiB}} {}
+};
+
+TEST_F(ApiOfMemory, GrowsBetweenItsLimits) {
+  auto memory = document("/v1/vm")["memoryHotplug"];
+  EXPECT_EQ(memory["maximum"], 3 * kGiB);
+  EXPECT_EQ(memory["wanted"], kGiB);
+  EXPECT_EQ(memory["present"], kGiB);
+  EXPECT_EQ(memory["step"], 2 * kMiB);
+  const auto grown = answer("POST", "/v1/vm/memory", R"({"size":2147483648})");
+  EXPECT_EQ(grown.status, 202U);
+  EXPECT_EQ(parse_json(grown.body, 8).value()["wanted"], 2 * kGiB);
+  EXPECT_THAT(wanted_, testing::ElementsAre(kGiB)) << "beyond what it has from the start";
+  api_->heard("memory 536870912");
+  memory = document("/v1/vm")["memoryHotplug"];
+  EXPECT_EQ(memory["present"], kGiB + kGiB / 2);
+  EXPECT_THAT(answer("GET", "/v1/metrics").body, Not(HasSubstr("memory_bytes{vm=\"web\"} 1073741824")));
+  // What the VMM says is not trusted.
+  for (const auto* line : {"memory", "memory ", "memory x", "memory 2147483649", "memory -1", "memory 1 2"}) {
+    api_->heard(line);
+  }
+  EXPECT_EQ(document("/v1/vm")["memoryHotplug"], memory);
+}
+
+TEST_F(ApiOfMemory, IsAskedStrictly) {
+  for (const auto body : std::initializer_list<std::string_view>{
+           "", "{}", "[]", "2147483648", R"({"size":"2G"})", R"({"size":-1})", R"({"size":1.5e9})",
+           R"({"size":2147483648,"more":1})", R"({"size":1073741823})", R"({"size":1073741825})",
+           R"({"size":3223322624})", R"({"size":18446744073709551615})"}) {
+    EXPECT_EQ(answer("POST", "/v1/vm/memory", body).status, 400U) << body;
+  }
+  EXPECT_TRUE(wanted_.empty());
+}
+
+TEST_F(Api, MemoryThatStaysIsNotChanged) {
+  EXPECT_TRUE(document("/v1/vm")["memoryHotplug"].is_null());
+  const auto refused = answer("POST", "/v1/vm/memory", R"({"size":1073741824})");
+  EXPECT_EQ(refused.status, 403U);
+  EXPECT_THAT(refused.body, HasSubstr("vm.no_memory_hotplug"));
 }
 
 TEST_F(Api, OnlyItsOwnerMayConnect) {

@@ -83,5 +83,42 @@ TEST_F(Backing, OfHugePagesHasNoBalloon) {
   EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("balloon")));
 }
 
+TEST(Memory, MayGrowUpToItsMaximum) {
+  EXPECT_EQ(check_memory("512M").value().blocks(), 0U);
+  const auto wish = check_memory("512M,max=4G").value();
+  EXPECT_EQ(wish.size, 512 * kMiB);
+  EXPECT_EQ(wish.blocks(), 4 * kGiB - 512 * kMiB);
+  EXPECT_EQ(check_memory("1G,max=1G").value().blocks(), 0U);
+  EXPECT_THAT(check_memory("1G,max=512M"), FailsWith(Errc::invalid, HasSubstr("no less as max wanted")));
+  EXPECT_THAT(check_memory("1G,"), FailsWith(Errc::invalid));
+  EXPECT_THAT(check_memory("1G,most=2G"), FailsWith(Errc::invalid, HasSubstr("most")));
+  EXPECT_THAT(check_memory("1G,max"), FailsWith(Errc::invalid));
+  EXPECT_THAT(check_memory("1G,max=2047M"), FailsWith(Errc::invalid, HasSubstr("steps of 2 MiB")));
+  EXPECT_THAT(check_memory("1G,max=2G,max=2G"), FailsWith(Errc::invalid));
+  EXPECT_THAT(check_memory("1G,max=99999999T"), FailsWith(Errc::invalid));
+  EXPECT_THAT(check_memory("1G,max=9218M"), FailsWith(Errc::invalid, HasSubstr("steps of 4 MiB")));
+  EXPECT_THAT(check_size(wish, 256 * kMiB, "memory"), FailsWith(Errc::invalid, HasSubstr("512 MiB to 4096 MiB")));
+  EXPECT_THAT(check_size(wish, 513 * kMiB, "memory"), FailsWith(Errc::invalid));
+  EXPECT_THAT(check_size(wish, 4 * kGiB, "memory"), IsOk());
+}
+
+TEST(Memory, ThatComesAndGoesIsRefusedBesideWhatCannotFollow) {
+  const auto wish = check_memory("512M,max=4G").value();
+  const auto beside = [&](auto change) {
+    VmRequest request;
+    change(request);
+    EXPECT_THAT(check_blocks(request, check_memory("512M").value()), IsOk());
+    return check_blocks(request, wish);
+  };
+  EXPECT_THAT(beside([](VmRequest&) {}), IsOk());
+  EXPECT_THAT(beside([](VmRequest& request) { request.devices = {"01:00.0"}; }), IsOk());
+  EXPECT_THAT(beside([](VmRequest& request) { request.hugepages = "2M"; }),
+              FailsWith(Errc::refused, HasSubstr("--hugepages")));
+  EXPECT_THAT(beside([](VmRequest& request) { request.user_devices = {"socket=/x"}; }),
+              FailsWith(Errc::refused, HasSubstr("--user-device")));
+  EXPECT_THAT(beside([](VmRequest& request) { request.iommu = "virtio"; }),
+              FailsWith(Errc::refused, HasSubstr("--iommu")));
+}
+
 }  // namespace
 }  // namespace pcivm::cli

@@ -74,6 +74,18 @@ TEST_F(CheckVm, RefusesSizesThatMakeNoMachine) {
   }
 }
 
+TEST_F(CheckVm, KeepsAddressesForMemoryThatMayCome) {
+  request_.memory = "64M,max=1G";
+  const auto checked = check();
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_EQ(checked->memory, 64 * kMiB);
+  EXPECT_EQ(checked->most_memory, kGiB);
+  EXPECT_TRUE(checked->config.virtio.memory);
+  EXPECT_EQ(checked->config.layout.blocks.length, kGiB - 64 * kMiB);
+  request_.iommu = "virtio";
+  EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("max= beside --iommu virtio")));
+}
+
 TEST_F(CheckVm, ATopologyIsThatOfTheCount) {
   request_.cpus = 8;
   request_.topology = "sockets=2,threads=2";

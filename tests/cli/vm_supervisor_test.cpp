@@ -153,6 +153,18 @@ TEST_F(Supervised, AsksForFigures) {
   EXPECT_THAT(heard, testing::ElementsAre("ready", "figure boots 1", "figures"));
 }
 
+TEST_F(Supervised, SaysHowMuchMemoryIsWanted) {
+  at_ready = [](Supervisor& supervisor) { supervisor.want_memory(4711); };
+  EXPECT_THAT(run([](Fd control) -> Result<vmm::VmEnd> {
+                TRY(write_all(control.ref(), "ready\n"));
+                for (const char wanted : std::string_view{"m4711\n"}) {
+                  if (next(control) != wanted) return fail(Errc::internal, "something else is asked");
+                }
+                return vmm::VmEnd::power_off;
+              }),
+              IsOkAnd(vmm::VmEnd::power_off));
+}
+
 TEST_F(Supervised, OneThatIsDroppedTakesItsVmmAlong) {
   const BlockedStopSignals blocked;
   auto supervisor = Supervisor::start({.child = [](Fd) -> Result<vmm::VmEnd> {

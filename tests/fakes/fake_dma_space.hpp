@@ -2,7 +2,9 @@
 // Address spaces for DMA that note what is mapped in them and which device is where.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -71,10 +73,25 @@ class FakeDmaSpace final : public vfio::DmaSpace {
     return {};
   }
   void close(Bdf device) override { in.erase(device); }
-  [[nodiscard]] Result<void> map(const vfio::DmaRun& /*run*/) override { return {}; }
-  [[nodiscard]] Result<void> unmap(Iova /*iova*/, std::uint64_t /*length*/) override { return {}; }
+  [[nodiscard]] Result<void> map(const vfio::DmaRun& run) override {
+    if (on_call && on_call() != 0) return fail_errno(ENOMEM, "map");
+    if (!ram.emplace(run.iova.value, run).second) wrong = "mapped twice";
+    return {};
+  }
+  [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override {
+    if (on_call && on_call() != 0) return fail_errno(EIO, "unmap");
+    const auto found = ram.find(iova.value);
+    if (found == ram.end() || found->second.length != length) {
+      wrong = "unmapped what is not";
+    } else {
+      ram.erase(found);
+    }
+    return {};
+  }
 
-  int error{};  ///< errno of all calls
+  std::function<int()> on_call;               ///< of map() and unmap(): not 0 = it fails
+  std::map<std::uint64_t, vfio::DmaRun> ram;  ///< what is mapped by them
+  int error{};                                ///< errno of all other calls
   unsigned made{};
   std::string wrong;           ///< what must not be
   std::map<Bdf, unsigned> in;  ///< where a device is

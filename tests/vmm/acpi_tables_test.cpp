@@ -71,6 +71,26 @@ std::map<std::string, std::span<const std::byte>> reachable(const AcpiTables& ta
   return found;
 }
 
+TEST(AcpiTables, SratTellsHowFarMemoryMayReach) {
+  auto config = two_cpus();
+  EXPECT_THAT(reachable(build_acpi_tables(config).value()), Not(testing::Contains(Key("SRAT"))));
+  config.apic_ids = {0, 1, 300};
+  config.memory = AcpiMemory{.ram = {{.gpa = Gpa{0}, .length = kGiB}, {.gpa = Gpa{4 * kGiB}, .length = 2 * kGiB}},
+                             .blocks = {.gpa = Gpa{8 * kGiB}, .length = 3 * kGiB}};
+  const auto tables = build_acpi_tables(config).value();
+  const auto srat = reachable(tables).at("SRAT");
+  ASSERT_EQ(srat.size(), 48U + 2 * 16 + 24 + 3 * 40);
+  EXPECT_EQ(sum(srat), 0U);
+  EXPECT_EQ(number_at(srat, 48 + 16 + 3, 1), 1U) << "the second CPU";
+  EXPECT_EQ(number_at(srat, 80, 1), 2U) << "one with a long id";
+  EXPECT_EQ(number_at(srat, 80 + 8, 4), 300U);
+  const auto last = srat.last(40);
+  EXPECT_EQ(number_at(last, 8, 8), 8 * kGiB);
+  EXPECT_EQ(number_at(last, 16, 8), 3 * kGiB);
+  EXPECT_EQ(number_at(last, 28, 4), 3U) << "enabled, hot-pluggable";
+  EXPECT_EQ(number_at(srat.subspan(104), 28, 4), 1U) << "RAM is there";
+}
+
 TEST(AcpiTables, RsdpIsWhereFirmwareWouldPutIt) {
   const auto tables = build_acpi_tables(two_cpus());
   ASSERT_TRUE(tables);

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 #include <linux/vfio.h>
+#include <linux/virtio_mem.h>
 
 #include <array>
 #include <atomic>
@@ -53,6 +54,7 @@ class Kernel final : public IoctlPort {
         case VFIO_CHECK_EXTENSION:
         case KVM_CHECK_EXTENSION: return 64;
         case KVM_CREATE_VM: return make_eventfd().value().release();
+        case KVM_SET_USER_MEMORY_REGION:
         case KVM_ENABLE_CAP:
         case KVM_SET_TSS_ADDR:
         case KVM_SET_IDENTITY_MAP_ADDR:
@@ -65,6 +67,7 @@ class Kernel final : public IoctlPort {
         case VFIO_SET_IOMMU: return note("iommu");
         case vfio::uapi::ioas_map.number:
         case VFIO_IOMMU_MAP_DMA: return note("map");
+        case VFIO_IOMMU_UNMAP_DMA: return note("unmap");
         case vfio::uapi::ioas_alloc.number: return note("space");
         case vfio::uapi::iommu_destroy.number: return note("destroy");
         case vfio::uapi::attach_iommufd.number: return note("attach");
@@ -139,6 +142,7 @@ class Devices : public testing::Test {
                               .intx = {.connect = [this](Gsi) -> InterruptLine& { return line_; },
                                        .on_eoi = [](Gsi, const std::function<void()>&) {}},
                               .domains = guest_iommu_ ? &domains_ : nullptr,
+                              .blocks = blocks_.get(),
                               .hotplug = &hotplug_,
                               .hotplug_slots = kPlaces | 1U << 1U,
                               .wanted =
@@ -235,6 +239,7 @@ class Devices : public testing::Test {
   Timeline timeline_;
   FakeLine line_;
   IommuDomains domains_{memory_, [this](const Error& error) { failures_.push_back(error.text()); }};
+  std::unique_ptr<MemoryBlocks> blocks_;  // none: no RAM comes or goes
   std::unique_ptr<DeviceSet> set_;
   HotplugSlots hotplug_{kPlaces | 1U << 1U, line_, [this] { loop_->post([this] { set_->hear_guest(); }); }};
   std::vector<PlugReport> told_;
@@ -242,6 +247,78 @@ class Devices : public testing::Test {
   std::vector<Bdf> broken_;
   std::vector<std::string> failures_;
 };
+
+class DevicesWithBlocks : public Devices {
+ protected:
+  static constexpr GuestMemory::Range kRange{.gpa = Gpa{4 * kGiB}, .length = 16 * kMiB};
+  DevicesWithBlocks() {
+    EXPECT_THAT(memory_.add_blocks(kRange, 2 * kMiB, {}), IsOk());
+    blocks_ = std::make_unique<MemoryBlocks>(
+        kRange, MemoryBlocks::Wiring{.memory = memory_,
+                                     .slots = slots_,
+                                     .changed = [] {},
+                                     .fail = [this](const Error& error) { failures_.push_back(error.text()); },
+                                     .report = [this](const Error& error) { failures_.push_back(error.text()); }});
+    EXPECT_THAT(blocks_->want(kRange.length), IsOk());
+  }
+  std::uint16_t plug(std::uint64_t index) { return blocks_->plug(kRange.gpa + index * 2 * kMiB, 1); }
+  std::uint16_t unplug(std::uint64_t index) { return blocks_->unplug(kRange.gpa + index * 2 * kMiB, 1); }
+};
+
+TEST_F(DevicesWithBlocks, ReachWhatIsPluggedAsLongAsTheyAreThere) {
+  start();
+  EXPECT_EQ(plug(0), VIRTIO_MEM_RESP_ACK);
+  EXPECT_EQ(plug(1), VIRTIO_MEM_RESP_ACK);
+  EXPECT_THAT(kernel_.take_log(), IsEmpty()) << "nobody is there for whom it is mapped";
+  ASSERT_EQ(attach(kOne, 7).kind, Kind::placed);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "iommu", "kvm+", "map", "map", "map"));
+  EXPECT_EQ(set_->figures().mapped_bytes, 8 * kMiB);
+  EXPECT_EQ(set_->figures().runs, 3U);
+  ASSERT_EQ(attach(kTwo, 8).kind, Kind::placed);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("join", "kvm+"));
+  EXPECT_EQ(plug(2), VIRTIO_MEM_RESP_ACK);
+  EXPECT_EQ(unplug(0), VIRTIO_MEM_RESP_ACK);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("map", "unmap"));
+  kernel_.fail[VFIO_IOMMU_UNMAP_DMA] = EINVAL;
+  EXPECT_EQ(unplug(1), VIRTIO_MEM_RESP_BUSY) << "as long as a device reaches it the host does not get it";
+  kernel_.fail.clear();
+  EXPECT_EQ(blocks_->mapped(), 4 * kMiB);
+  failures_.clear();
+  for (const auto function : {kOne, kTwo}) {
+    ASSERT_THAT(set_->take_out(function), IsOk());
+    EXPECT_EQ(next().kind, Kind::detached);
+  }
+  (void)kernel_.take_log();
+  EXPECT_EQ(unplug(1), VIRTIO_MEM_RESP_ACK);
+  EXPECT_THAT(kernel_.take_log(), IsEmpty()) << "mappings went with the last device";
+  EXPECT_EQ(blocks_->mapped(), 0U);
+  EXPECT_THAT(failures_, IsEmpty());
+}
+
+TEST_F(DevicesWithBlocks, OneForWhichTheyCannotBeMappedDoesNotCome) {
+  start();
+  ASSERT_EQ(plug(0), VIRTIO_MEM_RESP_ACK);
+  kernel_.fail[VFIO_IOMMU_MAP_DMA] = ENOMEM;
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::failed);
+  kernel_.fail.clear();
+  (void)kernel_.take_log();
+  EXPECT_EQ(plug(1), VIRTIO_MEM_RESP_ACK);
+  EXPECT_THAT(kernel_.take_log(), IsEmpty());
+  EXPECT_EQ(attach(kOne, 7).kind, Kind::placed);
+  EXPECT_EQ(set_->figures().runs, 3U);
+}
+
+TEST_F(DevicesWithBlocks, ThoseOfTheStartReachThem) {
+  start(opened(kOne, 7));
+  EXPECT_EQ(plug(0), VIRTIO_MEM_RESP_ACK);
+  EXPECT_THAT(kernel_.take_log(), ElementsAre("map"));
+  kernel_.fail[VFIO_IOMMU_MAP_DMA] = ENOMEM;
+  EXPECT_EQ(plug(1), VIRTIO_MEM_RESP_BUSY);
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr("ENOMEM")));
+  EXPECT_EQ(blocks_->mapped(), 2 * kMiB);
+  set_.reset();
+  EXPECT_EQ(blocks_->mapped(), 0U);
+}
 
 TEST_F(Devices, TheFirstThatComesBringsTheMappingAndTheLastTakesItAlong) {
   start();

@@ -110,5 +110,33 @@ TEST(MemoryLayout, TellsAFirmwareOfNoHoles) {
   EXPECT_THAT(lay_out_memory(request), FailsWith(Errc::refused, HasSubstr("below 2 GiB")));
 }
 
+TEST(MemoryLayout, PutsWhatMayComeBetweenFilesAndWindow) {
+  const auto layout = lay_out_memory({.memory = kGiB,
+                                      .files = {2 * kMiB},
+                                      .blocks_length = 3 * kGiB,
+                                      .window64_length = kGiB,
+                                      .window64_alignment = kGiB,
+                                      .address_bits = 40})
+                          .value();
+  EXPECT_EQ(layout.blocks.gpa.value, 6 * kGiB) << "no memory block of Linux is cut";
+  EXPECT_EQ(layout.blocks.length, 3 * kGiB);
+  EXPECT_EQ(layout.window64.base.value, 9 * kGiB);
+  for (const auto& entry : layout.map) EXPECT_LT(entry.base.value, 4 * kGiB) << "in no map";
+  EXPECT_EQ(lay_out_memory({.memory = kGiB}).value().blocks.length, 0U);
+}
+
+TEST(MemoryLayout, PutsWhatMayComeWhereDevicesReachIt) {
+  const auto layout =
+      lay_out_memory(
+          {.memory = kGiB, .reserved = {{6 * kGiB, 6 * kGiB + 0xfff}}, .blocks_length = 3 * kGiB, .address_bits = 40})
+          .value();
+  EXPECT_EQ(layout.blocks.gpa.value, 8 * kGiB);
+  const auto high =
+      lay_out_memory({.memory = kGiB, .blocks_length = 1020 * kGiB, .address_bits = 48}).value().blocks.gpa.value;
+  EXPECT_EQ(high, 1024 * kGiB) << "above HyperTransport";
+  EXPECT_THAT(lay_out_memory({.memory = kGiB, .blocks_length = 61 * kGiB, .address_bits = 36}),
+              FailsWith(Errc::invalid, HasSubstr("62464 MiB of memory that may come")));
+}
+
 }  // namespace
 }  // namespace pcivm::vmm

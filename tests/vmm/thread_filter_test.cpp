@@ -23,8 +23,8 @@
 namespace pcivm::vmm {
 namespace {
 
-constexpr std::array kKinds{ThreadKind::loop,  ThreadKind::vcpu,  ThreadKind::io,
-                            ThreadKind::iommu, ThreadKind::start, ThreadKind::hotplug};
+constexpr std::array kKinds{ThreadKind::loop,   ThreadKind::vcpu,  ThreadKind::io,     ThreadKind::iommu,
+                            ThreadKind::memory, ThreadKind::start, ThreadKind::hotplug};
 constexpr int kNobody = -1;  // as a descriptor: whatever is allowed fails with EBADF
 
 /// How a process ends that became `kind` and made the call: 0 when it went on.
@@ -107,6 +107,11 @@ TEST(ThreadFilter, HasWhatItsKindNeeds) {
   EXPECT_EQ(end_of(ThreadKind::vcpu, request(vfio::uapi::set_irqs.number)), 0);
   EXPECT_EQ(end_of(ThreadKind::io, call(SYS_io_uring_enter, kNobody)), 0);
   EXPECT_EQ(end_of(ThreadKind::io, call(SYS_fdatasync, kNobody)), 0);
+  for (const auto number : {vfio::uapi::ioas_map.number, vfio::uapi::ioas_unmap.number, vfio::uapi::map_dma.number,
+                            vfio::uapi::unmap_dma.number, kvm::set_user_memory_region.number}) {
+    EXPECT_EQ(end_of(ThreadKind::memory, request(number)), 0) << number;
+  }
+  EXPECT_EQ(end_of(ThreadKind::memory, call(SYS_madvise, 0, 0, MADV_POPULATE_WRITE)), 0);
   EXPECT_EQ(end_of(ThreadKind::start, request(vfio::uapi::ioas_map.number)), 0);
   EXPECT_EQ(end_of(ThreadKind::hotplug, request(kvm::set_device_attr.number)), 0);
   EXPECT_EQ(end_of(ThreadKind::loop, request(KVM_CREATE_VM)), 0);
@@ -130,6 +135,8 @@ TEST(ThreadFilter, HasNotWhatOthersNeed) {
   EXPECT_EQ(end_of(ThreadKind::vcpu, request(vfio::uapi::set_container.number)), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::iommu, request(KVM_RUN)), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::iommu, request(vfio::uapi::set_irqs.number)), SIGSYS);
+  EXPECT_EQ(end_of(ThreadKind::memory, request(KVM_RUN)), SIGSYS);
+  EXPECT_EQ(end_of(ThreadKind::memory, request(vfio::uapi::attach_iommufd.number)), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::vcpu, request(KVM_CREATE_VM)), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::vcpu, [] { std::thread{[] {}}.join(); }), SIGSYS);
   EXPECT_EQ(end_of(ThreadKind::io, request(KVM_RUN)), SIGSYS);
@@ -142,7 +149,7 @@ TEST(ThreadFilter, HasNotWhatOthersNeed) {
   for (const auto kind : {ThreadKind::vcpu, ThreadKind::io, ThreadKind::start, ThreadKind::hotplug}) {
     EXPECT_EQ(end_of(kind, call(SYS_seccomp)), SIGSYS) << static_cast<int>(kind);
   }
-  for (const auto kind : {ThreadKind::io, ThreadKind::iommu}) {
+  for (const auto kind : {ThreadKind::io, ThreadKind::iommu, ThreadKind::memory}) {
     EXPECT_EQ(end_of(kind, call(SYS_recvmsg, kNobody)), SIGSYS) << "descriptors of others, " << static_cast<int>(kind);
   }
 }

@@ -129,7 +129,7 @@ Result<void> VhostUser::share_memory() {
   Memory table{};
   std::vector<int> files;
   for (const auto& region : memory_.regions()) {
-    if (region.kind != MemoryKind::ram) continue;
+    if (region.kind != MemoryKind::ram && region.kind != MemoryKind::blocks) continue;
     if (region.file < 0 || table.count == kMostRegions) return fail(Errc::internal, "RAM that cannot be shared");
     table.regions[table.count++] = {
         .gpa = region.gpa.value, .length = region.length, .hva = region.hva.value, .offset = 0};

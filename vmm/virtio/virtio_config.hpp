@@ -63,10 +63,11 @@ struct VirtioConfig {
   bool random{};
   bool balloon{};  ///< never beside assigned devices
   bool console{};  ///< in place of the serial port
+  bool memory{};   ///< RAM comes and goes, in the blocks of the layout
 
   [[nodiscard]] std::size_t count() const {
     return (iommu ? 1U : 0U) + disks.size() + nets.size() + pmems.size() + folders.size() + (vsock ? 1U : 0U) +
-           (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U);
+           (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U) + (memory ? 1U : 0U);
   }
 };
 

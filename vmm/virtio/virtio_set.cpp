@@ -73,7 +73,16 @@ Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::siz
     TRY(add(VirtioConsole::describe(), bars, first++,
             [this](VirtioSignals& signals) { return make_console(signals); }));
   }
+  if (config.memory) {
+    TRY(add(VirtioMem::describe(), bars, first++, [this](VirtioSignals& signals) { return make_memory(signals); }));
+  }
   return {};
+}
+
+Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_memory(VirtioSignals& signals) {
+  auto memory = TRY(VirtioMem::create(*wiring_.blocks, wiring_.memory, signals));
+  memory_ = memory.get();
+  return memory;
 }
 
 Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_console(VirtioSignals& signals) {

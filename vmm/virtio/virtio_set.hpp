@@ -15,6 +15,7 @@
 #include "vmm/pci_bus.hpp"
 #include "vmm/virtio/console.hpp"
 #include "vmm/virtio/iommu_domains.hpp"
+#include "vmm/virtio/mem.hpp"
 #include "vmm/virtio/pci_transport.hpp"
 #include "vmm/virtio/virtio_config.hpp"
 
@@ -33,6 +34,7 @@ class VirtioSet final {
     Doorbells& doorbells;
     PciBus& bus;
     IommuDomains& domains;
+    MemoryBlocks* blocks{};  ///< of VirtioConfig::memory
     platform::PciWindows windows;
     std::function<InterruptLine&(Gsi)> connect;
     VirtioConsole::Callbacks console;
@@ -47,6 +49,7 @@ class VirtioSet final {
 
   /// None when there is no such device.
   [[nodiscard]] VirtioConsole* console() const { return console_; }
+  [[nodiscard]] VirtioMem* memory() const { return memory_; }
   /// All devices to power-on state, for a guest reboot, with the vCPUs stopped and the old VM still there.
   void reset_all();
 
@@ -55,12 +58,14 @@ class VirtioSet final {
   using Make = std::function<Result<std::unique_ptr<VirtioDevice>>(VirtioSignals&)>;
   [[nodiscard]] Result<void> build(VirtioConfig config, const BarPlan& bars, std::size_t first);
   [[nodiscard]] Result<std::unique_ptr<VirtioDevice>> make_console(VirtioSignals& signals);
+  [[nodiscard]] Result<std::unique_ptr<VirtioDevice>> make_memory(VirtioSignals& signals);
   [[nodiscard]] Result<void> add(const VirtioIdentity& identity, const BarPlan& bars, std::size_t index,
                                  const Make& make);
 
   Wiring wiring_;
   std::vector<std::unique_ptr<VirtioPciTransport>> transports_;
-  VirtioConsole* console_{};  // of one of them
+  VirtioConsole* console_{};  // of one of them, as is the next
+  VirtioMem* memory_{};
 };
 
 }  // namespace pcivm::vmm

@@ -153,6 +153,7 @@ guest_fast="quiet mitigations=off init_on_alloc=0 lsm=capability audit=0 cryptom
 
 # guest_cmdline SCRIPT [KEY=VALUE...]: with what $parameters adds, the kernel parameters that make the guest run guest/SCRIPT.sh.
 parameters=
+guest_memory=256M
 guest_cmdline() {
     local script=$1 word
     shift
@@ -191,7 +192,7 @@ backend=container
 guest_run() {
     local script=$1
     shift
-    run pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M \
+    run pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory "$guest_memory" \
         --cmdline "$(guest_cmdline "$script")" "${assigned_by[@]}" "$@"
 }
 
@@ -201,7 +202,7 @@ guest_start() {
     local script=$1
     shift
     command="pcivm vm run guest-$script --cmdline '$(guest_cmdline "$script")' $*"
-    pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory 256M \
+    pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory "$guest_memory" \
         --cmdline "$(guest_cmdline "$script")" "${assigned_by[@]}" "$@" >guest.console 2>guest.stderr &
     guest=$!
     defer guest_kill "$guest" "guest-$script"

@@ -33,9 +33,12 @@ cmp -s $variables /usr/share/OVMF/OVMF_VARS_4M.fd && fail "the variables are sti
 boot
 expect_eq "boots of the disk" "$(result boot)" 3
 
-# Without its variables it is a new machine.
+# Without its variables it is a new machine; one with addresses for memory that may come, where no BAR is placed.
 cp /usr/share/OVMF/OVMF_VARS_4M.fd fresh
-expect_exit 0 pcivm vm run uefi --firmware uefi --firmware-vars fresh --disk "path=$PWD/disk,format=raw" --memory 256M
+expect_exit 0 pcivm vm run uefi --firmware uefi --firmware-vars fresh --disk "path=$PWD/disk,format=raw" \
+    --memory 256M,max=1G
+expect_eq "ACPI tables" "$(result tables)" APIC-DSDT-FACP-FACS-MCFG-SRAT
+expect_eq "BARs that Linux had to place" "$(result unplaced)" 0
 expect_eq "variable of a new machine" "$(result variable)" none
 expect_eq "boots of the disk" "$(result boot)" 4
 

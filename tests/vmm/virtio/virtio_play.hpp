@@ -4,9 +4,13 @@
 #pragma once
 
 #define VIRTIO_RING_NO_LEGACY  // no C++
+#include <linux/kvm.h>
 #include <linux/vhost.h>
 #include <linux/virtio_iommu.h>
+#include <linux/virtio_mem.h>
 
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -19,6 +23,7 @@
 #include "tests/vmm/virtio/fake_daemon.hpp"
 #include "tests/vmm/virtio/transport_rig.hpp"
 #include "vmm/virtio/iommu.hpp"
+#include "vmm/virtio/mem.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/queues.hpp"
 #include "vmm/virtio/shared_folder.hpp"
@@ -73,7 +78,7 @@ class EchoDevice final : public vmm::VirtioDevice {
 class VirtioPlay final {
  public:
   explicit VirtioPlay(std::span<const std::uint8_t> input) : input_{input} {
-    auto made = make(input.empty() ? 0 : input.back() % 8U);
+    auto made = make(input.empty() ? 0 : input.back() % 9U);
     transport_ = std::make_unique<vmm::VirtioPciTransport>(std::move(signals_), std::move(made), rig_.wiring);
     transport_->place_bar(0, TransportRig::kBar);
     transport_->connect(rig_.line);
@@ -89,10 +94,15 @@ class VirtioPlay final {
     if (!rig_.doorbells.empty()) return "a doorbell is left after a reset";
     if (rig_.routes != 0) return "a route is left after a reset";
     if (!space_.domains.empty() && domains_.bypass()) return "a domain is left after a reset";
+    if (blocks_ && slots_ != blocks_->plugged() / blocks_->block()) return "slots are not the blocks that are plugged";
+    if (blocks_ && space_.ram.size() != slots_) return "mappings are not the blocks that are plugged";
+    if (blocks_ && blocks_->plugged() > blocks_->wanted()) return "more is plugged than wanted";
     return space_.wrong;
   }
   /// How many chains the device got, or domains it made of them: input that never gets there tests little.
   [[nodiscard]] unsigned answered() const { return answered_ + space_.made; }
+  /// How often blocks of memory came or went.
+  [[nodiscard]] unsigned plugs() const { return plugs_; }
 
  private:
   std::unique_ptr<vmm::VirtioSignals> make_signals(const vmm::VirtioIdentity& identity) {
@@ -140,10 +150,31 @@ class VirtioPlay final {
       return vmm::VirtioSharedFolder::create({.daemon = std::move(ours), .tag = "play"}, *loop_, memory_, *signals_)
           .value();
     }
+    if (kind == 8) return make_memory();
     signals_ = make_signals(EchoDevice::describe());
     auto echo = std::make_unique<EchoDevice>(memory_, *signals_);
     echo_ = echo.get();
     return echo;
+  }
+  // Every sixteenth call of the kernel fails.
+  std::unique_ptr<vmm::VirtioDevice> make_memory() {
+    constexpr vmm::GuestMemory::Range kRange{.gpa = Gpa{4 * kGiB}, .length = 16 * kMiB};
+    (void)memory_.add_blocks(kRange, 2 * kMiB, {});
+    rig_.kernel.on<kvm_userspace_memory_region>(KVM_SET_USER_MEMORY_REGION, [this](const auto& region) {
+      if (region.memory_size != 0 && ++calls_ % 16 == 0) return -ENOMEM;
+      slots_ = region.memory_size != 0 ? slots_ + 1 : slots_ - 1;
+      return 0;
+    });
+    blocks_ = std::make_unique<vmm::MemoryBlocks>(kRange, vmm::MemoryBlocks::Wiring{.memory = memory_,
+                                                                                    .slots = memory_slots_,
+                                                                                    .changed = [this] { ++plugs_; },
+                                                                                    .fail = [](const Error&) {},
+                                                                                    .report = [](const Error&) {}});
+    (void)blocks_->attach(space_);
+    (void)blocks_->want(12 * kMiB);
+    plugs_ = 0;
+    signals_ = make_signals(vmm::VirtioMem::describe());
+    return vmm::VirtioMem::create(*blocks_, memory_, *signals_).value();
   }
   // A device that works by itself gets its turn of the loop.
   void work() {
@@ -152,6 +183,7 @@ class VirtioPlay final {
       return;
     }
     if (iommu_) return ask_iommu();
+    if (blocks_) return ask_memory();
     loop_->post([this] { loop_->stop(); });
     (void)loop_->run();
   }
@@ -233,12 +265,13 @@ class VirtioPlay final {
     (void)memory_.write(Gpa{at + 12}, static_cast<std::uint16_t>(next() % 16));
     (void)memory_.write(Gpa{at + 14}, static_cast<std::uint16_t>(next() % 2 != 0 ? 0x80U | next() % 8U : next() % 10U));
   }
+  void start_ring_anew() {  // without the traces of others
+    for (const auto at : {0x10802U, 0x10902U}) (void)memory_.write(Gpa{at}, std::uint16_t{0});
+    drive();
+  }
   // A request of a virtio-iommu that may be carried out, as the next chain.
   void ask_iommu() {
-    if (next() % 2 != 0) {  // a ring without the traces of others
-      for (const auto at : {0x10802U, 0x10902U}) (void)memory_.write(Gpa{at}, std::uint16_t{0});
-      drive();
-    }
+    if (next() % 2 != 0) start_ring_anew();
     virtio_iommu_req_map request{};
     request.head.type = next() % 6;
     request.domain = next() % 4;
@@ -251,16 +284,29 @@ class VirtioPlay final {
       const std::uint64_t flags = next() % 8 == 0 ? 1 : 0;
       request.virt_start = vmm::endpoint_in(next() % 5) | flags << 32U;  // where others have endpoint and flags
     }
+    ask(request, 72, 516);
+  }
+  // The same of a virtio-mem; its buffers may lie in a block.
+  void ask_memory() {
+    if (next() % 2 != 0) start_ring_anew();
+    virtio_mem_req request{};
+    request.type = next() % 5;
+    request.u.plug.addr = next() % 8 != 0 ? 4 * kGiB + next() % 9 * 2 * kMiB : value();
+    request.u.plug.nb_blocks = next() % 16 != 0 ? next() % 5 : 0xffff;
+    ask(request, sizeof request, 16);
+  }
+  template <class Request>
+  void ask(const Request& request, std::uint32_t length, std::uint32_t room) {
     (void)memory_.write(Gpa{0x11000}, request);
-    const auto describe = [this](unsigned index, std::uint64_t address, std::uint32_t length, std::uint16_t flags) {
+    const auto describe = [this](unsigned index, std::uint64_t address, std::uint32_t bytes, std::uint16_t flags) {
       const Gpa at{0x10000 + 16ULL * index};
       (void)memory_.write(at, address);
-      (void)memory_.write(at + 8, length);
+      (void)memory_.write(at + 8, bytes);
       (void)memory_.write(at + 12, flags);
       (void)memory_.write(at + 14, std::uint16_t{1});
     };
-    describe(0, 0x11000, 72, 1);
-    describe(1, 0x12000, 516, 2);
+    describe(0, 0x11000, length, 1);
+    describe(1, 0x12000, room, 2);
     const auto index = memory_.read<std::uint16_t>(Gpa{0x10802}).value();
     (void)memory_.write(Gpa{0x10804 + 2ULL * (index % 8)}, std::uint16_t{0});
     (void)memory_.write(Gpa{0x10802}, static_cast<std::uint16_t>(index + 1));
@@ -310,6 +356,11 @@ class VirtioPlay final {
   vmm::DmaReady dma_ready_;
   vmm::IommuDomains domains_{memory_, [](const Error&) {}};
   bool iommu_{};
+  vmm::MemorySlots memory_slots_{rig_.kernel, FdRef{7}};
+  std::unique_ptr<vmm::MemoryBlocks> blocks_;
+  std::atomic<std::size_t> slots_{0};
+  unsigned calls_{};
+  std::atomic<unsigned> plugs_{0};
   unsigned answered_{};
   std::unique_ptr<vmm::VirtioPciTransport> transport_;  // goes first
 };
