@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Two functions of one IOMMU group in one guest; one of them alone is refused while the host has the other.
-# topologies: vtd
-# container: vtd
+# topologies: vtd amdvi
+# container: vtd amdvi
 # needs: pcivm
 # deadline: 120
 . /lab/cases/lib.sh
