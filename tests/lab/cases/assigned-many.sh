@@ -3,7 +3,7 @@
 # topologies: vtd amdvi
 # container: vtd amdvi
 # needs: pcivm
-# deadline: 300
+# deadline: 600
 . /lab/cases/lib.sh
 
 igb=$(bdf igb)

@@ -4,27 +4,8 @@
 from=0x8000000 to=0x8001000
 buffer=0x40000 # in the device
 
-edu=$(dirname "$(grep -l 0x11e8 /sys/bus/pci/devices/*/device | head -n 1)")
-echo 1 >"$edu/enable"
-bar=$(cut -d ' ' -f 1 "$edu/resource" | head -n 1)
-
-# config OFFSET BYTE...: writes to configuration space.
-config() {
-    offset=$1
-    shift
-    for byte in "$@"; do printf "\\x$byte"; done | dd of="$edu/config" bs=$# seek=$((offset / $#)) conv=notrunc 2>/dev/null
-}
-register() { devmem $((bar + $1)) 32 "$2"; }
-# interrupts NAME: how often that is in /proc/interrupts.
-interrupts() { grep "$1" /proc/interrupts | awk '{ for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { print n + 0 }'; }
-# until COMMAND...: within two seconds.
-until_so() {
-    for attempt in $(seq 20); do
-        "$@" && return
-        sleep 0.1
-    done
-    return 1
-}
+. /guest/by-hand.sh
+drive 0x11e8
 acknowledge() { register 0x64 $(($(devmem $((bar + 0x24)) 32))); }
 # dma SOURCE DESTINATION COMMAND: 1 = to the device, 3 = from it, 4 more = with an interrupt.
 dma() {
@@ -41,12 +22,7 @@ echo "LAB-RESULT id=$(devmem $((bar)) 32)"
 register 0x4 0x12345678
 echo "LAB-RESULT inverted=$(devmem $((bar + 4)) 32)"
 
-# MSI with the vector of an interrupt that Linux counts and that a guest has no other use for (PIN: 0xf2).
-msi=$((0x$(od -A n -t x1 -j 52 -N 1 "$edu/config" | tr -d ' ')))
-config $((msi + 4)) 00 00 e0 fe
-config $((msi + 8)) 00 00 00 00
-config $((msi + 12)) f2 00
-config $((msi + 2)) 81 00
+message_interrupt
 before=$(interrupts PIN:)
 counted() { [ $(($(interrupts PIN:) - before)) = "$wanted" ]; }
 wanted=1
@@ -68,7 +44,7 @@ until_so counted
 acknowledge
 echo "LAB-RESULT copied=$(devmem $((to)) 32)"
 echo "LAB-RESULT msi=$(($(interrupts PIN:) - before))"
-config $((msi + 2)) 80 00
+config $((msi + 2)) 80 00 # off
 
 # INTx by Linux's driver for that, which masks it in COMMAND until told otherwise. A read of its node waits for one.
 register 0x20 0
