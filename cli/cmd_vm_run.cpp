@@ -95,6 +95,12 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("DEVICE")
       ->allow_extra_args(false);
   command
+      .add_option("--rom", request.roms,
+                  "the option ROM that the guest finds in a --device, which has none otherwise: DEVICE=device for its "
+                  "own, or DEVICE=FILE")
+      ->type_name("DEVICE=device|FILE")
+      ->allow_extra_args(false);
+  command
       .add_option("--user-device", request.user_devices,
                   "a PCI device that another process serves (vfio-user): socket=PATH, where it listens")
       ->type_name("OPTIONS")
@@ -193,6 +199,9 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->check(CLI::IsMember({"kill", "log", "errno", "off"}).description(""))
       ->type_name("kill|log|errno|off")
       ->capture_default_str();
+  command.add_flag("--debug-exit", request.debug_exit,
+                   "for kernels made for tests: a number written to port 0xf4 ends the VM, 0 as a power off, others as "
+                   "a failure");
   command.add_option("--timeline", request.timeline, "write when each phase was reached, as JSON")->type_name("FILE");
 }
 

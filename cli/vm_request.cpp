@@ -103,6 +103,15 @@ Result<std::optional<vfio::IommuBackend>> backend_of(const VmRequest& request) {
   return vfio::IommuBackend::iommufd;
 }
 
+void give_roms(vfio::OpenedVfio& vfio, std::vector<RomWish>& wishes) {
+  for (auto& wish : wishes) {
+    const auto device = std::ranges::find(vfio.devices, wish.function, &vfio::OpenedDevice::address);
+    if (device == vfio.devices.end()) continue;
+    device->own_rom = wish.image.empty();
+    device->rom = std::exchange(wish.image, {});
+  }
+}
+
 Result<void> check_groups(const vfio::OpenedVfio& vfio) {
   std::set<std::size_t> seen;
   for (const auto& device : vfio.devices) {
@@ -241,6 +250,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.on_request = on_request(request.on_request);
   config.on_error = TRY_IN(vmm::on_error_named(request.on_error), "--on-error");
   config.peer_to_peer = request.p2p;
+  config.debug_exit = request.debug_exit;
   config.hotplug.slots = request.hotplug_slots;
   if (!request.hotplug_room.empty()) checked.hotplug_room = TRY_IN(parse_size(request.hotplug_room), "--hotplug-room");
   if (!request.on_release.empty()) TRY(vfio::check_release_hook(root, request.on_release));
@@ -248,6 +258,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
   checked.functions = TRY(select_all(root, request.devices));
+  checked.roms = TRY(read_roms(root, request.roms, checked.functions));
   checked.seccomp = vmm::seccomp_named(request.seccomp).value_or(vmm::Seccomp::kill);
   if (!request.user_devices.empty() && config.virtio.iommu) {
     return fail(Error::make(Errc::refused,
@@ -287,6 +298,7 @@ Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& c
   if (!checked.functions.empty()) {
     config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend));
     if (config.virtio.iommu) TRY(check_groups(config.vfio));
+    give_roms(config.vfio, checked.roms);
   }
   std::ranges::move(checked.served, std::back_inserter(config.vfio.devices));
   checked.served.clear();

@@ -13,6 +13,7 @@
 #include "base/sysroot.hpp"
 #include "cli/context.hpp"
 #include "cli/vm_name_lock.hpp"
+#include "cli/vm_rom.hpp"
 #include "vmm/counting_ioctl.hpp"
 #include "vmm/thread_filter.hpp"
 #include "vmm/vm_config.hpp"
@@ -37,8 +38,10 @@ struct VmRequest {
   std::string cpu{"host"};
   std::string pin{};
   std::vector<std::string> devices{};
+  std::vector<std::string> roms{};
   std::vector<std::string> user_devices{};
   std::string iommu_backend{"auto"};
+  bool debug_exit{};
   bool p2p{};
   std::string iommu{"none"};
   std::vector<std::string> disks{};
@@ -65,6 +68,7 @@ struct VmRequest {
 struct VmChecked {
   vmm::VmConfig config;        ///< without devices: layout, boot plan and vfio are those of a VM that has none
   std::vector<Bdf> functions;  ///< to assign
+  std::vector<RomWish> roms{};  ///< of some of them
   std::vector<vfio::OpenedDevice> served{};   ///< by other processes; behind these on the bus
   std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};

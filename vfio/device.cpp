@@ -4,6 +4,7 @@
 #include <linux/pci_regs.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <string>
 #include <utility>
@@ -217,6 +218,23 @@ Result<void> Device::write(unsigned region, std::uint64_t offset, std::span<cons
     return fail(Errc::invalid, fmt::format("region {} has no {} bytes to write at {:#x}", region, data.size(), offset));
   }
   return port_->write(region, facts, offset, data);
+}
+
+Result<std::vector<std::byte>> Device::read_rom() {
+  TRY(read_region(kRomRegion));
+  const auto size = regions_[kRomRegion].size;
+  if (size > kLargestRom) return fail(Errc::kernel, fmt::format("ROM of {:#x} bytes, wanted 16 MiB at most", size));
+  std::vector<std::byte> image(size);
+  if (size == 0) return image;
+  std::array<std::byte, 2> command{};
+  TRY(read(kConfigRegion, PCI_COMMAND, command));
+  auto decoding = command;
+  decoding[0] |= std::byte{PCI_COMMAND_MEMORY};
+  TRY(write(kConfigRegion, PCI_COMMAND, decoding));
+  auto outcome = read(kRomRegion, 0, image);
+  TRY(write(kConfigRegion, PCI_COMMAND, command));
+  TRY(std::move(outcome));
+  return image;
 }
 
 Result<Mapping> Device::map(unsigned region, Area area) const {

@@ -16,6 +16,7 @@
 #include "base/ioctl.hpp"
 #include "base/mapping.hpp"
 #include "base/result.hpp"
+#include "base/units.hpp"
 #include "vfio/region.hpp"
 
 namespace pcivm::vfio {
@@ -32,6 +33,9 @@ struct IrqFacts {
   bool fixed_count{false};  ///< NORESIZE: vectors are added only by disabling all and enabling again (before 6.5)
 };
 
+/// That is looked at; larger ones are a mistake.
+inline constexpr std::uint64_t kLargestRom = 16 * kMiB;
+
 /// What to do with a device for which the kernel does not promise a reset (VFIO_DEVICE_FLAGS_RESET is clear): it may
 /// hold the previous owner's data and even do DMA.
 enum class UnprovenReset : std::uint8_t { refuse, allow };
@@ -42,6 +46,7 @@ enum class UnprovenReset : std::uint8_t { refuse, allow };
 class Device final {
  public:
   static constexpr unsigned kBars = 6;
+  static constexpr unsigned kRomRegion = 6;     // VFIO_PCI_ROM_REGION_INDEX
   static constexpr unsigned kConfigRegion = 7;  // VFIO_PCI_CONFIG_REGION_INDEX
   static constexpr unsigned kRegions = 8;       // BARs, ROM, configuration space
   static constexpr unsigned kEveryBar = (1U << kBars) - 1;
@@ -80,6 +85,9 @@ class Device final {
   /// device is in D3.
   [[nodiscard]] Result<void> read(unsigned region, std::uint64_t offset, std::span<std::byte> data) const;
   [[nodiscard]] Result<void> write(unsigned region, std::uint64_t offset, std::span<const std::byte> data) const;
+  /// The expansion ROM, or nothing when the kernel finds none. Turns memory decode on meanwhile, without which it
+  /// cannot be read: before anybody uses the device.
+  [[nodiscard]] Result<std::vector<std::byte>> read_rom();
   /// Maps one of the region's areas, aligned so that the kernel can use huge entries (6.12 and later).
   [[nodiscard]] Result<Mapping> map(unsigned region, Area area) const;
 

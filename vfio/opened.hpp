@@ -54,6 +54,8 @@ struct OpenedDevice {
   std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host assigned them; the ROM is left out
   std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
   bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
+  bool own_rom{};                ///< the guest finds the device's expansion ROM; else `rom`, or none
+  std::vector<std::byte> rom{};
   Fd fd{};                       ///< /dev/vfio/devices/vfioN; none with a container
   std::optional<OpenedServer> server{};  ///< then it is in no group, and its address (user_device.hpp) is nobody's
 

@@ -51,6 +51,8 @@ AssignedDevice::AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWi
       request_{std::move(events.request)},
       error_{std::move(events.error)},
       intx_{std::move(events.intx)},
+      own_rom_{facts.own_rom},
+      rom_{facts.rom},
       registers_{requests_of(facts)},
       placed_(BarRegisters::kCount) {
   wiring_.report = [this](const Error& failure) { report(failure); };
@@ -88,13 +90,28 @@ Result<void> AssignedDevice::arm(const vfio::Device& device) const {
   return {};
 }
 
+// A guest that finds none goes on.
+void AssignedDevice::read_rom(vfio::Device& device) {
+  auto image = device.read_rom();
+  if (image && !image->empty()) {
+    rom_ = std::move(*image);
+  } else if (image) {
+    report(Error::make(Errc::kernel, fmt::format("{}: has no ROM, or none that the kernel can read", name_)));
+  } else {
+    report(std::move(image).error().within(fmt::format("{}: its ROM", name_)));
+  }
+}
+
 Result<std::unique_ptr<AssignedFunction>> AssignedDevice::build(std::unique_ptr<vfio::Device> device) {
   TRY(arm(*device));
+  if (own_rom_) read_rom(*device);
+  const auto rom = std::exchange(rom_, {});
   return AssignedFunction::create({.device = std::move(device),
                                    .registers = registers_,
                                    .wiring = wiring_,
                                    .intx_event = intx_.ref(),
                                    .intx_lines = intx_lines_,
+                                   .rom = rom,
                                    .mutex = mutex_,
                                    .name = name_});
 }

@@ -83,6 +83,7 @@ class AssignedDevice final : public PciDevice {
   AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWiring& wiring, Events events);
   [[nodiscard]] Result<std::unique_ptr<AssignedFunction>> build(std::unique_ptr<vfio::Device> device);
   [[nodiscard]] Result<void> arm(const vfio::Device& device) const;
+  void read_rom(vfio::Device& device);
   /// The function once delivered, null when it failed or was released. Waits.
   [[nodiscard]] AssignedFunction* function(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] bool dma_allowed();
@@ -97,6 +98,8 @@ class AssignedDevice final : public PciDevice {
   std::atomic<unsigned> reports_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
+  bool own_rom_;                                // the device's, else rom_
+  std::vector<std::byte> rom_;                  // guarded by mutex_; until the function has it
   bool delivered_{false};                       // guarded by mutex_
   bool released_{false};                        // guarded by mutex_
   IntxLines intx_lines_{};                      // guarded by mutex_

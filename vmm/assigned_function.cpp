@@ -72,6 +72,8 @@ void AssignedFunction::config_read(std::uint16_t offset, std::span<std::byte> da
     const auto shift = 8U * (at & kDwordMask);
     if (at >= kFirstBar && at < kLastBar + 4) {
       data[index] = static_cast<std::byte>(registers_.read((at - kFirstBar) / 4U) >> shift & 0xffU);
+    } else if (rom_ && at >= PCI_ROM_ADDRESS && at < PCI_ROM_ADDRESS + 4) {
+      data[index] = static_cast<std::byte>(rom_->read_register() >> shift & 0xffU);
     } else if (msix_ && static_cast<std::uint16_t>(at & 0xfffeU) == msix_->layout().capability + PCI_MSIX_FLAGS) {
       data[index] = static_cast<std::byte>(unsigned{msix_->control()} >> (8U * (at & 1U)) & 0xffU);
     } else if (msi_ && msi_->covers(at)) {
@@ -85,6 +87,9 @@ void AssignedFunction::config_write(std::uint16_t offset, std::span<const std::b
   if (dword >= kFirstBar && dword <= kLastBar) {
     const auto write = DwordWrite::of(offset, data);
     registers_.write((dword - kFirstBar) / 4U, write.value, write.mask);
+    follow_registers();
+  } else if (rom_ && dword == PCI_ROM_ADDRESS) {
+    rom_->write_register(DwordWrite::of(offset, data));
     follow_registers();
   } else if (dword == PCI_COMMAND) {
     write_command(offset, data);
@@ -119,8 +124,7 @@ void AssignedFunction::forward(std::uint16_t offset, std::span<const std::byte> 
 void AssignedFunction::write_command(std::uint16_t offset, std::span<const std::byte> data) {
   const auto wanted = merged(PCI_COMMAND, command_, offset, data);
   // Decoding ends before the device stops answering, and begins after it does.
-  decoder_->decode(registers_, powered_ && (command_ & wanted & PCI_COMMAND_MEMORY) != 0,
-                   powered_ && (command_ & wanted & PCI_COMMAND_IO) != 0);
+  decode(command_ & wanted);
   forward(offset, data);
   command_ = static_cast<std::uint16_t>(read_register(PCI_COMMAND, 2));
   if (command_ == 0xffff) command_ = 0;  // the device is gone
@@ -199,10 +203,14 @@ void AssignedFunction::function_level_reset(std::uint16_t offset, std::span<cons
   registers_.clear();
 }
 
-void AssignedFunction::follow_registers() {
-  decoder_->decode(registers_, powered_ && (command_ & PCI_COMMAND_MEMORY) != 0,
-                   powered_ && (command_ & PCI_COMMAND_IO) != 0);
+void AssignedFunction::decode(unsigned command) {
+  const bool memory = powered_ && (command & PCI_COMMAND_MEMORY) != 0;
+  if (rom_) rom_->make_room(memory);
+  decoder_->decode(registers_, memory, powered_ && (command & PCI_COMMAND_IO) != 0);
+  if (rom_) rom_->decode(memory);
 }
+
+void AssignedFunction::follow_registers() { decode(command_); }
 
 VectorUse AssignedFunction::vectors() const {
   VectorUse use;
@@ -220,6 +228,7 @@ void AssignedFunction::release() {
   if (msi_) msi_->reset();
   if (intx_) intx_->stop();
   if (decoder_) decoder_->clear();
+  if (rom_) rom_->reset();
 }
 
 Result<void> AssignedFunction::reset() {

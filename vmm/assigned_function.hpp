@@ -21,6 +21,7 @@
 #include "vmm/msi_capability.hpp"
 #include "vmm/msi_vectors.hpp"
 #include "vmm/msix.hpp"
+#include "vmm/option_rom.hpp"
 
 namespace pcivm::vmm {
 
@@ -41,6 +42,7 @@ class AssignedFunction final : public BarAccess {
     const AssignedWiring& wiring;
     FdRef intx_event;
     const IntxLines& intx_lines;
+    std::span<const std::byte> rom;  // that the guest finds; empty: none
     std::mutex& mutex;
     const std::string& name;
   };
@@ -85,6 +87,7 @@ class AssignedFunction final : public BarAccess {
   void write_power(std::uint16_t offset, std::span<const std::byte> data);
   void write_msix(std::uint16_t offset, std::span<const std::byte> data);
   void write_msi(std::uint16_t offset, std::span<const std::byte> data);
+  void decode(unsigned command);
   void follow_command();
   void function_level_reset(std::uint16_t offset, std::span<const std::byte> data);
   [[nodiscard]] bool in_d0() const;
@@ -105,6 +108,7 @@ class AssignedFunction final : public BarAccess {
   std::uint16_t command_{};
   bool powered_{true};  // in D0
   std::optional<BarDecoder> decoder_;
+  std::unique_ptr<OptionRom> rom_;  // none: the guest finds no ROM
   std::optional<Intx> intx_;
   std::optional<MsiCapability> msi_;
   std::optional<MsiVectors> msix_vectors_;

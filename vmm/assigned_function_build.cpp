@@ -85,6 +85,7 @@ Result<void> AssignedFunction::build(const Parts& parts) {
   std::vector<BarHole> holes;
   if (msix_) holes = {msix_->layout().table, msix_->layout().pending};
   decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
+  if (!parts.rom.empty()) rom_ = TRY(OptionRom::create(parts.rom, wiring_, fmt::format("{} ROM", name_)));
   // VFIO shows a VF with memory decode on; a guest finds every function off, as after power-on.
   write_register(PCI_COMMAND, 2, 0);
   command_ = 0;

@@ -126,12 +126,18 @@ Result<void> Machine::build() {
   interrupts_ = std::make_unique<Interrupts>(*chipset_);
   init_port_ = std::make_unique<InitPort>(timeline_);
   TRY(ports_.add(kGuestInitPort, 1, *init_port_, "guest init"));
+  if (config_.debug_exit) TRY(build_debug_exit());
   TRY(build_hotplug());
   TRY(build_devices());
   if (config_.control) {
     control_ = TRY(loop_.watch(config_.control.ref(), Interest::read, [this] { on_control(); }));
   }
   return {};
+}
+
+Result<void> Machine::build_debug_exit() {
+  debug_exit_ = std::make_unique<DebugExit>([this](std::uint32_t number) { on_debug_exit(number); });
+  return ports_.add(DebugExit::kPort, DebugExit::kLength, *debug_exit_, "debug exit");
 }
 
 platform::PciWindows Machine::windows() const {
@@ -543,6 +549,12 @@ Result<void> Machine::await(std::function<void()> then) {
   patience_ = TRY(make_timerfd());
   patience_over_ = TRY(loop_.watch(patience_.ref(), Interest::read, std::move(then)));
   return arm_timerfd(patience_.ref(), kRequestPatience, {});
+}
+
+void Machine::on_debug_exit(std::uint32_t number) {
+  if (number == 0) return request(Outcome::power_off);
+  fail_with(Error::make(Errc::kernel, fmt::format("the guest ended the VM with {} (debug exit)", number))
+                .coded("vm.debug_exit"));
 }
 
 void Machine::on_watchdog() {

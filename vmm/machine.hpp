@@ -22,6 +22,7 @@
 #include "vmm/io_bus.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/legacy/chipset.hpp"
+#include "vmm/legacy/debug_exit.hpp"
 #include "vmm/legacy/output_ring.hpp"
 #include "vmm/memory_slots.hpp"
 #include "vmm/pci_bus.hpp"
@@ -96,6 +97,8 @@ class Machine final {
   [[nodiscard]] OnError contain(Bdf function);
   void ask_to_power_off();
   [[nodiscard]] Result<void> await(std::function<void()> then);
+  [[nodiscard]] Result<void> build_debug_exit();
+  void on_debug_exit(std::uint32_t number);
   void on_watchdog();
   void on_cpu_end(Result<Vcpu::End> end);
   void request(Outcome outcome);
@@ -119,6 +122,7 @@ class Machine final {
   Gpa rsdp_{};
   std::unique_ptr<OutputRing> output_;
   std::unique_ptr<InitPort> init_port_;
+  std::unique_ptr<DebugExit> debug_exit_;  // when it was asked for
   std::unique_ptr<Chipset> chipset_;
   std::unique_ptr<Interrupts> interrupts_;
   IommuDomains domains_;

@@ -77,6 +77,7 @@ struct VmConfig {
   OnReboot on_reboot{OnReboot::restart};
   OnRequest on_request{OnRequest::detach};
   OnError on_error{OnError::stop};
+  bool debug_exit{};    ///< the guest may end the VM with a number (legacy/debug_exit.hpp)
   bool peer_to_peer{};  ///< devices reach each other's BARs by DMA
   MemoryLayout layout;
   RamBacking ram{};                        ///< but for `shared` and `devices`, which the machine decides

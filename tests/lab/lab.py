@@ -20,6 +20,7 @@ BUILT = (
     "vf_kernel",       # tests/bench: assigned-counts
     "poke",            # guest: assigned-poked
     "verify",          # verify.cpp: assigned-bar
+    "load",            # tests/bench: soak-load
 )
 
 

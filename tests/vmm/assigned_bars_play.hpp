@@ -36,6 +36,7 @@ class AssignedBarsPlay final {
       fake->regions[5] = {.size = 32};
       if ((choice & 8U) != 0) fake->regions[0].sparse = {{{.offset = 0x1000, .length = 0x1000}}};
     }
+    if ((choice & 16U) != 0) rig_.facts.rom.resize(5000);
     rig_.ready();
     rig_.device->place_bar(2, AssignedRig::kLow);
     rig_.device->place_bar(5, 0xc000);
@@ -58,6 +59,7 @@ class AssignedBarsPlay final {
 
  private:
   static constexpr std::uint64_t kEcam = AssignedRig::kLow + 0x8000000;
+  static constexpr std::uint64_t kRom = 8 * kKiB;  // of the one that is not a power of two
 
   /// A function, and what plays its hardware.
   struct Function {
@@ -100,6 +102,10 @@ class AssignedBarsPlay final {
           bar.io ? at >= 0x1000 && at + bar.size <= 0x10000 : at != 0 && rig_.wiring.may_decode(at, bar.size);
       if (on && possible) places.push_back({.io = bar.io, .start = at, .length = bar.size});
     }
+    const auto rom = read(function, PCI_ROM_ADDRESS);
+    const std::uint64_t at = rom & ~std::uint32_t{PCI_ROM_ADDRESS_ENABLE};
+    const bool on = (rom & PCI_ROM_ADDRESS_ENABLE) != 0 && (command & PCI_COMMAND_MEMORY) != 0;
+    if (on && at != 0 && rig_.wiring.may_decode(at, kRom)) places.push_back({.io = false, .start = at, .length = kRom});
     return places;
   }
 
@@ -154,6 +160,10 @@ class AssignedBarsPlay final {
       case 2: {
         const auto width = kWidths[action / 32U];
         const auto at = input_.byte();
+        if (at >= 0xf0) {
+          write(target, PCI_ROM_ADDRESS, 4, address() | (at & 1U));
+          return check_decoded(other);
+        }
         write(target, PCI_BASE_ADDRESS_0 + kBars[at % 8] * 4 + at / 8U % (5 - width), width, address());
         return check_decoded(other);
       }

@@ -358,6 +358,50 @@ TEST(AssignedDevice, HidesWhatTheGuestMustNotHave) {
   EXPECT_EQ(rig.fake.config(PCI_ROM_ADDRESS, 4), 0xfff80001U);
 }
 
+TEST(AssignedDevice, ShowsARomWhereItsRegisterSays) {
+  AssignedRig rig;
+  rig.facts.rom.assign(5000, std::byte{0x5a});
+  rig.ready();
+  rig.decode();
+  rig.write(PCI_ROM_ADDRESS, 4, 0xfffff800);
+  EXPECT_EQ(rig.read(PCI_ROM_ADDRESS, 4), 0xffffe000U) << "8 KiB, not enabled";
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty());
+  rig.write(PCI_ROM_ADDRESS, 4, AssignedRig::kLow + 0x10000 + PCI_ROM_ADDRESS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("slot+ 0xc0010000+0x2000 cmd=2 d0"));
+  EXPECT_EQ(rig.load(AssignedRig::kLow + 0x10000 + 4996, 8), 0xffffffff5a5a5a5aU);
+  rig.store(AssignedRig::kLow + 0x10000, 4, 0);
+  EXPECT_EQ(rig.load(AssignedRig::kLow + 0x10000, 4), 0x5a5a5a5aU);
+  rig.write(PCI_COMMAND, 2, 0);
+  EXPECT_THAT(rig.fake.take_log(), Contains("slot- 0xc0010000 cmd=2 d0"));
+  EXPECT_EQ(rig.load(AssignedRig::kLow + 0x10000, 4), 0xffffffffU);
+  EXPECT_THAT(rig.device->reset_for_reboot(), IsOk());
+  EXPECT_EQ(rig.read(PCI_ROM_ADDRESS, 4), 0U);
+}
+
+TEST(AssignedDevice, ReadsItsOwnRomWhenToldSo) {
+  AssignedRig rig;
+  rig.facts.own_rom = true;
+  rig.fake.regions[6] = {.size = 2 * kKiB};
+  rig.fake.store(6, 0, 0x1234aa55);
+  rig.ready();
+  EXPECT_EQ(rig.fake.config(PCI_COMMAND, 2), 0U) << "decode is on while it is read only";
+  rig.decode();
+  rig.write(PCI_ROM_ADDRESS, 4, AssignedRig::kLow + PCI_ROM_ADDRESS_ENABLE);
+  EXPECT_EQ(rig.load(AssignedRig::kLow, 4), 0x1234aa55U);
+}
+
+TEST(AssignedDevice, GoesOnWithoutARomThatCannotBeRead) {
+  for (const std::uint64_t size : {std::uint64_t{0}, 32 * kMiB}) {
+    AssignedRig rig;
+    rig.facts.own_rom = true;
+    rig.fake.regions[6] = {.size = size};
+    rig.ready();
+    EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("ROM"))) << size;
+    rig.write(PCI_ROM_ADDRESS, 4, 0xffffffff);
+    EXPECT_EQ(rig.read(PCI_ROM_ADDRESS, 4), 0U);
+  }
+}
+
 TEST(AssignedDevice, AccessesThatCrossADwordReadAllOnesAndWriteNothing) {
   AssignedRig rig;
   rig.ready();

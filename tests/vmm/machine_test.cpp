@@ -109,6 +109,23 @@ TEST_F(TinyMachine, NotesThatTheGuestsInitRuns) {
   EXPECT_THAT(names, testing::ElementsAre("vmCreated", "kernelLoaded", "firstInstruction", "guestInit", "ended"));
 }
 
+TEST_F(TinyMachine, EndsWithTheNumberOfATestWhenToldSo) {
+  config_.debug_exit = true;
+  kernel({OUT8(0xf4, 0), SPIN});
+  EXPECT_THAT(run(), IsOkAnd(VmEnd::power_off));
+}
+
+TEST_F(TinyMachine, FailsWithTheNumberOfATestThatFailed) {
+  config_.debug_exit = true;
+  kernel({OUT8(0xf4, 3), SPIN});
+  EXPECT_THAT(run(), FailsWith(Errc::kernel, testing::HasSubstr("with 3 (debug exit)")));
+}
+
+TEST_F(TinyMachine, HasNoDebugExitUnlessToldSo) {
+  kernel({OUT8(0xf4, 3), POWER_OFF, SPIN});
+  EXPECT_THAT(run(), IsOkAnd(VmEnd::power_off));
+}
+
 TEST_F(TinyMachine, IsKilledThroughItsControlPipe) {
   kernel({SPIN});
   ASSERT_THAT(write_all(control_.ref(), "k"), test::IsOk());
