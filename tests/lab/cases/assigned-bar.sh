@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A BAR of 8 GiB, mapped: a guest writes and reads it at the start and by hot-plug; where it has no room it is refused.
-# topologies: vtd
-# container: vtd
+# topologies: vtd amdvi
+# container: vtd amdvi
 # needs: pcivm
 # deadline: 180
 . /lab/cases/lib.sh

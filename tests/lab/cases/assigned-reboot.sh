@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest with a VF reboots: the VF is reset once for each time, works in the next boot, and RAM stays mapped.
-# topologies: vtd
+# topologies: vtd amdvi
 # container: vtd
 # needs: pcivm
 # deadline: 180

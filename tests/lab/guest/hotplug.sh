@@ -14,7 +14,7 @@ came() {
         [ "${received:-0}" -gt 0 ] && break
     done
     echo "LAB-RESULT came=$1 received=$received vectors=$(ls "/sys/bus/pci/devices/$1/msi_irqs" | wc -l)" \
-        "iommu=$(cat "/sys/bus/pci/devices/$1/iommu_group/type" 2>/dev/null)"
+        "mac=$(cat "/sys/class/net/$link/address") iommu=$(cat "/sys/bus/pci/devices/$1/iommu_group/type" 2>/dev/null)"
     ping -q -I "$link" -i 0.05 "$peer" >/dev/null 2>&1 &
 }
 

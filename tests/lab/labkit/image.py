@@ -35,7 +35,7 @@ GUEST_MODULES = """
     igbvf igb e1000 e1000e nvme virtio_pci virtio_mmio virtio_net virtio_blk virtio_console virtio_rng virtio_balloon
     vmw_vsock_virtio_transport nd_virtio virtio_pmem nd_pmem virtio_mem i6300esb
     virtio_iommu vfio_pci vfio_iommu_type1
-    ext4 crc32c_generic button evdev msr vfat nls_cp437 nls_ascii nls_utf8
+    ext4 crc32c_generic button evdev msr vfat nls_cp437 nls_ascii nls_utf8 uio_pci_generic
 """.split()
 
 # To reach the disk of a host that has one.
