@@ -21,6 +21,15 @@ Result<void> add(FdRef epoll, FdRef fd, std::uint32_t events, std::uint64_t id) 
   return {};
 }
 
+std::uint32_t events_of(Interest interest) {
+  switch (interest) {
+    case Interest::read: return EPOLLIN;
+    case Interest::write: return EPOLLOUT;
+    case Interest::hang_up: return 0;  // EPOLLHUP and EPOLLERR come in any case
+  }
+  return 0;
+}
+
 }  // namespace
 
 Watch::Watch(Watch&& other) noexcept : loop_{std::exchange(other.loop_, nullptr)}, id_{other.id_} {}
@@ -48,7 +57,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
 
 Result<Watch> EventLoop::watch(FdRef fd, Interest interest, std::function<void()> callback) {
   const auto id = next_id_++;
-  TRY(add(epoll_.ref(), fd, interest == Interest::read ? EPOLLIN : EPOLLOUT, id));
+  TRY(add(epoll_.ref(), fd, events_of(interest), id));
   entries_.emplace(id, Entry{.fd = fd.number(), .callback = std::move(callback)});
   return Watch{*this, id};
 }

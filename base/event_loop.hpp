@@ -17,7 +17,11 @@ namespace pcivm {
 
 class EventLoop;
 
-enum class Interest : std::uint8_t { read, write };
+enum class Interest : std::uint8_t {
+  read,
+  write,
+  hang_up  ///< only that the other end is gone for good, or an error
+};
 
 /// A registration; destroying it unregisters, also from inside its own callback. Loop thread only, not after its loop.
 /// The watched descriptor must stay open as long as the Watch: epoll keys on the open file, so close it after.

@@ -65,6 +65,7 @@ Json to_json(const Known& known) {
           {"iommuBackend", value_at(running, "iommuBackend")},
           {"iommuBackendReason", value_at(running, "iommuBackendReason")},
           {"console", value_at(running, "console")},
+          {"ports", value_at(running, "ports")},
           {"startedAt", value_at(running, "startedAt")},
           {"uptimeSeconds", value_at(running, "uptimeSeconds")}};
 }
@@ -213,6 +214,27 @@ std::string console_text(const Json& console) {
                      console.value("writer", false) ? ", one of them types" : "");
 }
 
+/// Of each port what the VM's supervisor knows, and what its VMM counts.
+Json with_figures(Json ports, const Json& figures) {
+  for (auto& port : ports) {
+    for (const char* key : {"guestOpen", "toHostBytes", "toGuestBytes", "droppedBytes"}) port[key] = nullptr;
+    if (!figures.is_array()) continue;
+    for (const auto& each : figures) {
+      if (each["name"] == port["name"]) port.update(each);
+    }
+  }
+  return ports;
+}
+
+/// "/run/pcivm/vm/web/port-agent, a client, open in the guest; 12 bytes to the host, 3 to the guest, 0 dropped"
+std::string port_text(const Json& port) {
+  auto text = fmt::format("{}{}{}", port["socket"].get<std::string>(), port["client"] == true ? ", a client" : "",
+                          port["guestOpen"] == true ? ", open in the guest" : "");
+  if (!port["toHostBytes"].is_number()) return text;
+  return fmt::format("{}; {} bytes to the host, {} to the guest, {} dropped", text, number_text(port["toHostBytes"]),
+                     number_text(port["toGuestBytes"]), number_text(port["droppedBytes"]));
+}
+
 Result<int> show(Context& context, const ShowArguments& args) {
   const auto each = known(context.root(), TRY(view_vm(context.root(), args.name)));
   auto json = to_json(each);
@@ -221,6 +243,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
                            : Json(nullptr);
   json["interrupts"] = value_at(figures, "interrupts");
   json["dma"] = value_at(figures, "dma");
+  json["ports"] = with_figures(std::move(json["ports"]), value_at(figures, "ports"));
   json["definition"] = each.options.empty() ? Json(nullptr) : definition_document(each.options);
   Record record{.kind = "Vm", .name = each.view.name, .object = json};
   const auto add = [&record](const char* label, const std::string& text) {
@@ -246,6 +269,9 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("User of the VMM", number_text(json["vmmUser"]));
   add("System calls", seccomp_text(json["seccomp"]));
   add("Console", console_text(json["console"]));
+  for (const auto& port : json["ports"]) {
+    add(fmt::format("Port {}", port["name"].get<std::string>()).c_str(), port_text(port));
+  }
   add("Defined", each.view.defined ? fmt::format("{}/{}.yaml", kVmFolder, each.view.name) : "no");
   for (const auto& [option, values] : each.options) {
     add(fmt::format("  --{}", option).c_str(), values.empty() ? "yes" : fmt::format("{}", fmt::join(values, ", ")));

@@ -160,6 +160,11 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
           "a folder of the host that a virtiofsd serves: tag=NAME, to mount it by, and socket=PATH, the daemon's")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
+  command
+      .add_option("--port", request.ports,
+                  "a named port for an agent in the guest: name=NAME, then socket=PATH, which pcivm makes on the host")
+      ->type_name("OPTIONS")
+      ->allow_extra_args(false);
   command.add_option("--vsock", request.vsock, "sockets between host and guest (AF_VSOCK): cid=N, the guest's address")
       ->type_name("OPTIONS");
   command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
@@ -168,9 +173,9 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       .add_option("--watchdog", request.watchdog,
                   "a watchdog timer (i6300esb); when it runs out: action=reset|poweroff|none")
       ->type_name("OPTIONS");
-  command.add_option("--console", request.console, "on stdin and stdout: serial port, or virtio (hvc0); off")
-      ->check(CLI::IsMember({"serial", "virtio", "off"}).description(""))
-      ->type_name("serial|virtio|off")
+  command.add_option("--console", request.console, "on stdin and stdout: serial port, virtio (hvc0), or both; off")
+      ->check(CLI::IsMember({"serial", "virtio", "both", "off"}).description(""))
+      ->type_name("serial|virtio|both|off")
       ->capture_default_str();
   command.add_option("--on-reboot", request.on_reboot, "restart the guest, or exit")
       ->check(CLI::IsMember({"restart", "exit"}).description(""))

@@ -192,6 +192,10 @@ Json VmApi::vm_document() const {
       slots.push_back(to_json(view));
     }
   }
+  auto ports = Json::array();
+  for (const auto& port : this->ports()) {
+    ports.push_back({{"name", port.name}, {"socket", port.socket}, {"client", port.client}});
+  }
   auto events = Json::array();
   for (const auto& each : device_events()) events.push_back(to_json(each));
   return {{"apiVersion", "pcivm/v1"},
@@ -213,6 +217,7 @@ Json VmApi::vm_document() const {
           {"iommuBackend", or_null(backend)},
           {"iommuBackendReason", or_null(backend == facts_.iommu_backend ? facts_.backend_reason : "")},
           {"console", std::move(console)},
+          {"ports", std::move(ports)},
           {"startedAt", started_at_},
           {"uptimeSeconds", uptime_seconds()}};
 }
@@ -224,6 +229,16 @@ std::vector<std::string> VmApi::devices() const {
     if (view.function) all.push_back(view.function->to_string());
   }
   return all;
+}
+
+std::vector<VmPorts::View> VmApi::ports() const {
+  return wiring_.ports != nullptr ? wiring_.ports->view() : std::vector<VmPorts::View>{};
+}
+
+std::vector<std::string> VmApi::port_names() const {
+  std::vector<std::string> names;
+  for (const auto& port : ports()) names.push_back(port.name);
+  return names;
 }
 
 // Of those that it has, and of those that had some.
@@ -360,7 +375,7 @@ void VmApi::ask_figures(TellFigures tell) {
 void VmApi::get_figures(const HttpRequest& /*request*/, Answer answer) {
   if (wants_figures_.size() >= kMostWaiting) return answer(too_many());
   ask_figures([this, answer](bool answered, const VmFigures& figures) {
-    answer(json_reply(figures_document(facts_.name, answered, figures)));
+    answer(json_reply(figures_document(facts_.name, port_names(), answered, figures)));
   });
 }
 
@@ -403,6 +418,7 @@ std::string VmApi::metrics(bool answered, const VmFigures& figures) const {
                        .cpus = facts_.cpus,
                        .memory = facts_.memory.size + memory_plugged_,
                        .console = wiring_.console != nullptr ? wiring_.console->figures() : ConsoleHub::Figures{},
+                       .ports = port_names(),
                        .events = device_events(),
                        .answered = answered,
                        .figures = figures});

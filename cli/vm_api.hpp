@@ -23,6 +23,7 @@
 #include "cli/vm_devices.hpp"
 #include "cli/vm_memory.hpp"
 #include "cli/vm_metrics.hpp"
+#include "cli/vm_ports.hpp"
 #include "cli/vm_supervisor.hpp"
 
 namespace pcivm::cli {
@@ -61,6 +62,7 @@ class VmApi final {
     std::function<void()> ask_figures;  ///< the answer comes to heard()
     std::function<void(std::uint64_t bytes)> want_memory;  ///< of what comes and goes; the outcome comes to heard()
     ConsoleHub* console{};              ///< null: the VM has none
+    VmPorts* ports{};                   ///< null: it has none
     VmDevices* devices{};               ///< null: those of the facts, which stay
   };
   /// What is wired outlives it.
@@ -101,6 +103,8 @@ class VmApi final {
   [[nodiscard]] Json device_document(Bdf function) const;
   [[nodiscard]] Json memory_facts() const;
   [[nodiscard]] std::vector<std::string> devices() const;
+  [[nodiscard]] std::vector<VmPorts::View> ports() const;
+  [[nodiscard]] std::vector<std::string> port_names() const;
   [[nodiscard]] std::vector<DeviceEvents> device_events() const;
   void note_event(std::string_view function, std::uint64_t DeviceEvents::* counter);
   [[nodiscard]] double uptime_seconds() const;

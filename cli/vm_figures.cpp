@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 namespace pcivm::cli {
 
 namespace {
@@ -35,6 +37,19 @@ Json dma(const VmFigures& figures) {
           {"mapSeconds", seconds(figures, "dma.mapNs")}};
 }
 
+Json ports_of(const std::vector<std::string>& names, const VmFigures& figures) {
+  auto ports = Json::array();
+  for (std::size_t index = 0; index < names.size(); ++index) {
+    const auto value = [&](std::string_view figure) { return value_of(figures, fmt::format("{}.{}", figure, index)); };
+    ports.push_back({{"name", names[index]},
+                     {"guestOpen", value("portOpen").value_or(0) != 0},
+                     {"toHostBytes", or_null(value("portToHost"))},
+                     {"toGuestBytes", or_null(value("portToGuest"))},
+                     {"droppedBytes", or_null(value("portDropped"))}});
+  }
+  return ports;
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> value_of(const VmFigures& figures, std::string_view name) {
@@ -42,12 +57,14 @@ std::optional<std::uint64_t> value_of(const VmFigures& figures, std::string_view
   return found == figures.end() ? std::nullopt : std::optional{found->second};
 }
 
-Json figures_document(const std::string& vm, bool answered, const VmFigures& figures) {
+Json figures_document(const std::string& vm, const std::vector<std::string>& ports, bool answered,
+                      const VmFigures& figures) {
   return {{"apiVersion", "pcivm/v1"},
           {"kind", "VmFigures"},
           {"name", vm},
           {"interrupts", answered ? interrupts(figures) : Json(nullptr)},
-          {"dma", answered ? dma(figures) : Json(nullptr)}};
+          {"dma", answered ? dma(figures) : Json(nullptr)},
+          {"ports", answered ? ports_of(ports, figures) : Json(nullptr)}};
 }
 
 }  // namespace pcivm::cli

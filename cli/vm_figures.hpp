@@ -18,7 +18,9 @@ using VmFigures = std::vector<std::pair<std::string, std::uint64_t>>;
 
 [[nodiscard]] std::optional<std::uint64_t> value_of(const VmFigures& figures, std::string_view name);
 
-/// Kind VmFigures: `interrupts` and `dma`, which are null when the VMM has not answered.
-[[nodiscard]] Json figures_document(const std::string& vm, bool answered, const VmFigures& figures);
+/// Kind VmFigures: `interrupts`, `dma` and `ports`, which are null when the VMM has not answered. `ports`: their names,
+/// in order.
+[[nodiscard]] Json figures_document(const std::string& vm, const std::vector<std::string>& ports, bool answered,
+                                    const VmFigures& figures);
 
 }  // namespace pcivm::cli

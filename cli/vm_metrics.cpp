@@ -78,6 +78,28 @@ constexpr std::array kTimes{
     Time{"dma.mapNs", "dma_map_seconds", "How long it took then to be mapped."},
 };
 
+struct PortCounter {
+  std::string_view figure;  // then its number
+  std::string_view metric;
+  std::string_view help;
+};
+constexpr std::array kPortCounters{
+    PortCounter{"portToHost", "port_to_host_bytes_total", "Bytes that a named port carried to clients on the host."},
+    PortCounter{"portToGuest", "port_to_guest_bytes_total", "Bytes that a named port carried to the guest."},
+    PortCounter{"portDropped", "port_dropped_bytes_total", "Bytes that the guest said while a port had no reader."},
+};
+
+void add_ports(Text& text, const std::vector<std::string>& ports, const VmFigures& figures) {
+  for (const auto& counter : kPortCounters) {
+    if (ports.empty()) return;
+    text.head(counter.metric, "counter", counter.help);
+    for (std::size_t index = 0; index < ports.size(); ++index) {
+      const auto value = value_of(figures, fmt::format("{}.{}", counter.figure, index));
+      if (value) text.sample(counter.metric, *value, "port", ports[index]);
+    }
+  }
+}
+
 void add_phases(Text& text, const VmFigures& figures) {
   constexpr std::string_view kPrefix{"phases."};
   const auto start = value_of(figures, "phases.exec");
@@ -115,6 +137,7 @@ std::string metrics_text(const VmMetrics& metrics) {
       }
     }
   }
+  if (metrics.answered) add_ports(text, metrics.ports, metrics.figures);
   for (const auto& plain : kPlain) {
     if (const auto value = value_of(metrics.figures, plain.figure)) {
       text.single(plain.metric, plain.type, plain.help, *value);

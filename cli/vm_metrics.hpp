@@ -26,6 +26,7 @@ struct VmMetrics {
   unsigned cpus{};
   std::uint64_t memory{};
   ConsoleHub::Figures console{};
+  std::vector<std::string> ports{};  ///< names, in order
   std::vector<DeviceEvents> events{};
   bool answered{};      ///< the VMM told its own figures
   VmFigures figures{};  ///< unknown names are left out

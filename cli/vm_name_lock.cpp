@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -28,6 +30,14 @@ bool still_named(FdRef file, const std::string& path) {
          ours.st_dev == named.st_dev;
 }
 
+// Sockets of the VM, also of one that was killed.
+void remove_sockets(const std::string& directory) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator{directory, ignored}) {
+    if (entry.is_socket(ignored)) (void)::unlink(entry.path().c_str());
+  }
+}
+
 }  // namespace
 
 Result<NameLock> NameLock::take(const SysRoot& root, const std::string& name) {
@@ -46,7 +56,7 @@ Result<NameLock> NameLock::take(const SysRoot& root, const std::string& name) {
                       .advise("end it, or choose another name"));
     }
     if (!still_named(file->ref(), path)) continue;
-    (void)::unlink((directory + "/api.sock").c_str());  // of one that was killed
+    remove_sockets(directory);
     return NameLock{std::move(*file), directory};
   }
 }
@@ -63,7 +73,8 @@ NameLock& NameLock::operator=(NameLock&& other) noexcept {
 // While the lock is held, so that nobody can have taken the name in between.
 void NameLock::release() noexcept {
   if (!file_) return;
-  for (const auto* name : {"/api.sock", "/lock"}) (void)::unlink((directory_ + name).c_str());
+  remove_sockets(directory_);
+  (void)::unlink((directory_ + "/lock").c_str());
   (void)::rmdir(directory_.c_str());
   file_.close();
 }

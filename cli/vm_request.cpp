@@ -249,7 +249,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   checked.most_memory = memory.most;
   config.ram = TRY(check_backing(root, request, checked.memory));
   config.cmdline = request.cmdline;
-  config.console.serial = request.console == "serial";
+  config.console.serial = request.console == "serial" || request.console == "both";
   config.on_reboot = request.on_reboot == "exit" ? vmm::OnReboot::exit : vmm::OnReboot::restart;
   config.on_request = on_request(request.on_request);
   config.on_error = TRY_IN(vmm::on_error_named(request.on_error), "--on-error");
@@ -262,6 +262,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.virtio = TRY(open_virtio(root, port, request));
   config.virtio.memory = memory.blocks() != 0;
   if (request.watchdog) config.watchdog = TRY(watchdog_action(*request.watchdog));
+  const auto ports = TRY(parse_ports(request.ports));
   checked.functions = TRY(select_all(root, request.devices));
   checked.roms = TRY(read_roms(root, request.roms, checked.functions));
   checked.seccomp = vmm::seccomp_named(request.seccomp).value_or(vmm::Seccomp::kill);
@@ -291,6 +292,8 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
     TRY(vfio::ensure_memlock(root, pinned, accounting(root, checked)));
   }
   checked.lock = TRY(NameLock::take(root, request.name));
+  checked.ports = TRY(VmPorts::listen(root, request.name, ports));
+  config.virtio.console.ports = checked.ports->take_vmm_ends();
   if (config.firmware) TRY(open_variables(root, request, *config.firmware));
   if (!request.timeline.empty()) {
     checked.timeline = TRY(open_path(request.timeline, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY, 0644));

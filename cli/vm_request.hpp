@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "base/sysroot.hpp"
 #include "cli/context.hpp"
 #include "cli/vm_name_lock.hpp"
+#include "cli/vm_ports.hpp"
 #include "cli/vm_rom.hpp"
 #include "vmm/counting_ioctl.hpp"
 #include "vmm/thread_filter.hpp"
@@ -49,6 +51,7 @@ struct VmRequest {
   std::vector<std::string> nets{};
   std::vector<std::string> pmems{};
   std::vector<std::string> folders{};
+  std::vector<std::string> ports{};
   std::optional<std::string> vsock{};
   std::optional<std::string> watchdog{};
   std::uint32_t hotplug_slots{4};
@@ -78,8 +81,9 @@ struct VmChecked {
   std::optional<std::uint64_t> hotplug_room{};  ///< as asked for
   std::uint64_t initrd_length{};
   vmm::KernelImage image;
-  NameLock lock;  ///< held as long as the VM runs
-  Fd timeline;    ///< none = not wanted
+  NameLock lock;                     ///< held as long as the VM runs
+  Fd timeline;                       ///< none = not wanted
+  std::unique_ptr<VmPorts> ports{};  ///< listening; goes before the lock
 };
 
 /// Errc::invalid: name, sizes, kernel, initrd or firmware unusable, a device twice; not_found: file, device or /dev/kvm

@@ -28,6 +28,7 @@
 #include "cli/vm_confine.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_plug.hpp"
+#include "cli/vm_ports.hpp"
 #include "cli/vm_slots.hpp"
 #include "cli/vm_supervisor.hpp"
 #include "cli/vm_timeline.hpp"
@@ -139,7 +140,8 @@ class Service final {
         host_{host},
         ready_{ready},
         on_release_{request.on_release},
-        facts_{.name = vm.checked.config.name} {}
+        facts_{.name = vm.checked.config.name},
+        ports_{std::move(vm.checked.ports)} {}
 
   Result<vmm::VmEnd> run() {
     TRY(prepare());
@@ -184,7 +186,7 @@ class Service final {
     on_request_ = vm_.config.on_request;
     if (on_request_ == vmm::OnRequest::detach && vm_.config.hotplug.slots == 0) on_request_ = vmm::OnRequest::stop;
     TRY(prepare_devices());
-    if (!vm_.config.console.serial && !vm_.config.virtio.console) return {};
+    if (!vm_.config.console.serial && !vm_.config.virtio.console.terminal) return {};
     auto [ours, guests] = TRY(make_socket_pair(SOCK_NONBLOCK));
     vm_.config.console.out = TRY(guests.dup());
     vm_.config.console.in = std::move(guests);
@@ -197,6 +199,7 @@ class Service final {
                                              [this](Fd control) {
                                                console_.close();
                                                setup_.socket.close();
+                                               ports_->leave();
                                                user_.reset();  // the lock is the supervisor's
                                                return run_vmm(vm_, facts_.user, std::move(control));
                                              },
@@ -210,6 +213,7 @@ class Service final {
 
   Result<void> serve() {
     loop_ = TRY(EventLoop::create());
+    TRY(ports_->serve(*loop_));
     if (console_) {
       hub_ = TRY(ConsoleHub::create(*loop_, std::move(console_)));
       TRY(join_console());
@@ -226,6 +230,7 @@ class Service final {
                               .ask_figures = [this] { supervisor_->ask_figures(); },
                               .want_memory = [this](std::uint64_t bytes) { supervisor_->want_memory(bytes); },
                               .console = hub_.get(),
+                              .ports = ports_.get(),
                               .devices = devices_.get()},
                              facts_, std::move(listener)));
     return {};
@@ -327,6 +332,7 @@ class Service final {
   Fd console_;
   std::optional<RawTerminal> terminal_;
   std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<VmPorts> ports_;
   std::unique_ptr<ConsoleHub> hub_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<VmDevices> devices_;

@@ -154,7 +154,7 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   config.iommu = request.iommu == "virtio";
   config.balloon = request.balloon;
   config.random = request.rng;
-  config.console = request.console == "virtio";
+  config.console.terminal = request.console == "virtio" || request.console == "both";
   return config;
 }
 

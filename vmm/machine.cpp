@@ -274,16 +274,18 @@ Result<void> Machine::build_watchdog(std::size_t index) {
 
 Result<void> Machine::build_console() {
   auto& console = config_.console;
-  if ((console.serial || config_.virtio.console) && console.out)
+  if ((console.serial || config_.virtio.console.terminal) && console.out)
     output_ = TRY(OutputRing::create(loop_, console.out.ref(), kOutputRoom));
-  if ((!console.serial && !config_.virtio.console) || !console.in) return {};
+  if ((!console.serial && !config_.virtio.console.terminal) || !console.in) return {};
   ConsoleInput::Callbacks callbacks{.deliver = [this](std::span<const std::byte> data) { return deliver(data); }};
   input_ = TRY(ConsoleInput::create(loop_, console.in.ref(), std::move(callbacks)));
   return {};
 }
 
+// Where there are both, the guest has a driver for the better one.
 std::size_t Machine::deliver(std::span<const std::byte> input) {
-  if (virtio_ && virtio_->console() != nullptr) return virtio_->console()->receive(input);
+  auto* const console = virtio_ ? virtio_->console() : nullptr;
+  if (console != nullptr && (console->open() || !config_.console.serial)) return console->receive(input);
   return chipset_ && config_.console.serial ? chipset_->serial().receive(input) : 0;
 }
 
@@ -660,7 +662,8 @@ TimelineReport Machine::report() {
           .vectors = devices_->vectors(),
           .boots = boots_,
           .device_resets = count_of(port_, vfio::uapi::reset.number),
-          .console_dropped = output_ ? output_->dropped() : 0};
+          .console_dropped = output_ ? output_->dropped() : 0,
+          .ports = virtio_ && virtio_->console() != nullptr ? virtio_->console()->ports() : std::vector<PortFigures>{}};
 }
 
 }  // namespace pcivm::vmm

@@ -134,6 +134,13 @@ std::vector<std::pair<std::string, std::uint64_t>> figures_of(const TimelineRepo
   figures.emplace_back("boots", report.boots);
   figures.emplace_back("deviceResets", report.device_resets);
   figures.emplace_back("consoleDropped", report.console_dropped);
+  for (std::size_t index = 0; index < report.ports.size(); ++index) {
+    const auto& port = report.ports[index];
+    figures.emplace_back(fmt::format("portOpen.{}", index), port.open ? 1 : 0);
+    figures.emplace_back(fmt::format("portToHost.{}", index), port.to_host);
+    figures.emplace_back(fmt::format("portToGuest.{}", index), port.to_guest);
+    figures.emplace_back(fmt::format("portDropped.{}", index), port.dropped);
+  }
   return figures;
 }
 

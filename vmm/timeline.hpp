@@ -15,6 +15,7 @@
 #include "vmm/assigned_function.hpp"
 #include "vmm/counting_ioctl.hpp"
 #include "vmm/vcpu.hpp"
+#include "vmm/virtio/console_port.hpp"
 
 namespace pcivm::vmm {
 
@@ -59,9 +60,10 @@ struct TimelineReport {
   std::uint64_t peer_bytes{};      ///< of BARs that other devices of the VM reach
   std::uint64_t routes{};          ///< of KVM that are taken, of InterruptRoutes::kMost
   std::vector<std::pair<Bdf, VectorUse>> vectors{};
-  std::uint64_t boots{};            ///< 1 + guest reboots
-  std::uint64_t device_resets{};    ///< VFIO_DEVICE_RESET; the kernel's own at open and close are not in it
-  std::uint64_t console_dropped{};  ///< bytes of the serial port that nobody took in time
+  std::uint64_t boots{};             ///< 1 + guest reboots
+  std::uint64_t device_resets{};     ///< VFIO_DEVICE_RESET; the kernel's own at open and close are not in it
+  std::uint64_t console_dropped{};   ///< bytes of the serial port that nobody took in time
+  std::vector<PortFigures> ports{};  ///< of the console device, in order
 };
 
 /// All of it as names and numbers: "exits.portIn", "ioctls.KVM_IRQFD", "phases.guestInit", "dma.mappedBytes", "boots",

@@ -73,7 +73,7 @@ TEST_F(Completing, ValuesOfOptions) {
   EXPECT_THAT(texts({"device", "bind", "--force", "ro"}), ElementsAre("route"));
   EXPECT_THAT(texts({"device", "bind", "--force", ""}),
               IsSupersetOf({"boot", "console", "driver", "hibernate", "kdump", "no-reset", "quarantined", "rdma"}));
-  EXPECT_THAT(texts({"vm", "run", "--console", ""}), ElementsAre("serial", "virtio", "off"));
+  EXPECT_THAT(texts({"vm", "run", "--console", ""}), ElementsAre("serial", "virtio", "both", "off"));
   EXPECT_THAT(texts({"vm", "run", "--kernel", ""}), ElementsAre(":files"));
   EXPECT_THAT(texts({"device", "list", "--timeout", ""}), IsEmpty());
   EXPECT_THAT(texts({"completion", ""}), ElementsAre("bash", "zsh", "fish"));

@@ -106,7 +106,7 @@ Result<void> NetUserPair::serve(IoEngine& engine) {
 void NetUserPair::gather() {
   while (room() < kLongest && (mergeable_ || chains_.empty())) {
     VirtioChain chain;
-    if (!queues_.take(kReceive, chain) && !(queues_.rest(kReceive) && queues_.take(kReceive, chain))) return;
+    if (!queues_.next(kReceive, chain)) return;
     if (chain.writable_bytes < net_uapi::kHeader) {
       queues_.refuse(kReceive, Error::make(Errc::invalid, "a buffer without room for the header of a frame"));
       return;
@@ -180,7 +180,7 @@ void NetUserPair::deliver(std::size_t length) {
 void NetUserPair::transmit() {
   VirtioChain chain;
   for (unsigned count = 0; count < kMostFrames; ++count) {
-    if (!queues_.take(kTransmit, chain) && !(queues_.rest(kTransmit) && queues_.take(kTransmit, chain))) return;
+    if (!queues_.next(kTransmit, chain)) return;
     if (chain.readable_bytes < net_uapi::kHeader || chain.readable_bytes > kLongest) {
       queues_.refuse(kTransmit, Error::make(Errc::invalid, "a frame that is shorter than its header, or too long"));
       return;

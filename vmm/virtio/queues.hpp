@@ -34,6 +34,10 @@ class VirtioQueues final {
   /// The next chain; false when there is none, or the queue is not active. A driver that broke the specification is
   /// told to reset the device, and the queue ends.
   [[nodiscard]] bool take(unsigned queue, VirtioChain& chain);
+  /// take(), and once more when something came before the queue rests.
+  [[nodiscard]] bool next(unsigned queue, VirtioChain& chain) {
+    return take(queue, chain) || (rest(queue) && take(queue, chain));
+  }
   void give(unsigned queue, const VirtioChain& chain, std::uint32_t written);
   /// True when the driver is to be interrupted for what was given.
   [[nodiscard]] bool publish(unsigned queue);
@@ -56,7 +60,7 @@ class VirtioQueues final {
   void serve(unsigned queue, Answer&& answer) {
     const auto held = lock();
     VirtioChain chain;
-    for (unsigned done = 0; take(queue, chain) || (rest(queue) && take(queue, chain)); ++done) {
+    for (unsigned done = 0; next(queue, chain); ++done) {
       give(queue, chain, answer(chain));
       if (done == kMostAtOnce) {
         signal_eventfd(signals_.doorbell(first_ + queue));

@@ -52,6 +52,19 @@ struct VsockConfig {
   std::uint32_t cid{};  ///< the guest's address
 };
 
+/// A named port of the console device, for an agent in the guest.
+struct ConsolePortConfig {
+  std::string name;  ///< /dev/virtio-ports/NAME there; not empty
+  Fd channel;        ///< the VMM's end of a packet socket, on which clients are handed over (console_port.hpp)
+};
+
+struct ConsoleConfig {
+  static constexpr std::size_t kMostPorts{31};
+  bool terminal{};  ///< port 0 is the guest's hvc0
+  std::vector<ConsolePortConfig> ports{};
+  [[nodiscard]] bool wanted() const { return terminal || !ports.empty(); }
+};
+
 /// On the bus in the order of declaration.
 struct VirtioConfig {
   bool iommu{};  ///< assigned devices are behind one of the guest's own
@@ -62,12 +75,12 @@ struct VirtioConfig {
   std::optional<VsockConfig> vsock{};
   bool random{};
   bool balloon{};  ///< never beside assigned devices
-  bool console{};  ///< in place of the serial port
   bool memory{};   ///< RAM comes and goes, in the blocks of the layout
+  ConsoleConfig console{};
 
   [[nodiscard]] std::size_t count() const {
     return (iommu ? 1U : 0U) + disks.size() + nets.size() + pmems.size() + folders.size() + (vsock ? 1U : 0U) +
-           (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console ? 1U : 0U) + (memory ? 1U : 0U);
+           (random ? 1U : 0U) + (balloon ? 1U : 0U) + (console.wanted() ? 1U : 0U) + (memory ? 1U : 0U);
   }
 };
 

@@ -69,9 +69,10 @@ Result<void> VirtioSet::build(VirtioConfig config, const BarPlan& bars, std::siz
     TRY(add(VirtioBalloon::describe(), bars, first++,
             [this](VirtioSignals& signals) { return VirtioBalloon::create(wiring_.loop, wiring_.memory, signals); }));
   }
-  if (config.console) {
-    TRY(add(VirtioConsole::describe(), bars, first++,
-            [this](VirtioSignals& signals) { return make_console(signals); }));
+  if (config.console.wanted()) {
+    const auto identity = VirtioConsole::describe(config.console);
+    TRY(add(identity, bars, first++,
+            [this, &config](VirtioSignals& signals) { return make_console(std::move(config.console), signals); }));
   }
   if (config.memory) {
     TRY(add(VirtioMem::describe(), bars, first++, [this](VirtioSignals& signals) { return make_memory(signals); }));
@@ -85,8 +86,8 @@ Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_memory(VirtioSignals& sign
   return memory;
 }
 
-Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_console(VirtioSignals& signals) {
-  auto console = TRY(VirtioConsole::create(wiring_.loop, wiring_.memory, signals, wiring_.console));
+Result<std::unique_ptr<VirtioDevice>> VirtioSet::make_console(ConsoleConfig config, VirtioSignals& signals) {
+  auto console = TRY(VirtioConsole::create(std::move(config), wiring_.loop, wiring_.memory, signals, wiring_.console));
   console_ = console.get();
   return console;
 }

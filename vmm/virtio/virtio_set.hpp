@@ -57,8 +57,8 @@ class VirtioSet final {
   explicit VirtioSet(Wiring wiring) : wiring_{std::move(wiring)} {}
   using Make = std::function<Result<std::unique_ptr<VirtioDevice>>(VirtioSignals&)>;
   [[nodiscard]] Result<void> build(VirtioConfig config, const BarPlan& bars, std::size_t first);
-  [[nodiscard]] Result<std::unique_ptr<VirtioDevice>> make_console(VirtioSignals& signals);
   [[nodiscard]] Result<std::unique_ptr<VirtioDevice>> make_memory(VirtioSignals& signals);
+  [[nodiscard]] Result<std::unique_ptr<VirtioDevice>> make_console(ConsoleConfig config, VirtioSignals& signals);
   [[nodiscard]] Result<void> add(const VirtioIdentity& identity, const BarPlan& bars, std::size_t index,
                                  const Make& make);
 

@@ -35,10 +35,15 @@ class RingDriver {
   static constexpr std::uint64_t kDevice = 0x30000;
   static constexpr std::uint64_t kTable = 0x40000;  // indirect
 
-  RingDriver(const vmm::GuestMemory& memory, std::uint16_t size) : memory_{memory}, size_{size} {}
+  /// `base` is added to the addresses of its rings.
+  RingDriver(const vmm::GuestMemory& memory, std::uint16_t size, std::uint64_t base = 0)
+      : memory_{memory}, size_{size}, base_{base} {}
   virtual ~RingDriver() = default;
   [[nodiscard]] vmm::VirtioQueueSetup setup() const {
-    return {.size = size_, .descriptors = Gpa{kDescriptors}, .driver = Gpa{kDriver}, .device = Gpa{kDevice}};
+    return {.size = size_,
+            .descriptors = Gpa{base_ + kDescriptors},
+            .driver = Gpa{base_ + kDriver},
+            .device = Gpa{base_ + kDevice}};
   }
   /// Makes one chain available. `indirect`: in a table of its own.
   virtual void offer(const std::vector<Buffer>& buffers, bool indirect = false) = 0;
@@ -72,6 +77,7 @@ class RingDriver {
  protected:
   const vmm::GuestMemory& memory_;
   std::uint16_t size_;
+  std::uint64_t base_;
 };
 
 class SplitDriver final : public RingDriver {
@@ -80,35 +86,36 @@ class SplitDriver final : public RingDriver {
   void offer(const std::vector<Buffer>& buffers, bool indirect) override {
     const auto head = next_descriptor_;
     if (indirect) {
-      const auto table = kTable + 0x1000ULL * head;
+      const auto table = base_ + kTable + 0x1000ULL * head;
       for (std::size_t index = 0; index < buffers.size(); ++index) write(table, index, buffers, index + 1);
-      poke_descriptor(kDescriptors + 16ULL * head, table, static_cast<std::uint32_t>(16 * buffers.size()), 4, 0);
+      poke_descriptor(base_ + kDescriptors + 16ULL * head, table, static_cast<std::uint32_t>(16 * buffers.size()), 4,
+                      0);
       next_descriptor_ = after(head);
     } else {
       for (std::size_t index = 0; index < buffers.size(); ++index) {
         const auto at = next_descriptor_;
         next_descriptor_ = after(at);
-        write(kDescriptors + 16ULL * at - 16 * index, index, buffers, next_descriptor_);
+        write(base_ + kDescriptors + 16ULL * at - 16 * index, index, buffers, next_descriptor_);
       }
     }
     publish(head);
   }
   /// The available ring's next entry is `head`.
   void publish(std::uint16_t head) {
-    poke<std::uint16_t>(kDriver + 4 + 2ULL * (index_ % size_), head);
-    poke<std::uint16_t>(kDriver + 2, ++index_);
+    poke<std::uint16_t>(base_ + kDriver + 4 + 2ULL * (index_ % size_), head);
+    poke<std::uint16_t>(base_ + kDriver + 2, ++index_);
   }
   std::vector<Used> collect() override {
     std::vector<Used> used;
-    for (const auto end = peek<std::uint16_t>(kDevice + 2); seen_ != end; ++seen_) {
-      const auto at = kDevice + 4 + 8ULL * (seen_ % size_);
+    for (const auto end = peek<std::uint16_t>(base_ + kDevice + 2); seen_ != end; ++seen_) {
+      const auto at = base_ + kDevice + 4 + 8ULL * (seen_ % size_);
       used.push_back({peek<std::uint32_t>(at), peek<std::uint32_t>(at + 4)});
     }
     return used;
   }
-  void want_interrupt_at_next() override { poke<std::uint16_t>(kDriver + 4 + 2ULL * size_, seen_); }
+  void want_interrupt_at_next() override { poke<std::uint16_t>(base_ + kDriver + 4 + 2ULL * size_, seen_); }
   [[nodiscard]] bool device_wants_signal() const override {
-    return peek<std::uint16_t>(kDevice + 4 + 8ULL * size_) == index_;
+    return peek<std::uint16_t>(base_ + kDevice + 4 + 8ULL * size_) == index_;
   }
 
  private:

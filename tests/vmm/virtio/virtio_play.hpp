@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <mutex>
 #include <span>
@@ -22,6 +23,7 @@
 #include "tests/fakes/fake_dma_space.hpp"
 #include "tests/vmm/virtio/fake_daemon.hpp"
 #include "tests/vmm/virtio/transport_rig.hpp"
+#include "vmm/virtio/console.hpp"
 #include "vmm/virtio/iommu.hpp"
 #include "vmm/virtio/mem.hpp"
 #include "vmm/virtio/pmem.hpp"
@@ -78,7 +80,8 @@ class EchoDevice final : public vmm::VirtioDevice {
 class VirtioPlay final {
  public:
   explicit VirtioPlay(std::span<const std::uint8_t> input) : input_{input} {
-    auto made = make(input.empty() ? 0 : input.back() % 9U);
+    (void)std::signal(SIGPIPE, SIG_IGN);  // as in a VMM
+    auto made = make(input.empty() ? 0 : input.back() % 10U);
     transport_ = std::make_unique<vmm::VirtioPciTransport>(std::move(signals_), std::move(made), rig_.wiring);
     transport_->place_bar(0, TransportRig::kBar);
     transport_->connect(rig_.line);
@@ -151,6 +154,18 @@ class VirtioPlay final {
           .value();
     }
     if (kind == 8) return make_memory();
+    if (kind == 9) {
+      vmm::ConsoleConfig config{.terminal = true, .ports = {}};
+      auto [ours, vmms] = make_packet_sockets().value();
+      channel_ = std::move(ours);
+      config.ports.push_back({.name = "play", .channel = std::move(vmms)});
+      signals_ = make_signals(vmm::VirtioConsole::describe(config));
+      auto console = vmm::VirtioConsole::create(std::move(config), *loop_, memory_, *signals_,
+                                                {.output = [](std::span<const std::byte>) {}, .can_receive = [] {}})
+                         .value();
+      console_ = console.get();
+      return console;
+    }
     signals_ = make_signals(EchoDevice::describe());
     auto echo = std::make_unique<EchoDevice>(memory_, *signals_);
     echo_ = echo.get();
@@ -184,8 +199,35 @@ class VirtioPlay final {
     }
     if (iommu_) return ask_iommu();
     if (blocks_) return ask_memory();
+    if (console_ != nullptr) visit_port();
     loop_->post([this] { loop_->stop(); });
     (void)loop_->run();
+  }
+  // A client of the console's port comes, says something, reads or goes; and a word of the driver's about ports.
+  void visit_port() {
+    std::array<std::byte, 64> bytes{};
+    switch (next() % 4) {
+      case 0: {
+        auto [ours, clients] = make_socket_pair(SOCK_NONBLOCK).value();
+        const std::array files{ours.ref()};
+        (void)send_packet(channel_.ref(), vmm::kPortClient, files);
+        client_ = std::move(clients);
+        break;
+      }
+      case 1: client_.close(); break;
+      case 2:
+        if (client_) (void)write_some(client_.ref(), std::span{bytes}.first(1 + next() % 64U));
+        break;
+      default:
+        if (client_) (void)read_some(client_.ref(), bytes);
+        break;
+    }
+    while (receive_packet(channel_.ref())) {
+    }
+    (void)console_->receive(std::span{bytes}.first(next() % 64U));
+    const virtio_console_control message{.id = next() % 4U, .event = next(), .value = next()};
+    (void)memory_.write(Gpa{0x11000}, message);
+    answered_ += console_->ports().at(0).to_host + console_->ports().at(0).dropped != 0 ? 1U : 0U;
   }
   std::uint8_t next() {
     if (input_.empty()) return 0;
@@ -361,6 +403,9 @@ class VirtioPlay final {
   std::atomic<std::size_t> slots_{0};
   unsigned calls_{};
   std::atomic<unsigned> plugs_{0};
+  Fd channel_;
+  Fd client_;
+  vmm::VirtioConsole* console_{};
   unsigned answered_{};
   std::unique_ptr<vmm::VirtioPciTransport> transport_;  // goes first
 };
