@@ -17,7 +17,7 @@ same() {
     expect_eq "exit code" "$code" 0
     for device in "$@"; do
         slot=$((slot + 1))
-        tr -d '\r' <<<"$stdout" | sed -n "/^LAB-LSPCI 0000:00:0$slot/,/^LAB-LSPCI/{/^LAB-LSPCI/d;p}" >"guest.$device"
+        tr -d '\r' <<<"$stdout" | sed -n "/^LAB-LSPCI 0000:00:0$slot/,/^LAB-LSPCI/{/^LAB-LSPCI/d;/^\[ *[0-9]/d;p}" >"guest.$device"
         # What is hidden is not there at all; host bridge and IOMMU are the host's.
         for hidden in "Single Root I/O" "Alternative Routing-ID" "Resizable BAR" "Address Translation Service" \
             "Page Request" "Process Address Space" "Enhanced Allocation" "Expansion ROM" "IOMMU group"; do

@@ -4,7 +4,7 @@
 # topologies: vtd amdvi
 # soak: yes
 # needs: pcivm
-# deadline: 2400
+# deadline: 3600
 . /lab/cases/lib.sh
 restarts=100
 
@@ -30,11 +30,11 @@ mappings() { grep -c . "/proc/$vmm/maps"; }
 threads() { find "/proc/$vmm/task" -maxdepth 1 -type d | wc -l; }
 resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$vmm/status"; }
 
-expect_within 60 reached 5
+expect_within 300 reached 5
 vmm=$(pgrep -P "$guest" -x pcivm)
 before="$(least descriptors) $(least mappings) $(least threads)"
 memory=$(least resident)
-expect_within 2100 reached $((restarts + 5))
+expect_within 3000 reached $((restarts + 5))
 expect_eq "descriptors, mappings, threads after $restarts restarts" \
     "$(least descriptors) $(least mappings) $(least threads)" "$before"
 grown=$(($(least resident) - memory))
