@@ -137,6 +137,13 @@ std::optional<Link> FunctionReader::read_link(const std::string& function) {
   return link;
 }
 
+std::vector<Bar> FunctionReader::bars(const Function& function) {
+  FunctionDetail detail;
+  static_cast<Function&>(detail) = function;
+  apply_resources(read(function.address.to_string(), "resource"), detail);
+  return std::move(detail.bars);
+}
+
 FunctionDetail FunctionReader::detail(const Function& identity, const std::vector<Bdf>& vfs, const Owned& owned) {
   FunctionDetail function;
   static_cast<Function&>(function) = identity;

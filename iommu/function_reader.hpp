@@ -32,6 +32,8 @@ class FunctionReader final {
 
   /// Five system calls, four for a bridge. Nothing for an absent function.
   [[nodiscard]] std::optional<Function> function(Bdf address);
+  /// Of FunctionDetail the BARs alone: one system call more than function(), and no access to the device.
+  [[nodiscard]] std::vector<Bar> bars(const Function& function);
   /// Twelve more, four more of a PF; what stands for a whole bus or node is read once. `vfs` are those of the function
   /// when it is a PF, of its PF when it is a VF; by index.
   [[nodiscard]] FunctionDetail detail(const Function& function, const std::vector<Bdf>& vfs, const Owned& owned);

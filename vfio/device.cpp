@@ -249,7 +249,8 @@ Result<Mapping> Device::map(unsigned region, Area area) const {
   if (std::ranges::find(facts.areas, area) == facts.areas.end()) {
     return fail(Errc::internal, fmt::format("region {} has no area {:#x}+{:#x}", region, area.offset, area.length));
   }
-  const auto alignment = std::max(kPageSize, std::min(std::bit_floor(area.length), kGiB));
+  // Less than 2 MiB has no use for more, and an alignment is two more changes of the address space.
+  const auto alignment = area.length < 2 * kMiB ? kPageSize : std::min(std::bit_floor(area.length), kGiB);
   return port_->map(region, facts, area, alignment);
 }
 

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "iommu/bars.hpp"
 #include "iommu/group.hpp"
 #include "iommu/inventory.hpp"
 #include "iommu/process_use.hpp"
@@ -129,10 +130,10 @@ Result<std::uint32_t> group_of(const SysRoot& root, Bdf address) {
 }
 
 Result<OpenedDevice> facts_of(const SysRoot& root, Bdf address, std::size_t group) {
-  const auto function = TRY(iommu::read_function(root, address));
+  const auto bars = TRY(iommu::read_bars(root, address));
   OpenedDevice device{.address = address, .group = group, .bars = {}};
   if (const auto physical = token_owner(root, address)) device.vf_token = TRY(load_vf_token(root, *physical));
-  std::ranges::copy_if(function.bars, std::back_inserter(device.bars),
+  std::ranges::copy_if(bars, std::back_inserter(device.bars),
                        [](const iommu::Bar& bar) { return bar.index < kBars; });
   return device;
 }

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "iommu/bars.hpp"
 #include "tests/support/fake_pci.hpp"
 #include "tests/support/result_matchers.hpp"
 
@@ -92,7 +93,8 @@ TEST_F(Inventory, OrdersVirtualFunctionsByNumberNotByText) {
 }
 
 TEST_F(Inventory, TellsMemoryFromPortsAnd64BitBars) {
-  const auto bars = read_function(root, bdf("0000:01:00.0")).value().bars;
+  const auto bars = read_bars(root, bdf("0000:01:00.0")).value();
+  EXPECT_THAT(read_bars(root, bdf("0000:09:00.0")), FailsWith(Errc::not_found));
   ASSERT_EQ(bars.size(), 3U);
   EXPECT_EQ(bars[0].size, 0x20000U);
   EXPECT_FALSE(bars[0].io);
