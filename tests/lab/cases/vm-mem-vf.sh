@@ -47,7 +47,7 @@ expect_exit 0 pcivm vm set "$vm" --memory 768M --timeout 90
 expect_eq "mapped" "$(mapped)" 768
 guest_says "LAB-RESULT received=[1-9][0-9]* high=[1-9]" 90
 expect_exit 0 pcivm detach "$vm" "$vf"
-run pcivm vm set "$vm" --memory 256M --timeout 15
+run pcivm vm set "$vm" --memory 512M --timeout 15
 expect_exit 0 pcivm attach "$vm" "$vf"
 expect_within 20 agree
 expect_exit 0 pcivm vm stop "$vm" --force
