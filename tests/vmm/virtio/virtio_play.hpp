@@ -334,7 +334,7 @@ class VirtioPlay final {
     virtio_mem_req request{};
     request.type = next() % 5;
     request.u.plug.addr = next() % 8 != 0 ? 4 * kGiB + next() % 9 * 2 * kMiB : value();
-    request.u.plug.nb_blocks = next() % 16 != 0 ? next() % 5 : 0xffff;
+    request.u.plug.nb_blocks = static_cast<std::uint16_t>(next() % 16 != 0 ? next() % 5 : 0xffff);
     ask(request, sizeof request, 16);
   }
   template <class Request>
