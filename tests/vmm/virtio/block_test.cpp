@@ -51,6 +51,9 @@ class Block : public testing::TestWithParam<bool> {
     signals_->set_queue_vector(0, 0);
     signals_->use_msix(true);
     driver_ = std::make_unique<SplitDriver>(memory_, std::uint16_t{16});
+    // A device looks at a queue that starts: it must not find what an earlier one was offered.
+    driver_->poke<std::uint32_t>(RingDriver::kDriver, 0);
+    driver_->poke<std::uint32_t>(RingDriver::kDevice, 0);
     const auto features = device_->identity().features & ~virtio_features::bit(virtio_features::kEventIndex);
     ASSERT_THAT(device_->start_queue(0, driver_->setup(), features), test::IsOk());
   }
