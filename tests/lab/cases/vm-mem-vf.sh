@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A VF reaches by DMA what has come, whether it was there before or comes itself.
-# topologies: vtd amdvi
+# topologies: vtd
 # container: vtd
 # needs: pcivm
 # deadline: 300
