@@ -4,6 +4,7 @@
 # gone with the VM.
 # topologies: vtd
 # needs: pcivm
+# soak: yes
 # deadline: 240
 . /lab/cases/lib.sh
 
