@@ -59,11 +59,11 @@ class VmApi final {
     EventLoop& loop;
     std::function<void(Stop)> stop;
     std::function<bool()> stopping;
-    std::function<void()> ask_figures;  ///< the answer comes to heard()
+    std::function<void()> ask_figures;                     ///< the answer comes to heard()
     std::function<void(std::uint64_t bytes)> want_memory;  ///< of what comes and goes; the outcome comes to heard()
-    ConsoleHub* console{};              ///< null: the VM has none
-    VmPorts* ports{};                   ///< null: it has none
-    VmDevices* devices{};               ///< null: those of the facts, which stay
+    ConsoleHub* console{};                                 ///< null: the VM has none
+    VmPorts* ports{};                                      ///< null: it has none
+    VmDevices* devices{};                                  ///< null: those of the facts, which stay
   };
   /// What is wired outlives it.
   [[nodiscard]] static Result<std::unique_ptr<VmApi>> create(Wiring wiring, VmFacts facts, Fd listener);

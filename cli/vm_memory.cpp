@@ -46,7 +46,8 @@ Result<std::vector<unsigned>> nodes_of(const SysRoot& root, const std::string& t
   const auto there = parse_cpu_list(with_memory.value_or("0")).value_or(std::vector<unsigned>{});
   for (const auto node : nodes) {
     if (std::ranges::find(there, node) != there.end()) continue;
-    return fail(Errc::invalid, fmt::format("--numa: node {} found, one with memory wanted: {}", node, fmt::join(there, ", ")));
+    return fail(Errc::invalid,
+                fmt::format("--numa: node {} found, one with memory wanted: {}", node, fmt::join(there, ", ")));
   }
   return nodes;
 }
@@ -59,7 +60,8 @@ Result<void> check_pool(const SysRoot& root, const vmm::RamBacking& backing, std
   if (backing.nodes.empty()) free = number(root, fmt::format("{}/{}/free_hugepages", kPools, pool(backing.huge_page)));
   const auto wanted = memory / backing.huge_page;
   if (free >= wanted) return {};
-  const auto where = backing.nodes.empty() ? std::string{"this host"} : fmt::format("node {}", fmt::join(backing.nodes, ", "));
+  const auto where =
+      backing.nodes.empty() ? std::string{"this host"} : fmt::format("node {}", fmt::join(backing.nodes, ", "));
   return fail(Error::make(Errc::kernel, fmt::format("{} has {} free pages of {}M, {} wanted", where, free,
                                                     backing.huge_page / kMiB, wanted))
                   .coded("vm.hugepages")
@@ -117,13 +119,14 @@ Result<vmm::RamBacking> check_backing(const SysRoot& root, const VmRequest& requ
   vmm::RamBacking backing{.nodes = TRY(nodes_of(root, request.numa)), .populate = request.populate};
   if (request.hugepages.empty()) return backing;
   if (request.balloon) {
-    return fail(Error::make(Errc::refused, "--balloon beside --hugepages: reserved pages cannot be given back one by one")
-                    .coded("vm.balloon_with_hugepages"));
+    return fail(
+        Error::make(Errc::refused, "--balloon beside --hugepages: reserved pages cannot be given back one by one")
+            .coded("vm.balloon_with_hugepages"));
   }
   backing.huge_page = TRY_IN(parse_size(request.hugepages), "--hugepages");
   if (backing.huge_page == 0 || !root.exists(fmt::format("{}/{}", kPools, pool(backing.huge_page)))) {
-    return fail(Errc::invalid, fmt::format("--hugepages {} found, a size that this host has wanted: {}", request.hugepages,
-                                           sizes(root)));
+    return fail(Errc::invalid, fmt::format("--hugepages {} found, a size that this host has wanted: {}",
+                                           request.hugepages, sizes(root)));
   }
   if (memory % backing.huge_page != 0) {
     return fail(Errc::invalid, fmt::format("--memory {} found, a multiple of --hugepages {} wanted", request.memory,

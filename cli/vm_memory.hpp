@@ -29,8 +29,9 @@ struct MemoryWish {
 [[nodiscard]] Result<void> check_blocks(const VmRequest& request, const MemoryWish& memory);
 
 /// Errc::invalid: a size of pages that the host has not, a node that has no memory, RAM that is no multiple of the
-/// page. Errc::kernel when too few pages of that size are free (Documentation/admin-guide/mm/hugetlbpage.rst). Errc::refused
-/// beside a balloon, which gives pages back one by one.
-[[nodiscard]] Result<vmm::RamBacking> check_backing(const SysRoot& root, const VmRequest& request, std::uint64_t memory);
+/// page. Errc::kernel when too few pages of that size are free (Documentation/admin-guide/mm/hugetlbpage.rst).
+/// Errc::refused beside a balloon, which gives pages back one by one.
+[[nodiscard]] Result<vmm::RamBacking> check_backing(const SysRoot& root, const VmRequest& request,
+                                                    std::uint64_t memory);
 
 }  // namespace pcivm::cli

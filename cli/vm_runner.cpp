@@ -356,8 +356,7 @@ Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std:
   const BlockedStopSignals blocked;  // from here to the end, the host must be put back in order
   std::vector<vfio::ManagedBinding> bindings;
   if (!vm.checked.functions.empty()) {
-    const vfio::Host asked{
-        .root = host.root, .users_of = vfio::users_at_once(vm.checked.functions), .note = host.note};
+    const vfio::Host asked{.root = host.root, .users_of = vfio::users_at_once(vm.checked.functions), .note = host.note};
     bindings = TRY(vfio::acquire(
         asked, {.functions = vm.checked.functions, .force = context.options.force, .on_release = request.on_release}));
   }

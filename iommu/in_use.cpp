@@ -41,7 +41,7 @@ struct Host {
   std::map<std::string, std::vector<InUse>> disk_users{};
   NetworkUse network{};
   std::map<Bdf, std::vector<const Function*>> vfs{};  ///< of each PF; of those that are asked about
-  bool ask_kernel{false};                      ///< may open disks for an instant
+  bool ask_kernel{false};                             ///< may open disks for an instant
 
   /// Mounts and routes are followed only where one of `functions` has a disk or an interface.
   static Result<Host> read(const SysRoot& root, std::span<const Function> functions) {

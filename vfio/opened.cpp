@@ -133,8 +133,7 @@ Result<OpenedDevice> facts_of(const SysRoot& root, Bdf address, std::size_t grou
   const auto bars = TRY(iommu::read_bars(root, address));
   OpenedDevice device{.address = address, .group = group, .bars = {}};
   if (const auto physical = token_owner(root, address)) device.vf_token = TRY(load_vf_token(root, *physical));
-  std::ranges::copy_if(bars, std::back_inserter(device.bars),
-                       [](const iommu::Bar& bar) { return bar.index < kBars; });
+  std::ranges::copy_if(bars, std::back_inserter(device.bars), [](const iommu::Bar& bar) { return bar.index < kBars; });
   return device;
 }
 
@@ -209,8 +208,7 @@ Result<void> add_device(const SysRoot& root, OpenedVfio& opened, Bdf address) {
   const auto known = std::ranges::find(opened.groups, number, &OpenedGroup::number);
   const auto index = static_cast<std::size_t>(known - opened.groups.begin());
   if (known == opened.groups.end()) {
-    opened.groups.push_back(
-        TRY_IN(open_group(root, number, opened.backend), fmt::format("IOMMU group {}", number)));
+    opened.groups.push_back(TRY_IN(open_group(root, number, opened.backend), fmt::format("IOMMU group {}", number)));
   }
   auto device = TRY(facts_of(root, address, index));
   if (opened.backend == IommuBackend::iommufd) {

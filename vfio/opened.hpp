@@ -56,7 +56,7 @@ struct OpenedDevice {
   bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
   bool own_rom{};                ///< the guest finds the device's expansion ROM; else `rom`, or none
   std::vector<std::byte> rom{};
-  Fd fd{};                       ///< /dev/vfio/devices/vfioN; none with a container
+  Fd fd{};                               ///< /dev/vfio/devices/vfioN; none with a container
   std::optional<OpenedServer> server{};  ///< then it is in no group, and its address (user_device.hpp) is nobody's
 
   /// One bit for each of `bars`.

@@ -94,7 +94,8 @@ class UserPort final : public DevicePort {
       TRY(client_.set_alarm(FdRef{events.empty() ? -1 : events.front()}));
       return 0;
     }
-    if (set.index == VFIO_PCI_ERR_IRQ_INDEX) return fail_errno(EINVAL, "a process that serves a device tells of no AER");
+    if (set.index == VFIO_PCI_ERR_IRQ_INDEX)
+      return fail_errno(EINVAL, "a process that serves a device tells of no AER");
     if (events.empty()) TRY(set_run(set, set.start, set.count, {}));
     for (std::size_t at = 0; at < events.size();) {
       const auto rest = events.subspan(at);

@@ -69,12 +69,16 @@ Bytes make_fadt(const AcpiConfig& config, Gpa facs, Gpa dsdt) {
   return finished(std::move(table), "FACP", 6);
 }
 
+/// Which of the two kinds of structure tells of a CPU, in MADT and SRAT alike: the older one has 8 bits for each
+/// number.
+bool fits_local_apic(std::uint32_t id, std::uint32_t uid) { return id < 0xff && uid < 0xff; }
+
 Bytes make_madt(const AcpiConfig& config) {
   Bytes table;
   append(table, Madt{});
   std::uint32_t uid = 0;
   for (const auto id : config.apic_ids) {
-    if (id < 0xff && uid < 0xff) {
+    if (fits_local_apic(id, uid)) {
       append(table, LocalApic{.uid = static_cast<std::uint8_t>(uid), .id = static_cast<std::uint8_t>(id)});
     } else {
       append(table, LocalX2Apic{.id = id, .uid = uid});
@@ -117,8 +121,8 @@ Bytes make_srat(const AcpiConfig& config, const AcpiMemory& memory) {
   Bytes table;
   append(table, Srat{});
   std::uint32_t uid = 0;
-  for (const auto id : config.apic_ids) {  // as in the MADT
-    if (id < 0xff && uid++ < 0xff) {
+  for (const auto id : config.apic_ids) {
+    if (fits_local_apic(id, uid++)) {
       append(table, LocalApicAffinity{.id = static_cast<std::uint8_t>(id)});
     } else {
       append(table, LocalX2ApicAffinity{.id = id});

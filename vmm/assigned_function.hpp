@@ -103,7 +103,7 @@ class AssignedFunction final : public BarAccess {
   std::mutex& mutex_;
   const std::string& name_;
   ConfigPatches patches_;
-  bool extended_{false};  // they are those of all 4096 bytes
+  bool extended_{false};                 // they are those of all 4096 bytes
   std::uint16_t power_capability_{};     // 0 = none
   std::uint16_t express_capability_{};   // 0 = none, or its device has no FLR
   std::uint16_t features_capability_{};  // Advanced Features; 0 = none, or its device has no FLR

@@ -46,16 +46,16 @@ class Firmware final {
     PciBus& bus;
     const MemoryLayout& layout;
     CpuTopology cpus{};
-    SmbiosConfig smbios{};                  ///< of what the firmware is given as tables
-    bool serial{};                          ///< a BIOS uses COM1 as its screen and keyboard
-    std::optional<unsigned> boot_slot{};    ///< of the virtio disk to boot first
-    std::vector<unsigned> hotplug_slots{};  ///< as in AcpiConfig
-    std::optional<AcpiIommu> iommu{};       ///< as in AcpiConfig
+    SmbiosConfig smbios{};                    ///< of what the firmware is given as tables
+    bool serial{};                            ///< a BIOS uses COM1 as its screen and keyboard
+    std::optional<unsigned> boot_slot{};      ///< of the virtio disk to boot first
+    std::vector<unsigned> hotplug_slots{};    ///< as in AcpiConfig
+    std::optional<AcpiIommu> iommu{};         ///< as in AcpiConfig
     std::optional<AcpiMemory> acpi_memory{};  ///< as in AcpiConfig
-    std::uint64_t hotplug_room{};           ///< bytes of addresses above all BARs
-    unsigned address_bits{36};              ///< of the CPUs
-    std::function<void()> reset;            ///< the guest asks for one; on vCPU threads
-    std::function<void(Error)> report;      ///< carry on
+    std::uint64_t hotplug_room{};             ///< bytes of addresses above all BARs
+    unsigned address_bits{36};                ///< of the CPUs
+    std::function<void()> reset;              ///< the guest asks for one; on vCPU threads
+    std::function<void(Error)> report;        ///< carry on
   };
   [[nodiscard]] static Result<std::unique_ptr<Firmware>> create(FirmwareConfig config, Wiring wiring);
   Firmware(const Firmware&) = delete;

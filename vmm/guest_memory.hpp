@@ -38,11 +38,12 @@ struct RamRegion {
 
 /// What RAM is made of.
 struct RamBacking {
-  bool shared{};               ///< daemons may map it
-  std::uint64_t huge_page{};   ///< reserved pages of that size (hugetlb); 0: ordinary ones, and huge where the kernel has them
+  bool shared{};  ///< daemons may map it
+  std::uint64_t
+      huge_page{};  ///< reserved pages of that size (hugetlb); 0: ordinary ones, and huge where the kernel has them
   std::vector<unsigned> nodes{};  ///< NUMA nodes of the host that it may come from; empty: any
-  bool populate{};             ///< all of it before the guest runs
-  bool devices{};              ///< will be mapped for them, in runs as large as can be
+  bool populate{};                ///< all of it before the guest runs
+  bool devices{};                 ///< will be mapped for them, in runs as large as can be
 };
 
 /// Shared by all vCPUs and, through DMA, by devices: the bytes may change at any time. Therefore read() copies once and

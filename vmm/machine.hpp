@@ -74,6 +74,7 @@ class Machine final {
   [[nodiscard]] Result<void> build_devices();
   [[nodiscard]] Result<void> build_watchdog(std::size_t index);
   [[nodiscard]] Result<void> build_firmware();
+  [[nodiscard]] Result<void> build_debug_exit();
   [[nodiscard]] Result<void> build_hotplug();
   void build_blocks();
   [[nodiscard]] std::optional<AcpiIommu> acpi_iommu() const;
@@ -102,7 +103,6 @@ class Machine final {
   [[nodiscard]] OnError contain(Bdf function);
   void ask_to_power_off();
   [[nodiscard]] Result<void> await(std::function<void()> then);
-  [[nodiscard]] Result<void> build_debug_exit();
   void on_debug_exit(std::uint32_t number);
   void on_watchdog();
   void on_cpu_end(Result<Vcpu::End> end);
@@ -133,9 +133,9 @@ class Machine final {
   IommuDomains domains_;
   std::unique_ptr<MemoryBlocks> blocks_;    // none: no RAM comes or goes
   std::optional<std::string> memory_size_;  // of a request that is being read
-  std::uint32_t assigned_slots_{};         // of devices that are there at the start; one bit each
-  std::uint32_t hotplug_slots_{};          // one bit each
-  std::unique_ptr<HotplugSlots> hotplug_;  // none in a machine without
+  std::uint32_t assigned_slots_{};          // of devices that are there at the start; one bit each
+  std::uint32_t hotplug_slots_{};           // one bit each
+  std::unique_ptr<HotplugSlots> hotplug_;   // none in a machine without
   std::unique_ptr<DeviceSet> devices_;
   std::unique_ptr<VirtioSet> virtio_;
   std::unique_ptr<Watchdog> watchdog_;

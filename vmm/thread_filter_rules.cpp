@@ -167,15 +167,16 @@ Rules start() {
          ioctls({get_device_fd.number, bind_iommufd.number, attach_iommufd.number, get_info.number,
                  get_region_info.number, get_irq_info.number, set_irqs.number, vfio::uapi::reset.number, map_dma.number,
                  unmap_dma.number, iommu_get_info.number, ioas_map.number, ioas_unmap.number,
-                 kvm::set_user_memory_region.number, kvm::irqfd.number, kvm::set_gsi_routing.number, kvm::signal_msi.number});
+                 kvm::set_user_memory_region.number, kvm::irqfd.number, kvm::set_gsi_routing.number,
+                 kvm::signal_msi.number});
 }
 
 /// The same for a device that comes or goes, with a container or address space of its own, and telling KVM of it.
 Rules hotplug() {
   using namespace vfio::uapi;
   return start() + ioctls({vfio::uapi::get_api_version.number, vfio::uapi::check_extension.number, set_iommu.number,
-                           get_status.number, set_container.number, ioas_alloc.number,
-                           ioas_ranges.number, kvm::create_device.number, kvm::set_device_attr.number});
+                           get_status.number, set_container.number, ioas_alloc.number, ioas_ranges.number,
+                           kvm::create_device.number, kvm::set_device_attr.number});
 }
 
 /// The rest, and what the threads need that it makes: those of the CPUs at every reboot, those of devices.

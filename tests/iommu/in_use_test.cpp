@@ -59,8 +59,7 @@ TEST_F(InUseTest, ManyAreAskedAboutAtOnce) {
   pci.vf(kNic, 0, "0000:01:10.0", 12);
   pci.bind("0000:01:10.0", "vfio-pci");
   process("812", "vmm", "9", "/dev/vfio/12");
-  const std::vector addresses{Bdf::parse(kDrive).value(), Bdf::parse("0000:01:10.0").value(),
-                              Bdf::parse(kNic).value()};
+  const std::vector addresses{Bdf::parse(kDrive).value(), Bdf::parse("0000:01:10.0").value(), Bdf::parse(kNic).value()};
   const auto all = users_of_each(root, addresses).value();
   ASSERT_EQ(all.size(), 3U);
   EXPECT_THAT(all[0], IsEmpty());

@@ -32,7 +32,10 @@ class FakeContainer final : public IoctlPort {
   int call(FdRef, unsigned long request, void* argument) override {
     if (const auto failing = fail.find(request); failing != fail.end()) return -failing->second;
     switch (request) {
-      case VFIO_GROUP_GET_STATUS: ++questions; static_cast<vfio_group_status*>(argument)->flags = status; return 0;
+      case VFIO_GROUP_GET_STATUS:
+        ++questions;
+        static_cast<vfio_group_status*>(argument)->flags = status;
+        return 0;
       case VFIO_GROUP_SET_CONTAINER: log.emplace_back("join"); return 0;
       case VFIO_SET_IOMMU: log.emplace_back("iommu"); return 0;
       case VFIO_IOMMU_GET_INFO: ++questions; return get_info(static_cast<vfio_iommu_type1_info*>(argument));

@@ -121,8 +121,8 @@ TEST(ThreadFilter, LetsThreadsBeMadeByThoseWhoDo) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer makes calls of its own for a thread";
 #endif
-  // With its first thread glibc takes a signal over (rt_sigaction, for setuid and its kin). A VMM has threads before any
-  // of these kinds is one, and so has each child of this process.
+  // With its first thread glibc takes a signal over (rt_sigaction, for setuid and its kin). A VMM has threads before
+  // any of these kinds is one, and so has each child of this process.
   std::thread{[] {}}.join();
   for (const auto maker : {ThreadKind::loop, ThreadKind::start, ThreadKind::hotplug}) {
     EXPECT_EQ(end_of(maker, [] { std::thread{[] {}}.join(); }), 0) << static_cast<int>(maker);

@@ -158,7 +158,7 @@ void VirtioBlock::accept(IoEngine& engine, unsigned queue) {
     if (must_wait()) return;
     const auto index = free_request();
     auto& request = *requests_[index];
-    if (!queues_.take(queue, request.chain) && !(queues_.rest(queue) && queues_.take(queue, request.chain))) {
+    if (!queues_.next(queue, request.chain)) {
       free_.push_back(index);
       return;
     }

@@ -3,7 +3,6 @@
 
 #include <linux/virtio_ids.h>
 #include <linux/virtio_iommu.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -144,12 +143,7 @@ void VirtioIommu::write_config(std::uint32_t offset, std::span<const std::byte> 
 
 void VirtioIommu::work() {
   become(ThreadKind::iommu);
-  std::array<pollfd, 2> events{{{.fd = signals_.doorbell(kRequests).number(), .events = POLLIN, .revents = 0},
-                                {.fd = stop_.ref().number(), .events = POLLIN, .revents = 0}}};
-  for (;;) {
-    (void)::poll(events.data(), events.size(), -1);  // after a signal there is nothing to do, and that is done
-    if (events[1].revents != 0) return;
-    (void)drain_eventfd(signals_.doorbell(kRequests));
+  while (queues_.await(kRequests, stop_.ref())) {
     queues_.serve(kRequests, [this](const VirtioChain& chain) { return answer(chain); });
   }
 }

@@ -3,10 +3,8 @@
 
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mem.h>
-#include <poll.h>
 
 #include <algorithm>
-#include <array>
 #include <span>
 #include <utility>
 
@@ -65,12 +63,7 @@ void VirtioMem::read_config(std::uint32_t offset, std::span<std::byte> data) {
 
 void VirtioMem::work() {
   become(ThreadKind::memory);
-  std::array<pollfd, 2> events{{{.fd = signals_.doorbell(kRequests).number(), .events = POLLIN, .revents = 0},
-                                {.fd = stop_.ref().number(), .events = POLLIN, .revents = 0}}};
-  for (;;) {
-    (void)::poll(events.data(), events.size(), -1);  // after a signal there is nothing to do, and that is done
-    if (events[1].revents != 0) return;
-    (void)drain_eventfd(signals_.doorbell(kRequests));
+  while (queues_.await(kRequests, stop_.ref())) {
     queues_.serve(kRequests, [this](const VirtioChain& chain) { return answer(chain); });
   }
 }

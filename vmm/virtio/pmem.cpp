@@ -108,7 +108,7 @@ Result<void> VirtioPmem::serve(IoEngine& engine) {
 void VirtioPmem::accept(IoEngine& engine) {
   VirtioChain chain;
   for (unsigned count = 0; count < 2U * kQueueSize; ++count) {
-    if (!queues_.take(0, chain) && !(queues_.rest(0) && queues_.take(0, chain))) return;
+    if (!queues_.next(0, chain)) return;
     if (free_.empty()) {
       free_.push_back(requests_.size());
       requests_.emplace_back();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/virtio/queues.hpp"
 
+#include <poll.h>
+
+#include <array>
 #include <string>
 #include <utility>
 
@@ -60,6 +63,16 @@ bool VirtioQueues::publish(unsigned queue) { return queues_[queue].ring && queue
 
 void VirtioQueues::finish(unsigned queue) {
   if (publish(queue)) signals_.interrupt(first_ + queue);
+}
+
+bool VirtioQueues::await(unsigned queue, FdRef stop) const {
+  const auto doorbell = signals_.doorbell(first_ + queue);
+  std::array<pollfd, 2> events{{{.fd = doorbell.number(), .events = POLLIN, .revents = 0},
+                                {.fd = stop.number(), .events = POLLIN, .revents = 0}}};
+  (void)::poll(events.data(), events.size(), -1);  // after a signal there is nothing to do, and that is done
+  if (events[1].revents != 0) return false;
+  (void)drain_eventfd(doorbell);
+  return true;
 }
 
 bool VirtioQueues::rest(unsigned queue) { return active(queue) && queues_[queue].ring->ask_for_signal(); }

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "base/fd.hpp"
 #include "base/result.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/virtio/ring.hpp"
@@ -54,6 +55,8 @@ class VirtioQueues final {
   /// The thread that does the work ends for good: stop() waits for nothing, and nothing is taken.
   void abandon(unsigned queue);
 
+  /// For a thread that serves one queue: waits for its doorbell. False: `stop` is signalled. Without the lock.
+  [[nodiscard]] bool await(unsigned queue, FdRef stop) const;
   /// Serves a queue whose chains can be answered at once: `answer` gets each and returns how many bytes it wrote. Takes
   /// the lock. Comes back by the doorbell when a guest gives it too much to do at a time.
   template <class Answer>
