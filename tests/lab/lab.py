@@ -83,7 +83,7 @@ def execute(host_name: str, script: Path, arguments, given: host.Content) -> int
         try:
             outcome = running.run("/lab/script", arguments.deadline, lambda line: print(line, flush=True))
         except host.Stuck as stuck:
-            running.show_tasks()
+            running.show_what_hangs()
             cache.say(f"{stuck}; end of the console ({running.console}):")
             print("\n".join(running.console_from(0)[-60:]), file=sys.stderr)
             return 124

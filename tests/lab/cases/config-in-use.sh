@@ -14,9 +14,7 @@ defer pcivm -q vf destroy "$igb" --yes
 defer pcivm -q device release "$nic"
 expect_exit 0 pcivm vf create "$igb" 3 --bind vfio-pci
 vf=$(vf_bdf "$igb" 1)
-sleep 100 <>"/dev/vfio/$(group_of "$vf")" &
-holder=$!
-defer kill "$holder"
+hold "/dev/vfio/$(group_of "$vf")"
 ip address add 192.0.2.1/24 dev "$(netdev_of "$nic")"
 defer ip address flush dev "$(netdev_of "$nic")"
 ip link set "$(netdev_of "$nic")" up
@@ -47,8 +45,7 @@ devices:
 YAML
 expect_exit 0 pcivm apply -f other.yaml --yes
 expect_match "VLAN" "$(ip link show "$eth")" "vf 1 .*vlan 7"
-kill "$holder"
-wait "$holder"
+let_go
 ip address flush dev "$(netdev_of "$nic")"
 ip link set "$(netdev_of "$nic")" down # and with it what a router advertised
 expect_exit 0 pcivm apply -f host.yaml --yes

@@ -58,13 +58,9 @@ expect_users "$nvme" "swap: swap -> $chain"
 swapoff "/dev/$volume"
 
 # The controller's own node.
-sleep 60 </dev/nvme0 &
-holder=$!
-defer sh -c "kill $holder 2>/dev/null; true"
-expect_within 5 test -e "/proc/$holder/fd/0"
+hold /dev/nvme0
 expect_match "users" "$(users "$nvme")" "open: pid $holder \(sleep\) -> /dev/nvme0"
-kill "$holder"
-wait "$holder" 2>/dev/null
+let_go
 
 modprobe -a bridge 8021q macvlan
 modprobe bonding max_bonds=0

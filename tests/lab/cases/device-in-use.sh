@@ -59,8 +59,6 @@ echo "$vf" >"$pci/$vf/driver/unbind"
 modprobe -a vfio-pci vfio_iommu_type1
 echo "$vf" >/sys/bus/pci/drivers_probe
 expect_users "$vf" ""
-sleep 60 <>"/dev/vfio/$(group_of "$vf")" &
-defer kill "$!"
-expect_within 5 test -e "/proc/$!/fd/0"
-expect_users "$vf" "vfio: pid $! (sleep)"
-expect_users "$igb" "vf: $vf: vfio: pid $! (sleep)"
+hold "/dev/vfio/$(group_of "$vf")"
+expect_users "$vf" "vfio: pid $holder (sleep)"
+expect_users "$igb" "vf: $vf: vfio: pid $holder (sleep)"

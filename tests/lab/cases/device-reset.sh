@@ -20,14 +20,10 @@ expect_match "message" "$stderr" "no proven reset"
 expect_exit 5 pcivm device reset "$nic" --method flr # which it does not have
 expect_eq "reset_method" "$(<"$pci/$nic/reset_method")" "$methods"
 
-sleep 60 <>"/dev/vfio/$(group_of "$nic")" &
-holder=$!
-defer kill "$holder"
-expect_within 5 test -e "/proc/$holder/fd/0"
+hold "/dev/vfio/$(group_of "$nic")"
 expect_exit 4 pcivm device reset "$nic"
 expect_match "message" "$stderr" "$holder"
-kill "$holder"
-wait "$holder" 2>/dev/null
+let_go
 
 # Quarantine is shown, refused and lifted.
 mkdir -p /run/pcivm/quarantine

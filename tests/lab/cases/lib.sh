@@ -137,6 +137,20 @@ netdev_of() {
     ls "$pci/$1/net" | head -n 1
 }
 
+# hold FILE: a process, $holder, has it open until let_go or the end of the case.
+hold() {
+    sleep 100 <>"$1" &
+    holder=$!
+    defer let_go
+    expect_within 5 holds "$1"
+}
+# Before its exec, the child is this shell, with whatever that has as its standard input.
+holds() { [[ $(<"/proc/$holder/comm") == sleep && /proc/$holder/fd/0 -ef $1 ]]; }
+let_go() {
+    kill "$holder" 2>/dev/null || return 0
+    wait "$holder" 2>/dev/null
+}
+
 # pf_up BDF ADDRESS/LENGTH: brings the PF's interface up for the time of the case.
 pf_up() {
     local interface
@@ -202,6 +216,7 @@ guest_start() {
     local script=$1
     shift
     command="pcivm vm run guest-$script --cmdline '$(guest_cmdline "$script")' $*"
+    : >guest.console # the child truncates it too, but what the last guest said must not be read until then
     pcivm vm run "guest-$script" --kernel /lab/l2/vmlinux --initrd "$initrd" --memory "$guest_memory" \
         --cmdline "$(guest_cmdline "$script")" "${assigned_by[@]}" "$@" >guest.console 2>guest.stderr &
     guest=$!

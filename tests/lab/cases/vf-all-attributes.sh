@@ -46,12 +46,10 @@ expect_exit 0 pcivm vf create "$igb" 4 --allow-recreate --dry-run
 expect_match "steps" "$stdout" "lost: VF 6 .*02:11:22:33:44:06.*bound to vfio-pci"
 expect_eq "VFs after a dry run" "$(<"$pci/$igb/sriov_numvfs")" 7
 
-sleep 60 <>"/dev/vfio/$(group_of "$(vf_bdf "$igb" 6)")" &
-holder=$!
+hold "/dev/vfio/$(group_of "$(vf_bdf "$igb" 6)")"
 expect_exit 4 pcivm vf create "$igb" 4 --allow-recreate
 expect_match "message" "$stderr" "$(vf_bdf "$igb" 6) is in use: .*$holder"
-kill "$holder"
-wait "$holder"
+let_go
 
 expect_exit 0 pcivm vf create "$igb" 4 --allow-recreate
 expect_eq "VFs" "$(<"$pci/$igb/sriov_numvfs")" 4

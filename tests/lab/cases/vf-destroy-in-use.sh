@@ -9,9 +9,7 @@ igb=$(bdf igb)
 defer pcivm -q vf destroy "$igb" --yes
 expect_exit 0 pcivm vf create "$igb" 3 --bind vfio-pci
 vf=$(vf_bdf "$igb" 1)
-sleep 60 <>"/dev/vfio/$(group_of "$vf")" &
-holder=$!
-defer kill "$holder"
+hold "/dev/vfio/$(group_of "$vf")"
 
 expect_exit 4 pcivm vf destroy "$igb" --yes
 expect_match "message" "$stderr" "$vf is in use: .*$holder"
@@ -24,7 +22,6 @@ expect_exit 4 pcivm vf create "$igb" 2
 expect_exit 0 pcivm vf list "$igb" -o json
 expect_eq "user in the list" "$(json '.items[1].inUse[0].kind')" vfio
 
-kill "$holder"
-wait "$holder"
+let_go
 expect_exit 0 pcivm vf destroy "$igb" --yes
 expect_eq "VFs" "$(<"$pci/$igb/sriov_numvfs")" 0

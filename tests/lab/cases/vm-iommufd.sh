@@ -36,12 +36,10 @@ rm -rf /run/pcivm/vm/guest-sleep
 
 # A process that has the node open, and did not bind it.
 node=$(ls "$pci/$vf/vfio-dev")
-sleep 100 <>"/dev/vfio/devices/$node" &
-holder=$!
-defer kill "$holder"
+hold "/dev/vfio/devices/$node"
 expect_exit 4 pcivm vm run other "${options[@]}" --device "$vf"
 expect_match "message" "$stderr" "pid $holder \(sleep\)"
-kill "$holder"
+let_go
 
 # A limit that is enough for one VM at a time, if both were one user.
 weak=(prlimit --memlock=419430400:419430400 setpriv --bounding-set -ipc_lock,-sys_resource)

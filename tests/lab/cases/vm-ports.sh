@@ -4,7 +4,6 @@
 # gone with the VM.
 # topologies: vtd
 # needs: pcivm
-# soak: yes
 # deadline: 240
 . /lab/cases/lib.sh
 
@@ -36,10 +35,10 @@ refused 5 "no socket" "name=a,socket=$PWD/sent"
 refused 2 "letters, digits" name=a/b
 
 # The first client is slow to leave: the second waits for its turn.
-echo first | perl /lab/cases/port.pl "$own" 17 >answer1 &
+echo first | perl /lab/cases/port.pl "$own" 16 >answer1 &
 first=$!
 wait "$first" || fail "the first client failed"
-echo second | perl /lab/cases/port.pl "$own" 18 >answer2 || fail "the second client failed"
+echo second | perl /lab/cases/port.pl "$own" 17 >answer2 || fail "the second client failed"
 expect_eq "first answer" "$(<answer1)" "answer to first"
 expect_eq "second answer" "$(<answer2)" "answer to second"
 

@@ -25,7 +25,7 @@ echo "LAB-RESULT ready=1"
 # One question, one answer, and a second client.
 exec 5<>"$agent"
 for count in 1 2; do
-    read -r line <&5
+    until read -r line <&5; do sleep 0.1; done # without a client, the end of the file comes at once
     echo "LAB-RESULT question$count=$line"
     echo "LAB-RESULT during$count=$(connected org.qemu.guest_agent.0)"
     echo "answer to $line" >&5
@@ -39,12 +39,19 @@ dd if=/dev/urandom of=/run/sent bs=1M count=3 2>/dev/null
 echo "LAB-RESULT sent=$(sha256sum </run/sent | cut -d ' ' -f 1)"
 exec 6<>$ports/bulk
 echo "LAB-RESULT bulk=1"
-head -c 3145728 <&6 >/run/got &
 await bulk 1
+head -c 3145728 <&6 >/run/got &
 cat /run/sent >&6
 wait
 echo "LAB-RESULT got=$(sha256sum </run/got | cut -d ' ' -f 1)"
-[ ! -e /dev/hvc0 ] || echo "hello from hvc0" >/dev/hvc0
+# Both consoles are one stream on the host: what is said by one must not fall into a line of the other.
+if [ -e /dev/hvc0 ]; then
+    exec 7<>/dev/hvc0
+    stty -echo <&7
+    sleep 1
+    echo "hello from hvc0" >&7
+    sleep 1
+fi
 echo "LAB-RESULT last=1"
-[ -z "$LAB_wait" ] || read -r line </dev/hvc0
+[ -z "$LAB_wait" ] || read -r line <&7
 echo "LAB-RESULT typed=$line"

@@ -20,6 +20,7 @@ from .topology import Topology
 LOGS = image.LAB.parents[1] / "build/lab"
 BOOT_DEADLINE = 180.0
 OFF_DEADLINE = 120.0
+STUCK_DEADLINE = 30.0
 
 # What the kernel of the host says when something is broken, the product's fault or not.
 TROUBLE = re.compile(r"BUG:|WARNING: CPU|Oops:|general protection fault|Kernel panic|blocked for more than|"
@@ -151,13 +152,12 @@ class Host:
         size = shutil.get_terminal_size()
         return self._request(f"shell {size.lines} {size.columns} {os.environ.get('TERM', 'linux')}", float("inf")).code
 
-    def show_tasks(self) -> None:
-        """Makes the host print what its processes wait for on the console, also while a script runs in it."""
-        try:
+    def show_what_hangs(self) -> None:
+        """Makes the host put what /lab/stuck tells on its console, also while a script runs in it."""
+        with contextlib.suppress(OSError, AttributeError):  # the host is down: its console has all there is
             self._watch.sendall(b"\n")
-            time.sleep(2)
-        except (OSError, AttributeError):
-            pass  # the host is down: its console has all there is
+            select.select([self._watch], [], [], STUCK_DEADLINE)
+            time.sleep(0.5)  # the console, too, has a way to go
 
     def console_size(self) -> int:
         return self.console.stat().st_size

@@ -188,7 +188,7 @@ def overlay(debian: Path, init: str, pcivm: Path | None, extra: list[Path], take
     """The layer of one run; `init` is the file of l1/ that starts the host, `taken` the paths that the layers below have."""
     archive = Archive()
     archive.text("init", (LAB / "l1" / init).read_bytes(), 0o755)
-    for name in ("agent", "state", "profile"):
+    for name in ("agent", "state", "stuck", "profile"):
         archive.file(f"lab/{name}", LAB / "l1" / name)
     archive.link("root/.bash_profile", "/lab/profile")
     archive.tree("lab/cases", LAB / "cases")

@@ -13,7 +13,7 @@ from .case import Case
 from .host import Content, Host, Outcome, Stuck
 from .image import LAB
 
-CONSOLE_TAIL = 50
+CONSOLE_TAIL = 300  # of a host that hangs
 DOCUMENT = "DOCUMENT "
 MOST_BOOTS = 100
 MOST_UNSTEADY = 3  # cases of a whole run that may pass in their second run only
@@ -156,7 +156,7 @@ class _Session:
         except Stuck as stuck:
             faults.append(f"{stuck} (the case may take {case.deadline * patience:.0f} s)")
             if self._host:
-                self._host.show_tasks()
+                self._host.show_what_hangs()
                 tail = self._host.console_from(console)[-CONSOLE_TAIL:]
                 faults.append(f"the host's console ({self._host.console}):\n" +
                               "\n".join(f"  {line}" for line in tail))
