@@ -53,7 +53,8 @@ def run_test(arguments) -> int:
     cases = [each for each in case.load_all() if each.soak == arguments.soak and arguments.only in each.name]
     plan = {}
     for name in arguments.topology or topology.names():
-        chosen = [each for each in cases if name in each.topologies]
+        chosen = [variant for each in cases if name in each.topologies
+                  for variant in each.variants(name, arguments.every_way)]
         if chosen:
             plan[name] = chosen
     if not plan:
@@ -158,6 +159,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     added.add_argument("topology", nargs="*")
     added.add_argument("--only", default="", metavar="TEXT", help="cases with this in their name")
     added.add_argument("--soak", action="store_true", help="the long cases, and only these")
+    added.add_argument("--every-way", action="store_true", help="on each IOMMU by each back end, not each of them once")
     added.add_argument("--jobs", type=int, default=LIMIT, metavar="N", help=f"hosts at a time ({LIMIT})")
     added.add_argument("--patience", type=float, default=1.0, metavar="FACTOR", help="multiplies deadlines (1)")
     host_options(added)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Memory that a guest used and freed goes back to the host; never beside an assigned device.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm
 # deadline: 180
 . /lab/cases/lib.sh

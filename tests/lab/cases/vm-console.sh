@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guest's console on virtio: both ways, more than fits its queues, and as the kernel's own console.
-# topologies: vtd amdvi
+# topologies: vtd
 # needs: pcivm
 # deadline: 120
 . /lab/cases/lib.sh

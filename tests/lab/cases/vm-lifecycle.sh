@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A VM by its name: defined, started, looked at, asked over its socket, stopped in each strength, killed, started again,
 # deleted. Its VF is back whenever it does not run.
-# topologies: vtd amdvi
+# topologies: vtd
 # needs: pcivm
 # deadline: 420
 . /lab/cases/lib.sh

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The legacy devices and interrupt controllers as a kernel of our own sees them (tests/kernel), each register behaviour a test.
-# topologies: vtd amdvi
+# topologies: vtd
 # needs: pcivm
 # deadline: 180
 . /lab/cases/lib.sh

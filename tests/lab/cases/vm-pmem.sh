@@ -2,7 +2,7 @@
 # A guest has a file of the host in its memory: both sides agree on every byte, what the guest made durable is on the
 # host's disk at that moment, a file system is used without copies (DAX), and a read-only file stays as it is, also
 # beside an assigned device, whose DMA does not reach the file. What cannot be such a file is refused.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm
 # deadline: 480
 . /lab/cases/lib.sh

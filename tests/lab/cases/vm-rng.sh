@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The guest's own driver finds the virtio random number device, and reads from it by MSI-X and by INTx.
-# topologies: vtd amdvi
+# topologies: vtd
 # needs: pcivm
 # deadline: 240
 . /lab/cases/lib.sh

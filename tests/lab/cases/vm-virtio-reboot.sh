@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest with a disk, a network by vhost and random numbers, beside an assigned device, reboots several times: all of
 # them work in each boot, and descriptors do not grow.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm
 # deadline: 300
 . /lab/cases/lib.sh

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Host and guest talk over AF_VSOCK, on connections that either makes, by MSI-X and by INTx; both sides agree on every
 # byte. An address that another VM has, that is none, or for which the kernel has no vhost, is refused.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm
 # deadline: 300
 . /lab/cases/lib.sh

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A guest that does not reload its watchdog, by Linux's own driver, is reset, powered off or left alone, as was asked
 # for; one that does goes on. The driver is told of the reset in the next boot.
-# topologies: vtd amdvi
+# topologies: amdvi
 # needs: pcivm
 # deadline: 240
 . /lab/cases/lib.sh

@@ -8,7 +8,8 @@
     # console: REGEX            optional: console lines that would count as trouble, but belong to this case
     # soak: yes                 optional: a long repetition, which only `lab.py test --soak` runs
     # container: vtd            optional: hosts on which it runs once more, with LAB_BACKEND=container: devices are assigned
-                                by the container there, and elsewhere by what pcivm chooses
+                                by the container there, and elsewhere by what pcivm chooses. Of a case that is for both
+                                IOMMUs, an ordinary run has two of the four; `lab.py test --every-way` has all
 """
 
 import re
@@ -41,9 +42,13 @@ class Case:
     def title(self) -> str:
         return self.name if self.backend == "auto" else f"{self.name} ({self.backend})"
 
-    def variants(self, host: str) -> list["Case"]:
-        """The case as often as it is to be run on that host."""
-        return [self, replace(self, backend="container")] if host in self.container else [self]
+    def variants(self, host: str, every_way: bool) -> list["Case"]:
+        """The case as often as it is to be run on that host: in `every_way`, or each IOMMU and each back end once."""
+        backends = [self.backend] + (["container"] if host in self.container else [])
+        if not every_way and self.container and {"vtd", "amdvi"} <= set(self.topologies):
+            by_container = "amdvi" if "amdvi" in self.container else "vtd"
+            backends = ["container" if host == by_container else self.backend]
+        return [replace(self, backend=backend) for backend in backends]
 
     @property
     def script(self) -> str:
