@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import bootable, cache, disk, image, tree
+from . import bootable, cache, disk, image, tree, tsc
 from .kernel import Kernel
 from .topology import Topology
 
@@ -198,7 +198,7 @@ class Host:
 
     def _arguments(self, debian: Path) -> list[str]:
         control = self._scratch / "control"
-        parameters = f"console=ttyS0 loglevel={5 if self.has_disk else 7} initcall_blacklist=crypto_kdf108_init,init_encrypted init_on_alloc=0 lsm=landlock,capability mitigations=off no_timer_check tsc=reliable cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
+        parameters = f"console=ttyS0 loglevel={5 if self.has_disk else 7} initcall_blacklist=crypto_kdf108_init,init_encrypted init_on_alloc=0 lsm=landlock,capability mitigations=off no_timer_check tsc=reliable tsc_early_khz={tsc.khz()} cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
         terminal = ["-chardev", "stdio,id=terminal,signal=off", "-device", "virtconsole,chardev=terminal"]
         return [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
