@@ -23,28 +23,32 @@ struct ShowArguments {
 struct Known {
   VmView view;
   VmOptions options{};  ///< of its definition
-  Json facts{};         ///< cpus, memory, devices
+  Json facts{};         ///< cpus, memory, devices, mdevs
 };
+
+Json value_at(const Json& object, const char* key) {
+  return object.is_object() && object.contains(key) ? object[key] : Json(nullptr);
+}
 
 Known known(const SysRoot& root, VmView view) {
   Known known{.view = std::move(view)};
   if (known.view.defined) known.options = load_definition(root, known.view.name).value_or(VmOptions{});
   const auto& running = known.view.document;
   if (running.is_object()) {
-    known.facts = {{"cpus", running["cpus"]}, {"memory", running["memory"]}, {"devices", running["devices"]}};
+    known.facts = {{"cpus", running["cpus"]},
+                   {"memory", running["memory"]},
+                   {"devices", running["devices"]},
+                   {"mdevs", value_at(running, "mdevs")}};
     return known;
   }
-  known.facts = {{"cpus", nullptr}, {"memory", nullptr}, {"devices", nullptr}};
+  known.facts = {{"cpus", nullptr}, {"memory", nullptr}, {"devices", nullptr}, {"mdevs", nullptr}};
   const auto request = request_of(known.view.name, known.options);
   if (known.options.empty() || !request) return known;
   known.facts["cpus"] = request->cpus;
   if (const auto memory = check_memory(request->memory)) known.facts["memory"] = memory->size;
   known.facts["devices"] = request->devices;
+  known.facts["mdevs"] = request->mdevs;
   return known;
-}
-
-Json value_at(const Json& object, const char* key) {
-  return object.is_object() && object.contains(key) ? object[key] : Json(nullptr);
 }
 
 Json to_json(const Known& known) {
@@ -60,6 +64,7 @@ Json to_json(const Known& known) {
           {"memory", known.facts["memory"]},
           {"memoryHotplug", value_at(running, "memoryHotplug")},
           {"devices", known.facts["devices"]},
+          {"mdevs", known.facts["mdevs"]},
           {"slots", value_at(running, "slots")},
           {"deviceEvents", value_at(running, "deviceEvents")},
           {"iommuBackend", value_at(running, "iommuBackend")},
@@ -257,6 +262,7 @@ Result<int> show(Context& context, const ShowArguments& args) {
   add("CPUs", number_text(json["cpus"]));
   add("Memory", memory_text(json["memory"], json["memoryHotplug"]));
   add("Devices", devices_text(json["devices"]));
+  add("Mediated devices", devices_text(json["mdevs"]));
   add("Slots", slots_text(json["slots"]));
   add("Events", events_text(json["deviceEvents"]));
   add("Assigned by", backend_text(json));

@@ -105,6 +105,11 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->type_name("DEVICE=device|FILE")
       ->allow_extra_args(false);
   command
+      .add_option("--mdev", request.mdevs,
+                  "a mediated device of the host, which has it already: its UUID, or /sys/bus/mdev/devices/UUID")
+      ->type_name("MDEV")
+      ->allow_extra_args(false);
+  command
       .add_option("--user-device", request.user_devices,
                   "a PCI device that another process serves (vfio-user): socket=PATH, where it listens")
       ->type_name("OPTIONS")
@@ -167,7 +172,8 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
       ->allow_extra_args(false);
   command.add_option("--vsock", request.vsock, "sockets between host and guest (AF_VSOCK): cid=N, the guest's address")
       ->type_name("OPTIONS");
-  command.add_flag("--balloon", request.balloon, "take back memory that the guest does not use; not with --device");
+  command.add_flag("--balloon", request.balloon,
+                   "take back memory that the guest does not use; not with --device or --mdev");
   command.add_flag("--rng", request.rng, "a virtio device with random numbers of the host");
   command
       .add_option("--watchdog", request.watchdog,

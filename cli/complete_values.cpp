@@ -12,6 +12,7 @@
 #include "iommu/class_devices.hpp"
 #include "iommu/in_use.hpp"
 #include "iommu/inventory.hpp"
+#include "vfio/mdev.hpp"
 #include "vfio/quarantine.hpp"
 #include "vfio/reset.hpp"
 
@@ -132,13 +133,22 @@ Candidates checks(const SysRoot& /*root*/, std::string_view /*typed*/) {
   return found;
 }
 
+Candidates mdevs(const SysRoot& root, std::string_view /*typed*/) {
+  Candidates found;
+  for (const auto& uuid : names_in(root, vfio::kMdevs)) {
+    const auto type = root.read(vfio::mdev_directory(uuid) + "/mdev_type/name");
+    found.push_back({uuid, type ? fmt::format("mediated device, {}", *type) : "mediated device"});
+  }
+  return found;
+}
+
 struct Type {
   std::string_view name;
   Candidates (*find)(const SysRoot& root, std::string_view typed);
 };
 constexpr Type kTypes[] = {{"DEVICE", devices}, {"PF", physical_functions}, {"VF", virtual_functions},
                            {"GROUP", groups},   {"DRIVER", drivers},        {"VM", machines},
-                           {"CHECK", checks}};
+                           {"CHECK", checks},   {"MDEV", mdevs}};
 
 void add_values(Completion& completion, const SysRoot* root, std::string_view type, std::string_view typed) {
   if (type == "FILE") completion.paths = Paths::files;

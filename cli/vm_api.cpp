@@ -94,7 +94,7 @@ std::string now_utc() {
 bool is_figure_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == ':';
+           c == ':' || c == '-';
   });
 }
 
@@ -212,6 +212,7 @@ Json VmApi::vm_document() const {
           {"memory", facts_.memory.size},
           {"memoryHotplug", memory_facts()},
           {"devices", devices()},
+          {"mdevs", facts_.mdevs},
           {"slots", std::move(slots)},
           {"deviceEvents", std::move(events)},
           {"iommuBackend", or_null(backend)},
@@ -244,7 +245,9 @@ std::vector<std::string> VmApi::port_names() const {
 // Of those that it has, and of those that had some.
 std::vector<DeviceEvents> VmApi::device_events() const {
   auto all = events_;
-  for (const auto& device : devices()) {
+  auto present = devices();
+  present.insert(present.end(), facts_.mdevs.begin(), facts_.mdevs.end());
+  for (const auto& device : present) {
     if (std::ranges::find(all, device, &DeviceEvents::device) == all.end()) all.push_back({.device = device});
   }
   return all;

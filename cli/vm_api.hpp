@@ -34,6 +34,7 @@ struct VmFacts {
   unsigned cpus{};
   MemoryWish memory{};
   std::vector<std::string> devices{};  ///< addresses of assigned functions
+  std::vector<std::string> mdevs{};    ///< UUIDs of mediated devices, which stay
   std::string iommu_backend{};         ///< how they are assigned; empty when there are none
   std::string backend_reason{};        ///< why not by iommufd; empty when they are, or nobody wanted it
   pid_t vmm{};

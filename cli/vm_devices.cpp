@@ -47,6 +47,7 @@ VmDevices::VmDevices(Wiring wiring, Setup setup)
       places_{vmm::platform::hotplug_slots(setup.slots)},
       refusal_{std::move(setup.refusal)},
       backend_{setup.backend},
+      backend_stays_{setup.backend_stays},
       remembered_{std::move(setup.remembered)} {
   for (auto& device : setup.devices) {
     auto entry = std::make_unique<Entry>();
@@ -85,7 +86,7 @@ VmDevices::Held VmDevices::held() const {
   for (const auto& entry : entries_) {
     if (entry->inside) held.groups.push_back(entry->group);
   }
-  if (!held.groups.empty()) held.backend = backend_;
+  if (!held.groups.empty() || backend_stays_) held.backend = backend_;
   return held;
 }
 

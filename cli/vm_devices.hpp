@@ -39,8 +39,8 @@ class VmDevices final {
   };
   /// What the VMM has open.
   struct Held {
-    std::vector<std::uint32_t> groups{};          ///< in which it has devices
-    std::optional<vfio::IommuBackend> backend{};  ///< of all of them; none = it has no device
+    std::vector<std::uint32_t> groups{};          ///< in which it has functions
+    std::optional<vfio::IommuBackend> backend{};  ///< of all its devices; none = it has none
   };
   /// What is done with the host. Functions of the child run in the child.
   struct RootSide {
@@ -65,6 +65,7 @@ class VmDevices final {
     unsigned slots{};                ///< kept for those that come
     std::vector<AtStart> devices{};  ///< that the VM starts with
     vfio::IommuBackend backend{};    ///< by which these are assigned
+    bool backend_stays{};            ///< mediated devices, which stay, are assigned by it too
     VmSlots remembered{};
     std::optional<Error> refusal{};  ///< why none may come
   };
@@ -145,6 +146,7 @@ class VmDevices final {
   std::uint32_t places_;  // slots for devices that come and go, one bit each
   std::optional<Error> refusal_;
   vfio::IommuBackend backend_;
+  bool backend_stays_;
   VmSlots remembered_;
   std::uint32_t ghosts_{};  // slots whose device the guest has yet to forget
   std::vector<std::unique_ptr<Entry>> entries_;

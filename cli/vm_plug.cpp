@@ -80,7 +80,8 @@ Result<vfio::OpenedVfio> take(const vfio::Host& host, const PlugFacts& facts, Bd
     if (facts.guest_iommu && std::ranges::find(held.groups, group) != held.groups.end())
       return fail(shared_group(function, group));
     TRY(check_ram(*opened, facts));
-    return held.backend ? Result<void>{} : check_memlock(host.root, *opened, facts);  // with devices its RAM is pinned
+    // With functions its RAM is pinned.
+    return held.groups.empty() ? check_memlock(host.root, *opened, facts) : Result<void>{};
   }();
   if (!checked) {
     opened = vfio::OpenedVfio{};  // closed, so that it can go back

@@ -24,6 +24,7 @@
 #include "cli/vm_memory.hpp"
 #include "cli/vm_user.hpp"
 #include "cli/vm_virtio.hpp"
+#include "vfio/mdev.hpp"
 #include "vfio/memlock.hpp"
 #include "vfio/opened.hpp"
 #include "vfio/release_hook.hpp"
@@ -69,6 +70,25 @@ Result<std::vector<Bdf>> select_all(const SysRoot& root, const std::vector<std::
     functions.push_back(address);
   }
   return functions;
+}
+
+// Some drivers of such devices let only a VM of KVM in.
+Result<std::vector<vfio::Mdev>> read_mdevs(const SysRoot& root, IoctlPort& port, const vmm::Kvm& kvm,
+                                           const VmChecked& checked, const std::vector<std::string>& texts) {
+  std::vector<vfio::Mdev> mdevs;
+  for (const auto& text : texts) {
+    const auto uuid = TRY_IN(vfio::find_mdev(root, text), "--mdev");
+    if (std::ranges::find(mdevs, uuid, &vfio::Mdev::uuid) != mdevs.end()) {
+      return fail(Errc::invalid, fmt::format("--mdev {} is given twice", uuid));
+    }
+    mdevs.push_back({.uuid = uuid});
+  }
+  for (auto& mdev : mdevs) {
+    auto vm = TRY(vmm::Vm::create(port, kvm));
+    const auto tell = [&vm](FdRef file) { return vm.add_vfio(file); };
+    mdev = TRY_IN(vfio::read_mdev(root, port, mdev.uuid, checked.backend, tell), "--mdev");
+  }
+  return mdevs;
 }
 
 Result<std::vector<vfio::OpenedDevice>> open_user_devices(const std::vector<std::string>& texts) {
@@ -272,6 +292,12 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
                             "guest's IOMMU says")
                     .coded("vm.iommu_with_user_device"));
   }
+  if (!request.mdevs.empty() && config.virtio.iommu) {
+    return fail(Error::make(Errc::refused,
+                            "--iommu virtio beside --mdev: no IOMMU of the host is between a mediated device and RAM, "
+                            "and its driver would have to follow each change of the guest's")
+                    .coded("vm.iommu_with_mdev"));
+  }
   if (request.p2p && config.virtio.iommu) {
     return fail(Error::make(Errc::refused,
                             "--iommu virtio beside --p2p: the guest's IOMMU maps no BARs, and devices that are not "
@@ -283,6 +309,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   config.kvm = TRY(open_kvm(root));
   auto duplicate = TRY(config.kvm.dup());
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
+  checked.mdevs = TRY(read_mdevs(root, port, kvm, checked, request.mdevs));
   config.cpus = TRY(check_cpus(kvm, request));
   const auto cpuid = TRY(kvm.supported_cpuid());
   checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
@@ -303,8 +330,8 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
 
 Result<vmm::VmConfig> open_vm(const SysRoot& root, IoctlPort& port, VmChecked& checked) {
   auto& config = checked.config;
-  if (!checked.functions.empty()) {
-    config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend));
+  if (!checked.functions.empty() || !checked.mdevs.empty()) {
+    config.vfio = TRY(vfio::open_devices(root, port, checked.functions, checked.backend, checked.mdevs));
     if (config.virtio.iommu) TRY(check_groups(config.vfio));
     give_roms(config.vfio, checked.roms);
   }

@@ -41,6 +41,7 @@ struct VmRequest {
   std::string pin{};
   std::vector<std::string> devices{};
   std::vector<std::string> roms{};
+  std::vector<std::string> mdevs{};
   std::vector<std::string> user_devices{};
   std::string iommu_backend{"auto"};
   bool debug_exit{};
@@ -72,7 +73,8 @@ struct VmChecked {
   vmm::VmConfig config;         ///< without devices: layout, boot plan and vfio are those of a VM that has none
   std::vector<Bdf> functions;   ///< to assign
   std::vector<RomWish> roms{};  ///< of some of them
-  std::vector<vfio::OpenedDevice> served{};   ///< by other processes; behind these on the bus
+  std::vector<vfio::Mdev> mdevs{};            ///< behind these on the bus
+  std::vector<vfio::OpenedDevice> served{};   ///< by other processes; behind both
   std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};
   std::uint64_t most_memory{};  ///< with what may come while the guest runs

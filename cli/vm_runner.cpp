@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -35,7 +36,9 @@
 #include "cli/vm_user.hpp"
 #include "vfio/blocker.hpp"
 #include "vfio/managed.hpp"
+#include "vfio/mdev.hpp"
 #include "vfio/quarantine.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::cli {
 
@@ -103,13 +106,22 @@ std::string_view answer_to_request(vmm::OnRequest how) {
   return {};
 }
 
+// The VMM knows a mediated device by an address that is nobody's.
+std::string with_uuids(std::string_view line, std::span<const std::string> mdevs) {
+  std::string text{line};
+  for (unsigned index = 0; const auto& uuid : mdevs) {
+    const auto address = vfio::mdev_address(index++).to_string();
+    if (const auto at = text.find(address); at != std::string::npos) text.replace(at, address.size(), uuid);
+  }
+  return text;
+}
+
 // Said while whoever asks still waits, because afterwards nobody can tell who it was.
 void tell_request(Context& context, std::string_view line, vmm::OnRequest how) {
   const auto [word, rest] = split_word(line);
-  const auto function = Bdf::parse(rest);
-  if (word != vmm::kWantedBack || !function) return;
+  if (word != vmm::kWantedBack || (!Bdf::parse(rest) && !vfio::is_uuid(rest))) return;
   const auto askers = vfio::waiters_of(context.root());
-  log::warning("the host wants {} back{}{}; {}", function->to_string(), askers.empty() ? "" : ": ", askers,
+  log::warning("the host wants {} back{}{}; {}", rest, askers.empty() ? "" : ": ", askers,
                answer_to_request(how));
 }
 
@@ -167,6 +179,7 @@ class Service final {
  private:
   Result<void> prepare() {
     for (const auto& function : vm_.checked.functions) facts_.devices.push_back(function.to_string());
+    for (const auto& mdev : vm_.checked.mdevs) facts_.mdevs.push_back(mdev.uuid);
     facts_.memory = {.size = vm_.checked.memory, .most = vm_.checked.most_memory};
     facts_.seccomp = vmm::to_string(vm_.checked.seccomp);
     if (vms_have_own_users()) {
@@ -175,7 +188,7 @@ class Service final {
     }
     vm_.config = TRY(open_vm(context_.root(), vm_.port, vm_.checked));
     for (auto& device : vm_.config.vfio.devices) device.reset_forced = context_.forced(vfio::kForceNoReset);
-    if (!vm_.checked.functions.empty()) {
+    if (!facts_.devices.empty() || !facts_.mdevs.empty()) {
       facts_.iommu_backend = vfio::to_string(vm_.config.vfio.backend);
       facts_.backend_reason = vm_.config.vfio.reason;
       log::debug("devices are assigned by {}{}{}", facts_.iommu_backend, facts_.backend_reason.empty() ? "" : ": ",
@@ -239,11 +252,12 @@ class Service final {
   Result<void> prepare_devices() {
     auto& config = vm_.config;
     for (const auto& device : config.vfio.devices) {
-      if (device.server) continue;  // nothing of the host is given back for it
+      if (!device.is_function()) continue;  // nothing of the host is given back for it
       auto binding = TRY(vfio::binding_for(context_.root(), device.address, ::getpid()));
       setup_.devices.push_back({.binding = std::move(binding), .group = config.vfio.groups.at(device.group).number});
     }
     setup_.backend = config.vfio.backend;
+    setup_.backend_stays = !facts_.mdevs.empty();
     layout_ = config.layout;
     guest_iommu_ = config.virtio.iommu;
     setup_.slots = config.hotplug.slots;
@@ -307,7 +321,8 @@ class Service final {
     if (!kept) context_.note(fmt::format("the console is not kept: {}", kept.error().text()));
   }
 
-  void hear(std::string_view line) {
+  void hear(std::string_view said) {
+    const auto line = with_uuids(said, facts_.mdevs);
     tell_request(context_, line, on_request_);
     tell_error(line);
     const bool before = api_ && api_->running();

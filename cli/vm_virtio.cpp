@@ -147,8 +147,9 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   for (const auto& text : request.folders) config.folders.push_back(TRY(open_one_folder(text)));
   TRY(check_tags(config.folders));
   if (request.vsock) config.vsock = TRY(open_one_vsock(root, port, *request.vsock));
-  if (request.balloon && !request.devices.empty()) {
-    return fail(Error::make(Errc::refused, "--balloon beside --device: the device could write to pages that were taken")
+  if (request.balloon && (!request.devices.empty() || !request.mdevs.empty())) {
+    return fail(Error::make(Errc::refused,
+                            "--balloon beside --device or --mdev: the device could write to pages that were taken")
                     .coded("vm.balloon_with_device"));
   }
   config.iommu = request.iommu == "virtio";

@@ -136,6 +136,7 @@ std::optional<FdRef> Container::file_of(Bdf device) const {
 
 Result<std::unique_ptr<Device>> Container::open(Bdf device, UnprovenReset unproven) {
   int group = -1;
+  std::string name;
   std::string token;
   unsigned bars = 0;
   {
@@ -143,13 +144,14 @@ Result<std::unique_ptr<Device>> Container::open(Bdf device, UnprovenReset unprov
     const std::scoped_lock lock{mutex_};
     for (const auto& place : devices_) {
       if (place.facts.address != device) continue;
+      name = place.facts.name();
       token = place.facts.vf_token;
       bars = place.facts.bar_mask();
       group = std::ranges::find(groups_, place.group, &OpenedGroup::number)->fd.ref().number();
     }
   }
   if (group < 0) return fail(Errc::internal, fmt::format("{} is not in the container", device.to_string()));
-  return Device::open(port_, FdRef{group}, device, token, unproven, bars);
+  return Device::open(port_, FdRef{group}, name, token, unproven, bars);
 }
 
 Result<void> Container::map(const DmaRun& run) {
@@ -184,6 +186,11 @@ Result<void> Container::unmap(Iova iova, std::uint64_t length) {
                                           std::uint64_t{request.size}, length));
   }
   return {};
+}
+
+bool Container::pins() const {
+  const std::scoped_lock lock{mutex_};
+  return std::ranges::any_of(devices_, [](const Place& place) { return place.facts.is_function(); });
 }
 
 DmaCounters Container::counters() const {

@@ -40,6 +40,7 @@ class Container final : public DmaSpace {
   void close(Bdf device) override;
   [[nodiscard]] Result<void> map(const DmaRun& run) override;
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override;
+  [[nodiscard]] bool pins() const override;
 
   /// Ascending; what is outside of them cannot be mapped. Empty: the kernel does not say (before 5.4).
   [[nodiscard]] Result<std::vector<IovaRange>> allowed() const;

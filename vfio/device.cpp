@@ -17,7 +17,9 @@
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
 #include "vfio/device_port.hpp"
+#include "vfio/mdev.hpp"
 #include "vfio/uapi.hpp"
+#include "vfio/vf_token.hpp"
 
 namespace pcivm::vfio {
 
@@ -34,8 +36,22 @@ constexpr std::string_view kNoOwner{
     "a VF of a PF on vfio-pci opens only after the PF was opened with the token in /run/pcivm/vf-token: start the VM "
     "that has the PF first"};
 
+/// What a device that VFIO does not call a PCI device is.
+std::string_view kind_of(std::uint32_t flags) {
+  if ((flags & VFIO_DEVICE_FLAGS_PLATFORM) != 0) return "a platform device";
+  if ((flags & VFIO_DEVICE_FLAGS_AMBA) != 0) return "an AMBA device";
+  if ((flags & VFIO_DEVICE_FLAGS_CCW) != 0) return "a channel of s390 (CCW)";
+  if ((flags & VFIO_DEVICE_FLAGS_AP) != 0) return "a crypto adapter of s390 (AP)";
+  return "a device of no kind that VFIO tells";
+}
+
 /// What both ways to a device have in common.
 Error explain_open(Error error, const std::string& name) {
+  if (is_uuid(name)) {
+    if (error.sys_errno() == ENODEV) error = std::move(error).as(Errc::not_found);
+    return std::move(error).advise(fmt::format("ls -l {}; the kernel's log may say what its driver wants",
+                                               mdev_directory(name)));
+  }
   switch (error.sys_errno()) {
     case EACCES: return std::move(error).coded("vf_token.refused").advise(std::string{kNoOwner});
     case EAGAIN: return std::move(error).as(Errc::busy).advise("the function is being reset or removed: try again");
@@ -50,8 +66,7 @@ Error explain_open(Error error, const std::string& name) {
   }
 }
 
-Result<Fd> get_device_fd(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token) {
-  const auto name = address.to_string();
+Result<Fd> get_device_fd(IoctlPort& port, FdRef group, const std::string& name, std::string_view vf_token) {
   auto asked = vf_token.empty() ? name : fmt::format("{} vf_token={}", name, vf_token);
   auto raw = uapi::get_device_fd(port, group, *asked.data());
   if (raw) return Fd::adopt(*raw);
@@ -70,7 +85,7 @@ std::array<std::uint8_t, 16> bytes_of(std::string_view uuid) {
 }
 
 Error explain_bind(Error error, const std::string& name, bool token) {
-  if (error.sys_errno() != EINVAL) return explain_open(std::move(error), name);
+  if (error.sys_errno() != EINVAL || is_uuid(name)) return explain_open(std::move(error), name);
   if (token) return std::move(error).advise("before Linux 6.17 it takes no VF token: --iommu-backend container");
   return std::move(error).advise(fmt::format(
       "another process has {0} open (pcivm device show {0}), or the IOMMU does not keep the CPU's caches coherent, for "
@@ -78,7 +93,7 @@ Error explain_bind(Error error, const std::string& name, bool token) {
       name));
 }
 
-Result<void> bind_to(IoctlPort& port, FdRef file, FdRef iommufd, Bdf address, std::string_view vf_token) {
+Result<void> bind_to(IoctlPort& port, FdRef file, FdRef iommufd, const std::string& name, std::string_view vf_token) {
   auto uuid = bytes_of(vf_token);
   uapi::BindIommufd request{.argsz = offsetof(uapi::BindIommufd, token_uuid), .iommufd = iommufd.number()};
   if (!vf_token.empty()) {
@@ -88,21 +103,21 @@ Result<void> bind_to(IoctlPort& port, FdRef file, FdRef iommufd, Bdf address, st
   }
   auto bound = uapi::bind_iommufd(port, file, request);
   if (bound) return {};
-  return fail(explain_bind(std::move(bound).error(), address.to_string(), !vf_token.empty()));
+  return fail(explain_bind(std::move(bound).error(), name, !vf_token.empty()));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Device>> Device::bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
+Result<std::unique_ptr<Device>> Device::bind(IoctlPort& port, Fd file, FdRef iommufd, const std::string& name,
                                              std::string_view vf_token, UnprovenReset unproven, unsigned bars) {
-  TRY_IN(bind_to(port, file.ref(), iommufd, address, vf_token), address.to_string());
-  return adopt(make_kernel_port(port, std::move(file)), address.to_string(), unproven, bars);
+  TRY_IN(bind_to(port, file.ref(), iommufd, name, vf_token), name);
+  return adopt(make_kernel_port(port, std::move(file)), name, unproven, bars);
 }
 
-Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, Bdf address, std::string_view vf_token,
-                                             UnprovenReset unproven, unsigned bars) {
-  auto fd = TRY_IN(get_device_fd(port, group, address, vf_token), address.to_string());
-  return adopt(make_kernel_port(port, std::move(fd)), address.to_string(), unproven, bars);
+Result<std::unique_ptr<Device>> Device::open(IoctlPort& port, FdRef group, const std::string& name,
+                                             std::string_view vf_token, UnprovenReset unproven, unsigned bars) {
+  auto fd = TRY_IN(get_device_fd(port, group, name, vf_token), name);
+  return adopt(make_kernel_port(port, std::move(fd)), name, unproven, bars);
 }
 
 Device::Device(std::unique_ptr<DevicePort> port, std::string name) : port_{std::move(port)}, name_{std::move(name)} {}
@@ -120,12 +135,15 @@ Result<void> Device::read_facts(UnprovenReset unproven, unsigned bars) {
   info.argsz = sizeof info;
   TRY(port_->get_info(info));
   if ((info.flags & VFIO_DEVICE_FLAGS_PCI) == 0) {
-    return fail(Errc::kernel, fmt::format("not a PCI device for VFIO: flags {:#x}", info.flags));
+    return fail(Errc::refused, fmt::format("{} found, a PCI device wanted", kind_of(info.flags)));
   }
   resettable_ = (info.flags & VFIO_DEVICE_FLAGS_RESET) != 0;
   if (!resettable_ && unproven == UnprovenReset::refuse) {
     return fail(Error::make(Errc::refused, "reset is not proven: the kernel offers no reset of this function alone")
-                    .advise("it may hold the previous owner's data; see pcivm device show for its reset methods"));
+                    .advise(is_uuid(name_) ? "it may hold the previous owner's data: remove it and create it anew, "
+                                             "then --force=no-reset takes it"
+                                           : "it may hold the previous owner's data; see pcivm device show for its "
+                                             "reset methods"));
   }
   // Every question is a system call: only about what is used, and what the device can have.
   TRY(read_region(kConfigRegion));
@@ -178,12 +196,14 @@ Result<void> Device::read_irq(Irq kind) {
 
 Result<void> Device::read_config() {
   const auto size = regions_[kConfigRegion].size;
-  if (size != kSmallConfig && size != kFullConfig) {
+  // Some drivers of mediated devices miscount the small one by one (the kernel's samples).
+  if (size != kSmallConfig && size != kSmallConfig - 1 && size != kFullConfig) {
     return fail(Errc::kernel,
                 fmt::format("configuration space has {} bytes, wanted {} or {}", size, kSmallConfig, kFullConfig));
   }
   config_.assign(kSmallConfig, std::byte{0});
-  TRY_IN(read(kConfigRegion, 0, config_), "read configuration space");
+  const auto there = std::span{config_}.first(std::min<std::size_t>(size, kSmallConfig));
+  TRY_IN(read(kConfigRegion, 0, there), "read configuration space");
   // VFIO virtualises some registers, so the vendor ID alone is no proof of life: header type 0x7f is.
   const auto type = config_u8(config_, PCI_HEADER_TYPE);
   if ((type & 0x7fU) == PCI_HEADER_TYPE_NORMAL) return {};

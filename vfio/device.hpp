@@ -53,18 +53,19 @@ class Device final {
 
   /// VFIO_GROUP_GET_DEVICE_FD and all facts. The kernel resets the function in here (0.1 s and more), which is the one
   /// reset at start: none is made by this process. `group` must be in a container with an IOMMU set. `port` outlives
-  /// the object. `vf_token` is the UUID of a PF on vfio-pci for it and its VFs, empty where none applies. `bars`, one
-  /// bit each, are those to ask for: the others have size 0, as the ROM has. Errc::refused = reset not proven; denied =
-  /// another VF token; kernel = does not answer (configuration space is all-ones).
-  [[nodiscard]] static Result<std::unique_ptr<Device>> open(IoctlPort& port, FdRef group, Bdf address,
+  /// the object. `name` is the function's address, or the UUID of a mediated device. `vf_token` is the UUID of a PF on
+  /// vfio-pci for it and its VFs, empty where none applies. `bars`, one bit each, are those to ask for: the others have
+  /// size 0, as the ROM has. Errc::refused = reset not proven, or no PCI device; denied = another VF token; kernel =
+  /// does not answer (configuration space is all-ones).
+  [[nodiscard]] static Result<std::unique_ptr<Device>> open(IoctlPort& port, FdRef group, const std::string& name,
                                                             std::string_view vf_token = {},
                                                             UnprovenReset unproven = UnprovenReset::refuse,
                                                             unsigned bars = kEveryBar);
 
   /// The same by the function's own node: VFIO_DEVICE_BIND_IOMMUFD and all facts. `file` is bound to nothing yet. Its
   /// DMA meets nothing before it is attached to an address space.
-  [[nodiscard]] static Result<std::unique_ptr<Device>> bind(IoctlPort& port, Fd file, FdRef iommufd, Bdf address,
-                                                            std::string_view vf_token = {},
+  [[nodiscard]] static Result<std::unique_ptr<Device>> bind(IoctlPort& port, Fd file, FdRef iommufd,
+                                                            const std::string& name, std::string_view vf_token = {},
                                                             UnprovenReset unproven = UnprovenReset::refuse,
                                                             unsigned bars = kEveryBar);
 

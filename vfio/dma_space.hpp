@@ -89,7 +89,8 @@ class DmaSpace {
 
   /// No device is left.
   [[nodiscard]] virtual bool empty() const { return files().empty(); }
-  /// Memory is to be populated before it is mapped.
+  /// Memory is to be populated before it is mapped: all of it is pinned. For mediated devices and for those that
+  /// processes serve it is not.
   [[nodiscard]] virtual bool pins() const { return true; }
   /// Why a device that another process serves works no more; none as long as it does, and for those of the kernel.
   [[nodiscard]] virtual std::optional<Error> loss(Bdf /*device*/) const { return std::nullopt; }

@@ -99,8 +99,8 @@ std::optional<FdRef> Ioas::file_of(Bdf device) const {
 Result<std::unique_ptr<Device>> Ioas::open(Bdf device, UnprovenReset unproven) {
   const auto* const place = TRY(find(device));
   auto file = TRY(place->facts.fd.dup());
-  auto opened = Device::bind(port_, std::move(file), iommufd_.ref(), device, place->facts.vf_token, unproven,
-                             place->facts.bar_mask());
+  auto opened = Device::bind(port_, std::move(file), iommufd_.ref(), place->facts.name(), place->facts.vf_token,
+                             unproven, place->facts.bar_mask());
   if (!opened) return fail(explain_refusal(std::move(opened).error(), {&place->group, 1}));
   return opened;
 }
@@ -114,7 +114,12 @@ Result<void> Ioas::move(Bdf device, const DmaDomain* domain) {
   uapi::AttachIommufd request{.argsz = sizeof request, .pt_id = to.id()};
   auto outcome = uapi::attach_iommufd(port_, place->facts.fd.ref(), request);
   if (outcome) return {};
-  return fail(explain_attach(std::move(outcome).error(), {&place->group, 1}).within(device.to_string()));
+  return fail(explain_attach(std::move(outcome).error(), {&place->group, 1}).within(place->facts.name()));
+}
+
+bool Ioas::pins() const {
+  const std::scoped_lock lock{mutex_};
+  return std::ranges::any_of(devices_, [](const auto& place) { return place->facts.is_function(); });
 }
 
 Result<std::vector<IovaRange>> IoasDomain::allowed() const {

@@ -55,6 +55,7 @@ class Ioas final : public DmaSpace {
   void close(Bdf device) override;
   [[nodiscard]] Result<void> map(const DmaRun& run) override { return ram_->map(run, DmaAccess::both); }
   [[nodiscard]] Result<void> unmap(Iova iova, std::uint64_t length) override { return ram_->unmap(iova, length); }
+  [[nodiscard]] bool pins() const override;
 
   /// As IoasDomain::allowed(), of what map() maps in.
   [[nodiscard]] Result<std::vector<IovaRange>> allowed() const { return ram_->allowed(); }

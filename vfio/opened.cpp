@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "iommu/inventory.hpp"
 #include "iommu/process_use.hpp"
 #include "vfio/binding_plan.hpp"
+#include "vfio/device.hpp"
 #include "vfio/dma_errors.hpp"
 #include "vfio/uapi.hpp"
 #include "vfio/vf_token.hpp"
@@ -29,13 +31,30 @@ constexpr unsigned kBars = 6;
 
 constexpr const char* kContainer = "/dev/vfio/vfio";
 
-/// "pid 812 (qemu-system-x86)", or empty when nobody can be seen. Holders of one device count too: the kernel opens no
+/// "pid 812 (qemu-system-x86)"; empty when nobody can be seen. Holders of one device count too: the kernel opens no
 /// group of which a device is open by its own node.
 std::string holders_of(const SysRoot& root, const iommu::Group& group) {
   const auto processes = iommu::ProcessUse::read(root);
   std::set<std::string> found;
   for (const auto& member : group.members) {
     for (const auto& user : processes.vfio(root, member.function)) found.insert(user.detail);
+  }
+  return fmt::to_string(fmt::join(found, ", "));
+}
+
+/// The name of a device's own node, "vfio3", which sysfs has at `directory`; empty when the kernel makes none.
+std::string node_of(const SysRoot& root, const std::string& directory) {
+  const auto names = root.list(directory + "/vfio-dev").value_or(std::vector<std::string>{});
+  return names.empty() || !root.exists(fmt::format("/dev/vfio/devices/{}", names.front())) ? "" : names.front();
+}
+
+/// The same of a mediated device.
+std::string holders_of(const SysRoot& root, const Mdev& mdev, std::uint32_t group) {
+  const auto processes = iommu::ProcessUse::read(root);
+  const auto node = fmt::format("/dev/vfio/devices/{}", node_of(root, mdev_directory(mdev.uuid)));
+  std::vector<std::string> found;
+  for (const auto& path : {fmt::format("/dev/vfio/{}", group), node}) {
+    for (const auto& user : processes.node("vfio", path)) found.push_back(user.detail);
   }
   return fmt::to_string(fmt::join(found, ", "));
 }
@@ -68,18 +87,17 @@ Result<void> refuse_no_iommu(const SysRoot& root, std::uint32_t number) {
                   .advise("switch the IOMMU on and enable_unsafe_noiommu_mode of the module vfio off"));
 }
 
+Result<Fd> open_node(const SysRoot& root, std::uint32_t group, const std::function<std::string()>& holders) {
+  auto node = root.open_file(fmt::format("/dev/vfio/{}", group), O_RDWR);
+  if (node || node.error().sys_errno() != EBUSY) return node;
+  const auto who = holders();
+  return fail(std::move(node).error().within(fmt::format("{} has it", who.empty() ? "another process" : who)));
+}
+
 Result<Fd> open_node(const SysRoot& root, const iommu::Group& group) {
-  auto node = root.open_file(fmt::format("/dev/vfio/{}", group.number), O_RDWR);
-  if (node) return node;
-  auto error = std::move(node).error();
-  if (error.sys_errno() == EBUSY) {
-    const auto holders = holders_of(root, group);
-    return fail(std::move(error).within(fmt::format("{} has it", holders.empty() ? "another process" : holders)));
-  }
-  if (error.kind() == Errc::not_found) {
-    return fail(std::move(error).advise("no member of the group is bound to vfio-pci: pcivm device bind"));
-  }
-  return fail(std::move(error));
+  auto node = open_node(root, group.number, [&] { return holders_of(root, group); });
+  if (node || node.error().kind() != Errc::not_found) return node;
+  return fail(std::move(node).error().advise("no member of the group is bound to vfio-pci: pcivm device bind"));
 }
 
 Error shared_with_host(const iommu::Group& group) {
@@ -137,27 +155,25 @@ Result<OpenedDevice> facts_of(const SysRoot& root, Bdf address, std::size_t grou
   return device;
 }
 
-/// The name of the function's own node, "vfio3"; empty when the kernel makes none.
-std::string node_of(const SysRoot& root, Bdf address) {
-  const auto names = root.list(directory_of(address) + "/vfio-dev").value_or(std::vector<std::string>{});
-  return names.empty() || !root.exists(fmt::format("/dev/vfio/devices/{}", names.front())) ? "" : names.front();
-}
-
-Result<Fd> open_device_node(const SysRoot& root, Bdf address) {
-  const auto name = node_of(root, address);
+Result<Fd> open_device_node(const SysRoot& root, const std::string& directory) {
+  const auto name = node_of(root, directory);
   auto node = TRY(root.open_file(fmt::format("/dev/vfio/devices/{}", name), O_RDWR));
-  // A node that is open keeps its name: if it is still the function's, then it was when it was opened.
-  if (node_of(root, address) != name) return fail(Errc::not_found, "it was removed while it was opened");
+  // A node that is open keeps its name: if it is still the device's, then it was when it was opened.
+  if (node_of(root, directory) != name) return fail(Errc::not_found, "it was removed while it was opened");
   return node;
 }
 
-/// Why these functions cannot be assigned by iommufd; empty when they can.
-std::string without_iommufd(const SysRoot& root, std::span<const Bdf> addresses) {
+/// Why these devices cannot be assigned by iommufd; empty when they can.
+std::string without_iommufd(const SysRoot& root, std::span<const Bdf> addresses, std::span<const Mdev> mdevs) {
   if (!root.exists(kIommufd)) return fmt::format("the kernel has no iommufd ({})", kIommufd);
+  const auto no_node = [](const std::string& name) {
+    return fmt::format("{} has no node below /dev/vfio/devices (CONFIG_VFIO_DEVICE_CDEV)", name);
+  };
   for (const auto address : addresses) {
-    if (node_of(root, address).empty()) {
-      return fmt::format("{} has no node below /dev/vfio/devices (CONFIG_VFIO_DEVICE_CDEV)", address.to_string());
-    }
+    if (node_of(root, directory_of(address)).empty()) return no_node(address.to_string());
+  }
+  for (const auto& mdev : mdevs) {
+    if (node_of(root, mdev_directory(mdev.uuid)).empty()) return no_node(mdev.uuid);
   }
   return {};
 }
@@ -180,8 +196,8 @@ std::string with_token(const SysRoot& root, std::span<const Bdf> addresses) {
 
 /// Sets back end, reason and the descriptor of the IOMMU.
 Result<void> open_iommu(const SysRoot& root, IoctlPort& port, OpenedVfio& opened, std::span<const Bdf> addresses,
-                        std::optional<IommuBackend> wish) {
-  opened.reason = wish == IommuBackend::container ? "" : without_iommufd(root, addresses);
+                        std::span<const Mdev> mdevs, std::optional<IommuBackend> wish) {
+  opened.reason = wish == IommuBackend::container ? "" : without_iommufd(root, addresses, mdevs);
   if (wish == IommuBackend::iommufd && !opened.reason.empty()) {
     return fail(Error::make(Errc::not_found, opened.reason).coded("iommufd.not_found").advise("--iommu-backend auto"));
   }
@@ -212,9 +228,26 @@ Result<void> add_device(const SysRoot& root, OpenedVfio& opened, Bdf address) {
   }
   auto device = TRY(facts_of(root, address, index));
   if (opened.backend == IommuBackend::iommufd) {
-    device.fd = TRY(open_device_node(root, address));
+    device.fd = TRY(open_device_node(root, directory_of(address)));
     if (!needs_token(root, address)) device.vf_token.clear();
   }
+  opened.devices.push_back(std::move(device));
+  return {};
+}
+
+// It is alone in its group, and no IOMMU reserves addresses for it.
+Result<void> add_mdev(const SysRoot& root, OpenedVfio& opened, const Mdev& mdev, unsigned index) {
+  const auto number = TRY(mdev_group(root, mdev.uuid));
+  OpenedGroup group{.number = number, .fd = {}, .reserved = {}};
+  // As in open_group().
+  group.fd = TRY(open_node(root, number, [&] { return holders_of(root, mdev, number); }));
+  OpenedDevice device{.address = mdev_address(index), .group = opened.groups.size(), .bars = mdev.bars};
+  device.mdev = mdev.uuid;
+  if (opened.backend == IommuBackend::iommufd) {
+    group.fd.close();
+    device.fd = TRY(open_device_node(root, mdev_directory(mdev.uuid)));
+  }
+  opened.groups.push_back(std::move(group));
   opened.devices.push_back(std::move(device));
   return {};
 }
@@ -231,13 +264,15 @@ std::optional<IommuBackend> backend_named(std::string_view name) {
 }
 
 unsigned OpenedDevice::bar_mask() const {
+  if (!mdev.empty() && bars.empty()) return Device::kEveryBar;  // before anybody asked it
   unsigned mask = 0;
   for (const auto& bar : bars) mask |= 1U << bar.index;
   return mask;
 }
 
 std::string OpenedDevice::name() const {
-  return server ? fmt::format("vfio-user '{}'", server->path) : address.to_string();
+  if (server) return fmt::format("vfio-user '{}'", server->path);
+  return mdev.empty() ? address.to_string() : mdev;
 }
 
 std::vector<IovaRange> OpenedVfio::reserved() const {
@@ -261,12 +296,13 @@ Result<void> check_group_viable(const SysRoot& root, IoctlPort& port, std::uint3
 }
 
 Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses,
-                                std::optional<IommuBackend> wish) {
+                                std::optional<IommuBackend> wish, std::span<const Mdev> mdevs) {
   OpenedVfio opened;
   // Devices first would be kinder to the reader of an error about a device, but without the modules no group exists.
   for (const auto address : addresses) TRY_IN(group_of(root, address), address.to_string());
-  TRY(open_iommu(root, port, opened, addresses, wish));
+  TRY(open_iommu(root, port, opened, addresses, mdevs, wish));
   for (const auto address : addresses) TRY_IN(add_device(root, opened, address), address.to_string());
+  for (unsigned index = 0; const auto& mdev : mdevs) TRY_IN(add_mdev(root, opened, mdev, index++), mdev.uuid);
   return opened;
 }
 
@@ -277,7 +313,7 @@ Result<OpenedVfio> open_one_more(const SysRoot& root, IoctlPort& port, Bdf addre
   if (std::ranges::find(held, number) != held.end()) {
     opened.groups.push_back({.number = number, .fd = {}, .reserved = {}});
   }
-  TRY(open_iommu(root, port, opened, {&address, 1}, wish));
+  TRY(open_iommu(root, port, opened, {&address, 1}, {}, wish));
   TRY_IN(add_device(root, opened, address), address.to_string());
   return opened;
 }

@@ -18,6 +18,7 @@
 #include "base/sysroot.hpp"
 #include "iommu/function.hpp"
 #include "vfio/dma_space.hpp"
+#include "vfio/mdev.hpp"
 #include "vfio/user_message.hpp"
 
 namespace pcivm::vfio {
@@ -46,20 +47,23 @@ struct OpenedServer {
   user::Limits limits{};
 };
 
-/// One function to assign. It cannot be used yet: that resets the function, which takes 0.1 s and more, and is done
-/// beside the start of the VM (DmaSpace::open).
+/// One function or other device to assign. It cannot be used yet: that resets a function, which takes 0.1 s and more,
+/// and is done beside the start of the VM (DmaSpace::open).
 struct OpenedDevice {
   Bdf address{};
   std::size_t group{};           ///< index into OpenedVfio::groups
-  std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host assigned them; the ROM is left out
+  std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host or the device has them; without the ROM
   std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
   bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
   bool own_rom{};                ///< the guest finds the device's expansion ROM; else `rom`, or none
   std::vector<std::byte> rom{};
   Fd fd{};                               ///< /dev/vfio/devices/vfioN; none with a container
   std::optional<OpenedServer> server{};  ///< then it is in no group, and its address (user_device.hpp) is nobody's
+  std::string mdev{};                    ///< UUID of a mediated device; then its address (mdev.hpp) is nobody's
 
-  /// One bit for each of `bars`.
+  /// A PCI function of the host: its DMA goes through the IOMMU, and it is given back when the VM ends.
+  [[nodiscard]] bool is_function() const { return !server && mdev.empty(); }
+  /// One bit for each of `bars`; all, of a mediated device that was not asked for them yet.
   [[nodiscard]] unsigned bar_mask() const;
   /// For errors.
   [[nodiscard]] std::string name() const;
@@ -70,19 +74,20 @@ struct OpenedVfio {
   std::string reason{};  ///< why it is not iommufd; empty when it is, or nobody wanted it
   Fd iommu;              ///< /dev/vfio/vfio, no group in it yet, or /dev/iommu
   std::vector<OpenedGroup> groups;
-  std::vector<OpenedDevice> devices;  ///< in the order asked for
+  std::vector<OpenedDevice> devices;  ///< in the order asked for, functions first
 
   /// Of all groups, sorted: for choosing where guest RAM lies.
   [[nodiscard]] std::vector<IovaRange> reserved() const;
 };
 
-/// Opens what the functions are assigned by, once: container and groups, or iommufd and devices. Without a `wish` that
-/// is iommufd where the host has it for all of them, and a container else. Nothing is changed on the host.
-/// Errc::not_found: function, VFIO modules, IOMMU or what is wished for missing; busy: another process has the group or
-/// one of its devices (named if it can be seen); refused: a sibling is used by a host driver (listed), not bound to a
-/// VFIO driver, or no-IOMMU mode; invalid: a function given twice.
+/// Opens what functions and mediated devices are assigned by, once: container and groups, or iommufd and devices.
+/// Without a `wish` that is iommufd where the host has it for all of them, and a container else. Nothing is changed on
+/// the host. Errc::not_found: device, VFIO modules, IOMMU or what is wished for missing; busy: another process has the
+/// group or one of its devices (named if it can be seen); refused: a sibling is used by a host driver (listed), not
+/// bound to a VFIO driver, or no-IOMMU mode; invalid: a function given twice.
 [[nodiscard]] Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses,
-                                              std::optional<IommuBackend> wish = {});
+                                              std::optional<IommuBackend> wish = {},
+                                              std::span<const Mdev> mdevs = {});
 
 /// One more function for a VM that runs, with a container or iommufd in case that it has none. Of the groups `held`,
 /// of which the VM has devices already, what is returned has the number and no descriptor. Fails as open_devices().

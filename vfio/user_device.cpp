@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -16,10 +15,10 @@
 #include <fmt/format.h>
 
 #include "base/log.hpp"
-#include "base/pci_config.hpp"
 #include "base/socket.hpp"
 #include "base/units.hpp"
 #include "vfio/device.hpp"
+#include "vfio/device_bars.hpp"
 #include "vfio/info_chain.hpp"
 
 namespace pcivm::vfio {
@@ -31,9 +30,6 @@ namespace {
 
 // No host has such a domain.
 constexpr std::uint32_t kDomain = 0xffffffff;
-constexpr std::uint64_t kMostBar = 1ULL << 40U;
-constexpr std::uint64_t kMostBar32 = 1ULL << 31U;
-constexpr std::uint64_t kMostPorts = 256;
 constexpr unsigned kInterrupts = 5;  // kinds
 
 /// True when the file has the range and whoever else holds it cannot take that away: an access to memory that went
@@ -171,34 +167,6 @@ class UserPort final : public DevicePort {
   std::uint32_t interrupts_{};
   std::array<Fd, Device::kRegions> files_;
 };
-
-Result<void> check_bar(const iommu::Bar& bar, std::uint64_t size) {
-  const auto most = bar.io ? kMostPorts : bar.wide ? kMostBar : kMostBar32;
-  if (size <= most && (!bar.wide || bar.index + 1U < Device::kBars)) return {};
-  return fail(Errc::kernel, fmt::format("BAR {} has {:#x} bytes, wanted {:#x} at most{}", bar.index, size, most,
-                                        bar.wide ? ", and room for 64 bits of address" : ""));
-}
-
-/// As the registers and regions have them.
-Result<std::vector<iommu::Bar>> bars_of(const Device& device) {
-  std::vector<iommu::Bar> bars;
-  for (std::uint8_t index = 0; index < Device::kBars; ++index) {
-    const auto size = device.region(index).size;
-    if (size == 0) continue;
-    const auto value = config_u32(device.config(), PCI_BASE_ADDRESS_0 + 4U * index);
-    iommu::Bar bar{.index = index, .address = 0, .size = 0};
-    bar.io = (value & PCI_BASE_ADDRESS_SPACE_IO) != 0;
-    bar.wide = !bar.io && (value & PCI_BASE_ADDRESS_MEM_TYPE_MASK) == PCI_BASE_ADDRESS_MEM_TYPE_64;
-    bar.prefetchable = !bar.io && (value & PCI_BASE_ADDRESS_MEM_PREFETCH) != 0;
-    TRY(check_bar(bar, size));
-    bar.size = std::bit_ceil(std::max<std::uint64_t>(size, bar.io ? 4 : 16));
-    if (!bars.empty() && bars.back().wide && bars.back().index + 1 == index) {
-      return fail(Errc::kernel, fmt::format("BAR {} is the upper half of BAR {}", index, bars.back().index));
-    }
-    bars.push_back(bar);
-  }
-  return bars;
-}
 
 }  // namespace
 

@@ -119,7 +119,10 @@ bool UserSpace::empty() const {
   return served_.empty() && (!kernel_ || kernel_->empty());
 }
 
-bool UserSpace::pins() const { return kernel() != nullptr; }
+bool UserSpace::pins() const {
+  const auto* const there = kernel();
+  return there != nullptr && there->pins();
+}
 
 std::optional<Error> UserSpace::loss(Bdf device) const {
   const auto* const served = find(device);

@@ -97,7 +97,7 @@ Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loo
   const auto served =
       std::ranges::count_if(config.vfio.devices, [](const auto& each) { return each.server.has_value(); });
   config.ram.shared = !config.virtio.folders.empty() || served != 0;
-  config.ram.devices = std::ssize(config.vfio.devices) > served;
+  config.ram.devices = std::ranges::any_of(config.vfio.devices, &vfio::OpenedDevice::is_function);
   auto memory = TRY(GuestMemory::create(config.layout.ram, config.ram));
   for (const auto& pmem : config.virtio.pmems) {
     TRY_IN(memory.add_file({.gpa = pmem.base, .length = pmem.length}, pmem.file.ref(), pmem.read_only), "virtio-pmem");

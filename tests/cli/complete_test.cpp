@@ -53,6 +53,12 @@ class Completing : public testing::Test {
   FakePci pci{temp};
 };
 
+TEST_F(Completing, MediatedDevices) {
+  temp.file("/sys/bus/mdev/devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001/mdev_type/name", "Dual port serial\n");
+  EXPECT_THAT(lines({"vm", "run", "web", "--mdev", "83"}),
+              ElementsAre("83b8f4f2-509f-382f-3c1e-e6bfe0fa1001\tmediated device, Dual port serial"));
+}
+
 TEST_F(Completing, Commands) {
   EXPECT_THAT(texts({""}), AllOf(IsSupersetOf({"device", "group", "vf", "reconcile"}), Each(Not(StartsWith("_")))));
   EXPECT_THAT(texts({"dev"}), ElementsAre("device"));

@@ -31,7 +31,9 @@ using testing::StartsWith;
 // The server on this thread, its client on another.
 class Api : public testing::Test {
  protected:
-  explicit Api(bool with_console = true, MemoryWish memory = {.size = kGiB, .most = kGiB}) : memory_{memory} {
+  explicit Api(bool with_console = true, MemoryWish memory = {.size = kGiB, .most = kGiB},
+               std::vector<std::string> mdevs = {})
+      : memory_{memory} {
     (void)std::signal(SIGPIPE, SIG_IGN);
     if (with_console) {
       auto [ours, guests] = make_socket_pair(SOCK_NONBLOCK).value();
@@ -44,7 +46,12 @@ class Api : public testing::Test {
                           .ask_figures = [this] { ask_figures_(); },
                           .want_memory = [this](std::uint64_t bytes) { wanted_.push_back(bytes); },
                           .console = hub_.get()},
-                         {.name = "web", .cpus = 2, .memory = memory_, .devices = {"0000:01:10.0"}, .vmm = 4711},
+                         {.name = "web",
+                          .cpus = 2,
+                          .memory = memory_,
+                          .devices = {"0000:01:10.0"},
+                          .mdevs = std::move(mdevs),
+                          .vmm = 4711},
                          listen_at(path_).value())
                .value();
   }
@@ -352,6 +359,22 @@ TEST_F(Api, FiguresOfASilentVmmAreNull) {
   const auto figures = document("/v1/vm/figures");
   EXPECT_EQ(figures["interrupts"], nullptr);
   EXPECT_EQ(figures["dma"], nullptr);
+}
+
+class ApiOfMdev : public Api {
+ protected:
+  static constexpr const char* kUuid{"83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"};
+  ApiOfMdev() : Api{true, {.size = kGiB, .most = kGiB}, {kUuid}} {}
+};
+
+TEST_F(ApiOfMdev, IsListedBesideFunctions) {
+  api_->heard(std::string{"wanted "} + kUuid);
+  const auto vm = document("/v1/vm");
+  EXPECT_EQ(vm["mdevs"], Json::array({kUuid}));
+  EXPECT_EQ(vm["devices"].size(), 1U);
+  ASSERT_EQ(vm["deviceEvents"].size(), 2U);
+  EXPECT_EQ(vm["deviceEvents"][0]["device"], kUuid);
+  EXPECT_EQ(vm["deviceEvents"][0]["requests"], 1);
 }
 
 TEST_F(Api, CountsErrorsAndRequestsOfDevices) {

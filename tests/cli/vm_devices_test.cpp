@@ -276,6 +276,13 @@ TEST_F(VmDevicesTest, OneThatIsResetAfterAnErrorStays) {
   EXPECT_THAT(done_on_host(), ElementsAre("back 0000:01:10.0"));
 }
 
+TEST_F(VmDevicesTest, KeepsTheBackEndOfDevicesThatStay) {
+  setup_.backend = vfio::IommuBackend::iommufd;
+  setup_.backend_stays = true;
+  make();
+  EXPECT_EQ(devices_->backend(), vfio::IommuBackend::iommufd) << "though no function is there";
+}
+
 TEST_F(VmDevicesTest, AGroupGoesBackAsAWhole) {
   make();
   attached(kOne, 16);

@@ -193,6 +193,23 @@ TEST_F(CheckVm, NamesTheDeviceThatIsAbsent) {
   EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--device")));
 }
 
+TEST_F(CheckVm, ChecksMediatedDevicesBeforeItOpensOne) {
+  const std::string uuid{"83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"};
+  request_.mdevs = {uuid};
+  EXPECT_THAT(check(), FailsWith(Errc::not_found, HasSubstr("--mdev: the host has no mediated device")));
+  tree_.directory("/sys/bus/mdev/devices/" + uuid);
+  request_.mdevs = {uuid, "/sys/bus/mdev/devices/" + uuid};
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr(uuid + " is given twice")));
+  request_.mdevs = {"eth0"};
+  EXPECT_THAT(check(), FailsWith(Errc::invalid, HasSubstr("--mdev: 'eth0' found, a UUID")));
+  request_.mdevs = {uuid};
+  request_.balloon = true;
+  EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("--balloon beside --device or --mdev")));
+  request_.balloon = false;
+  request_.iommu = "virtio";
+  EXPECT_THAT(check(), FailsWith(Errc::refused, HasSubstr("--iommu virtio beside --mdev")));
+}
+
 TEST_F(CheckVm, AnIommuOfTheGuestNeedsIommufd) {
   request_.iommu = "virtio";
   request_.iommu_backend = "auto";

@@ -23,10 +23,10 @@ constexpr Bdf kAddress{.domain = 0, .bus = 1, .device = 0x10, .function = 2};
 class DeviceTest : public testing::Test {
  protected:
   Result<std::unique_ptr<Device>> open(UnprovenReset unproven = UnprovenReset::refuse) {
-    return Device::open(fake, group.ref(), kAddress, token, unproven);
+    return Device::open(fake, group.ref(), kAddress.to_string(), token, unproven);
   }
   Result<std::unique_ptr<Device>> bind(UnprovenReset unproven = UnprovenReset::refuse) {
-    return Device::bind(fake, fake.node(), group.ref(), kAddress, token, unproven);
+    return Device::bind(fake, fake.node(), group.ref(), kAddress.to_string(), token, unproven);
   }
   std::string token;
   FakeVfio fake;
@@ -60,7 +60,7 @@ TEST_F(DeviceTest, ReadsTheRestOfTheConfigurationSpaceForWhoNeedsIt) {
 
 TEST_F(DeviceTest, AsksOnlyForWhatItCanHave) {
   const unsigned bars = 1U << 0U | 1U << 3U;
-  const auto device = Device::open(fake, group.ref(), kAddress, {}, UnprovenReset::refuse, bars);
+  const auto device = Device::open(fake, group.ref(), kAddress.to_string(), {}, UnprovenReset::refuse, bars);
   ASSERT_THAT(device, IsOk());
   EXPECT_EQ(fake.questions, 5U) << "device; BAR 0, BAR 3, configuration space; MSI-X";
   EXPECT_EQ((*device)->region(3).size, 16 * kKiB);

@@ -285,7 +285,7 @@ TEST_F(UserDevice, NeedsAServerThatTakesARegisterAtOnce) {
 
 TEST_F(UserDevice, IsAPciDevice) {
   edu_->flags = 0;
-  EXPECT_THAT(open(), FailsWith(Errc::kernel, HasSubstr("not a PCI device")));
+  EXPECT_THAT(open(), FailsWith(Errc::refused, HasSubstr("a PCI device wanted")));
 }
 
 // As the privileged side sees it.

@@ -43,7 +43,7 @@ class AssignedBarsPlay final {
     other_ = vmm::AssignedDevice::create(other_facts_, rig_.wiring).value();
     other_->place_bar(0, AssignedRig::kHigh + 0x100000);
     other_->place_bar(3, AssignedRig::kHigh + 0x104000);
-    (void)other_->deliver(vfio::Device::open(other_fake_, rig_.group.ref(), other_facts_.address));
+    (void)other_->deliver(vfio::Device::open(other_fake_, rig_.group.ref(), other_facts_.address.to_string()));
   }
 
   /// Plays all input; what does not hold, empty when all does.

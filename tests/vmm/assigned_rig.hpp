@@ -28,7 +28,7 @@ struct AssignedRig {
     device->place_bar(0, kHigh);
     device->place_bar(3, kHigh + 0x4000);
   }
-  Result<void> deliver() { return device->deliver(vfio::Device::open(fake, group.ref(), facts.address)); }
+  Result<void> deliver() { return device->deliver(vfio::Device::open(fake, group.ref(), facts.address.to_string())); }
   /// Made, delivered, DMA ready, the log empty.
   void ready() {
     make();

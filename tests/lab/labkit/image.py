@@ -24,7 +24,7 @@ LIBDIR = tree.LIBDIR
 KERNEL_SOURCE = Path(__file__).with_name("kernel.py")
 
 HOST_MODULES = """
-    kvm_amd vfio_pci vfio_iommu_type1 vhost_net vhost_vsock tun tap macvtap uio_pci_generic
+    kvm_amd vfio_pci vfio_iommu_type1 mdev vhost_net vhost_vsock tun tap macvtap uio_pci_generic
     igb igbvf e1000 e1000e nvme virtio_net virtio_blk virtio_rng
     bridge 8021q bonding macvlan veth dummy team
     loop dm_mod dm_crypt raid1 ext4 crc32c_generic overlay
