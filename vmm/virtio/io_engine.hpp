@@ -35,6 +35,8 @@ class IoEngine {
   [[nodiscard]] virtual Result<void> watch(FdRef event, std::uint64_t token) = 0;
   /// A completion when the descriptor can be read.
   virtual void poll_readable(FdRef fd, std::uint64_t token) = 0;
+  /// The same when it can be written.
+  virtual void poll_writable(FdRef fd, std::uint64_t token) = 0;
 
   virtual void read(FdRef file, std::uint64_t offset, std::span<const iovec> to, std::uint64_t token) = 0;
   virtual void write(FdRef file, std::uint64_t offset, std::span<const iovec> from, std::uint64_t token) = 0;

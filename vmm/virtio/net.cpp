@@ -12,7 +12,9 @@
 #include "vmm/virtio/net_uapi.hpp"
 #include "vmm/virtio/net_user_pair.hpp"
 #include "vmm/virtio/net_vhost_pair.hpp"
+#include "vmm/virtio/stream_port.hpp"
 #include "vmm/virtio/tap.hpp"
+#include "vmm/virtio/tap_port.hpp"
 
 namespace pcivm::vmm {
 
@@ -27,7 +29,7 @@ constexpr std::uint64_t kOffloads = bit(net_uapi::kCsum) | bit(net_uapi::kHostTs
                                     bit(net_uapi::kHostEcn) | bit(net_uapi::kGuestCsum) | bit(net_uapi::kGuestTso4) |
                                     bit(net_uapi::kGuestTso6) | bit(net_uapi::kGuestEcn);
 
-unsigned pairs_of(const NetConfig& config) { return static_cast<unsigned>(config.taps.size()); }
+unsigned pairs_of(const NetConfig& config) { return config.stream ? 1 : static_cast<unsigned>(config.taps.size()); }
 
 }  // namespace
 
@@ -38,8 +40,8 @@ VirtioIdentity VirtioNet::describe(const NetConfig& config) {
   VirtioIdentity identity{.name = "virtio-net",
                           .type = VIRTIO_ID_NET,
                           .pci_class = 0x020000,
-                          .features = virtio_features::kTransport | kOffloads | bit(net_uapi::kMac) |
-                                      bit(net_uapi::kStatus) | bit(net_uapi::kMergeableBuffers) |
+                          .features = virtio_features::kTransport | bit(net_uapi::kMac) | bit(net_uapi::kStatus) |
+                                      bit(net_uapi::kMergeableBuffers) | (config.stream ? 0 : kOffloads) |
                                       (several ? bit(net_uapi::kControlQueue) | bit(net_uapi::kMultiQueue) : 0) |
                                       (in_kernel ? 0 : virtio_features::kInOrder) |
                                       (config.packed ? virtio_features::kPacked : 0),
@@ -76,15 +78,14 @@ Result<std::unique_ptr<VirtioDevice>> VirtioNet::create(NetConfig config, const 
 Result<void> VirtioNet::build(std::vector<Fd> vhosts) {
   for (unsigned index = 0; index < pairs_.size(); ++index) {
     auto& pair = pairs_[index];
-    const auto tap = config_.taps[index].ref();
     // Beside vhost it is for drivers without MSI-X, which are those of firmware.
     const bool in_kernel = index < vhosts.size();
     pair.user =
-        TRY(NetUserPair::create(tap, 2 * index, memory_, signals_,
+        TRY(NetUserPair::create(make_port(index), 2 * index, memory_, signals_,
                                 in_kernel ? [](std::string&) { return make_plain_engine(); } : &IoEngine::create));
     if (!in_kernel) continue;
     auto vhost = TRY_IN(Vhost::adopt(port_, std::move(vhosts[index]), memory_), "vhost-net");
-    pair.vhost = std::make_unique<NetVhostPair>(std::move(vhost), tap, 2 * index, signals_);
+    pair.vhost = std::make_unique<NetVhostPair>(std::move(vhost), config_.taps[index].ref(), 2 * index, signals_);
   }
   if (pairs_.size() > 1) {
     const auto queue = static_cast<unsigned>(2 * pairs_.size());
@@ -96,8 +97,22 @@ Result<void> VirtioNet::build(std::vector<Fd> vhosts) {
   return {};
 }
 
+std::unique_ptr<FramePort> VirtioNet::make_port(unsigned pair) {
+  if (!config_.stream) return std::make_unique<TapPort>(config_.taps[pair].ref(), signals_);
+  return std::make_unique<StreamPort>(std::move(config_.stream), [this](const Error& why) { lose_link(why); });
+}
+
+// On the pair's thread.
+void VirtioNet::lose_link(const Error& why) {
+  link_ = false;
+  signals_.report(Error{why}.within("the link is down for good"));
+  signals_.config_changed();
+}
+
 void VirtioNet::read_config(std::uint32_t offset, std::span<std::byte> data) {
-  const auto bytes = std::as_bytes(std::span{&registers_, 1});
+  auto registers = registers_;
+  if (!link_) registers.status = 0;
+  const auto bytes = std::as_bytes(std::span{&registers, 1});
   std::ranges::copy(bytes.subspan(offset, data.size()), data.begin());
 }
 
@@ -109,7 +124,8 @@ Result<void> VirtioNet::start_queue(unsigned queue, const VirtioQueueSetup& setu
   if (queue == 2 * pairs_.size()) return control_.start(0, setup, features);
   const auto index = queue / 2;
   auto& pair = pairs_[index];
-  if (index == 0 && pair.running == nullptr) TRY(set_tap_offloads(port_, config_.taps[0].ref(), features));
+  if (index == 0 && pair.running == nullptr && !config_.taps.empty())
+    TRY(set_tap_offloads(port_, config_.taps[0].ref(), features));
   if (pair.running == nullptr) pair.running = can_use_vhost(index) ? pair.vhost.get() : pair.user.get();
   TRY(pair.running->start(static_cast<NetQueue>(queue % 2), setup, features));
   pair.started |= 1U << queue % 2;

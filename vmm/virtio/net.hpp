@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// virtio-net (virtio 1.2, 5.1) on a tap.
+// virtio-net (virtio 1.2, 5.1) on a tap, or with a process that carries its frames.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "base/result.hpp"
 #include "vmm/guest_memory.hpp"
 #include "vmm/virtio/device.hpp"
+#include "vmm/virtio/frame_port.hpp"
 #include "vmm/virtio/net_pair.hpp"
 #include "vmm/virtio/net_uapi.hpp"
 #include "vmm/virtio/queues.hpp"
@@ -21,7 +23,7 @@
 namespace pcivm::vmm {
 
 /// Made and destroyed on the loop thread, which serves the control queue. A pair of queues is carried by vhost where
-/// the host gave one and the driver uses MSI-X, else by a thread.
+/// the host gave one and the driver uses MSI-X, else by a thread. The link is down for good once the process is gone.
 class VirtioNet final : public VirtioDevice {
  public:
   struct Wiring {
@@ -50,6 +52,8 @@ class VirtioNet final : public VirtioDevice {
   };
   VirtioNet(NetConfig config, const Wiring& wiring);
   [[nodiscard]] Result<void> build(std::vector<Fd> vhosts);
+  [[nodiscard]] std::unique_ptr<FramePort> make_port(unsigned pair);
+  void lose_link(const Error& why);
   [[nodiscard]] bool can_use_vhost(unsigned pair) const;
   [[nodiscard]] std::uint32_t control(const VirtioChain& chain);
   [[nodiscard]] bool set_pairs(unsigned count);
@@ -61,6 +65,7 @@ class VirtioNet final : public VirtioDevice {
   EventLoop& loop_;
   const GuestMemory& memory_;
   VirtioSignals& signals_;
+  std::atomic<bool> link_{true};
   std::vector<Pair> pairs_;
   VirtioQueues control_;
   std::optional<unsigned> control_queue_;  // which queue it is now

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "vmm/virtio/net_user_pair.hpp"
 
-#include <sys/uio.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <climits>
-#include <cstring>
 #include <utility>
 
 #include "vmm/thread_filter.hpp"
@@ -19,23 +15,26 @@ namespace pcivm::vmm {
 namespace {
 
 constexpr std::uint64_t kDoorbells = 0;  // and 1, by queue
-constexpr std::uint64_t kTap = 2;
-constexpr std::uint64_t kWake = 3;
+constexpr std::uint64_t kReadable = 2;
+constexpr std::uint64_t kWritable = 3;
+constexpr std::uint64_t kWake = 4;
 constexpr unsigned kMostFrames = 256;  // in one go
 
 }  // namespace
 
-NetUserPair::NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd wake)
-    : tap_{tap.number()},
+NetUserPair::NetUserPair(std::unique_ptr<FramePort> port, unsigned first, const GuestMemory& memory,
+                         VirtioSignals& signals, Fd wake)
+    : port_{std::move(port)},
       first_{first},
       signals_{signals},
       queues_{memory, signals, 2, first},
       wake_{std::move(wake)} {}
 
-Result<std::unique_ptr<NetPair>> NetUserPair::create(FdRef tap, unsigned first, const GuestMemory& memory,
-                                                     VirtioSignals& signals, MakeEngine make_engine) {
+Result<std::unique_ptr<NetPair>> NetUserPair::create(std::unique_ptr<FramePort> port, unsigned first,
+                                                     const GuestMemory& memory, VirtioSignals& signals,
+                                                     MakeEngine make_engine) {
   auto wake = TRY(make_eventfd());
-  std::unique_ptr<NetUserPair> pair{new NetUserPair{tap, first, memory, signals, std::move(wake)}};
+  std::unique_ptr<NetUserPair> pair{new NetUserPair{std::move(port), first, memory, signals, std::move(wake)}};
   pair->thread_ = std::jthread{[raw = pair.get(), make_engine] { raw->work(make_engine); }};
   return pair;
 }
@@ -88,15 +87,18 @@ Result<void> NetUserPair::serve(IoEngine& engine) {
         // Not before: until then the doorbells are vhost's.
         for (const auto queue : {kReceive, kTransmit})
           TRY(engine.watch(signals_.doorbell(first_ + queue), kDoorbells + queue));
-      } else if (completion.token == kTap) {
+      } else if (completion.token == kReadable) {
         polling_ = false;
-        tap_ready_ = true;
+        port_ready_ = true;
+      } else if (completion.token == kWritable) {
+        awaited_ = false;
+        rang[kTransmit] = true;
       } else {
         rang.at(completion.token - kDoorbells) = true;
       }
     }
-    if (rang[kTransmit]) transmit();
-    if (rang[kReceive] || tap_ready_) receive(engine);
+    if (rang[kTransmit]) transmit(engine);
+    if (rang[kReceive] || port_ready_) receive(engine);
     publish(engine, kReceive);
     publish(engine, kTransmit);
   }
@@ -104,7 +106,7 @@ Result<void> NetUserPair::serve(IoEngine& engine) {
 
 // As many chains as a frame could need; as many buffers as one call takes.
 void NetUserPair::gather() {
-  while (room() < kLongest && (mergeable_ || chains_.empty())) {
+  while (room() < FramePort::kLongest && (mergeable_ || chains_.empty())) {
     VirtioChain chain;
     if (!queues_.next(kReceive, chain)) return;
     if (chain.writable_bytes < net_uapi::kHeader) {
@@ -119,13 +121,14 @@ void NetUserPair::gather() {
 std::size_t NetUserPair::room() const { return gathered_; }
 
 void NetUserPair::receive(IoEngine& engine) {
-  // Frames wait in the tap, which drops what it cannot hold.
-  if (!queues_.active(kReceive) || tap_gone_) return;
+  // Frames wait in the port, and its kernel's buffers.
+  if (!queues_.active(kReceive) || port_->gone()) return;
   for (unsigned count = 0; count < kMostFrames; ++count) {
     gather();
     if (chains_.empty() || !queues_.active(kReceive)) return;  // the doorbell comes
     if (!receive_frame()) {
-      if (!tap_ready_ && !std::exchange(polling_, true)) engine.poll_readable(FdRef{tap_}, kTap);
+      port_ready_ = false;
+      if (!port_->gone() && !std::exchange(polling_, true)) engine.poll_readable(port_->fd(), kReadable);
       return;
     }
   }
@@ -137,23 +140,18 @@ void NetUserPair::receive(IoEngine& engine) {
 bool NetUserPair::receive_frame() {
   parts_.clear();
   for (const auto& chain : chains_) parts_.insert(parts_.end(), chain.writable.begin(), chain.writable.end());
-  const bool direct = room() >= kLongest && parts_.size() <= IOV_MAX;
+  const bool direct = room() >= FramePort::kLongest && parts_.size() <= IOV_MAX;
   if (!direct) {
-    scratch_.resize(kLongest);
+    scratch_.resize(FramePort::kLongest);
     parts_ = {{.iov_base = scratch_.data(), .iov_len = scratch_.size()}};
   }
-  const auto length = ::readv(tap_, parts_.data(), static_cast<int>(parts_.size()));
-  if (length < 0) {
-    tap_ready_ = errno == EINTR;
-    if (errno != EAGAIN && errno != EINTR) tap_failed(errno, "read");
-    return false;
-  }
-  if (static_cast<std::size_t>(length) < net_uapi::kHeader) return true;
+  const auto length = port_->receive(parts_);
+  if (!length) return false;
   if (!direct) {
-    if (static_cast<std::size_t>(length) > room()) return true;  // lost
-    scatter(std::span{scratch_}.first(static_cast<std::size_t>(length)));
+    if (*length > room()) return true;  // lost
+    scatter(std::span{scratch_}.first(*length));
   }
-  deliver(static_cast<std::size_t>(length));
+  deliver(*length);
   return true;
 }
 
@@ -177,16 +175,19 @@ void NetUserPair::deliver(std::size_t length) {
   }
 }
 
-void NetUserPair::transmit() {
+void NetUserPair::transmit(IoEngine& engine) {
   VirtioChain chain;
   for (unsigned count = 0; count < kMostFrames; ++count) {
+    if (!port_->can_send()) {
+      if (!std::exchange(awaited_, true)) engine.poll_writable(port_->fd(), kWritable);
+      return;
+    }
     if (!queues_.next(kTransmit, chain)) return;
-    if (chain.readable_bytes < net_uapi::kHeader || chain.readable_bytes > kLongest) {
+    if (chain.readable_bytes < net_uapi::kHeader || chain.readable_bytes > FramePort::kLongest) {
       queues_.refuse(kTransmit, Error::make(Errc::invalid, "a frame that is shorter than its header, or too long"));
       return;
     }
-    // The kernel checks what the header says; what it does not take is lost.
-    if (::writev(tap_, chain.readable.data(), static_cast<int>(chain.readable.size())) < 0) tap_failed(errno, "write");
+    port_->send(chain.readable);
     queues_.give(kTransmit, chain, 0);
   }
   signal_eventfd(signals_.doorbell(first_ + kTransmit));
@@ -198,14 +199,6 @@ void NetUserPair::publish(IoEngine& engine, unsigned queue) {
     engine.signal(*event);
   } else {
     signals_.interrupt(first_ + queue);
-  }
-}
-
-// An interface that is down, or full, loses frames; one that is gone is told once.
-void NetUserPair::tap_failed(int error, std::string_view call) {
-  if (error != EBADFD && error != ENODEV) return;
-  if (!std::exchange(tap_gone_, true)) {
-    signals_.report(Error::from_errno(error, std::string{call} + " on the tap, which is gone"));
   }
 }
 

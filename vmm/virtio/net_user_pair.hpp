@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Frames between a tap and a guest, carried by a thread of this process.
+// Frames between a port and a guest, carried by a thread of this process.
 #pragma once
 
 #include <sys/uio.h>
@@ -15,6 +15,7 @@
 #include "base/fd.hpp"
 #include "base/result.hpp"
 #include "vmm/guest_memory.hpp"
+#include "vmm/virtio/frame_port.hpp"
 #include "vmm/virtio/io_engine.hpp"
 #include "vmm/virtio/net_pair.hpp"
 #include "vmm/virtio/queues.hpp"
@@ -22,15 +23,15 @@
 
 namespace pcivm::vmm {
 
-/// The thread waits for the first queue. The kernel copies between the tap and the guest's buffers directly; frames
-/// that nobody has room for are lost, as on a wire.
+/// The thread waits for the first queue. Frames that nobody has room for are lost, as on a wire.
 class NetUserPair final : public NetPair {
  public:
   using MakeEngine = std::unique_ptr<IoEngine> (*)(std::string& why);
   /// `first` is the receive queue's number; the transmit queue follows. What is borrowed outlives the pair. Its thread
   /// is made here and not when it has to do something: by then none may be that makes an engine (thread_filter.hpp).
-  [[nodiscard]] static Result<std::unique_ptr<NetPair>> create(FdRef tap, unsigned first, const GuestMemory& memory,
-                                                               VirtioSignals& signals, MakeEngine make_engine);
+  [[nodiscard]] static Result<std::unique_ptr<NetPair>> create(std::unique_ptr<FramePort> port, unsigned first,
+                                                               const GuestMemory& memory, VirtioSignals& signals,
+                                                               MakeEngine make_engine);
   NetUserPair(const NetUserPair&) = delete;
   NetUserPair& operator=(const NetUserPair&) = delete;
   ~NetUserPair() override;
@@ -42,9 +43,9 @@ class NetUserPair final : public NetPair {
   // Of queues_; the signals' numbers are first_ higher.
   static constexpr unsigned kReceive = 0;
   static constexpr unsigned kTransmit = 1;
-  static constexpr std::size_t kLongest = 65536 + 64;  // a frame of the largest segment, with its headers
 
-  NetUserPair(FdRef tap, unsigned first, const GuestMemory& memory, VirtioSignals& signals, Fd wake);
+  NetUserPair(std::unique_ptr<FramePort> port, unsigned first, const GuestMemory& memory, VirtioSignals& signals,
+              Fd wake);
   void work(MakeEngine make_engine);
   [[nodiscard]] Result<void> serve(IoEngine& engine);
   void receive(IoEngine& engine);
@@ -53,11 +54,10 @@ class NetUserPair final : public NetPair {
   [[nodiscard]] std::size_t room() const;
   void scatter(std::span<const std::byte> frame);
   void deliver(std::size_t length);
-  void transmit();
+  void transmit(IoEngine& engine);
   void publish(IoEngine& engine, unsigned queue);
-  void tap_failed(int error, std::string_view call);
 
-  int tap_;
+  std::unique_ptr<FramePort> port_;
   unsigned first_;
   VirtioSignals& signals_;
   VirtioQueues queues_;
@@ -68,11 +68,11 @@ class NetUserPair final : public NetPair {
   std::deque<VirtioChain> chains_;  // taken for frames to come, in order
   std::size_t gathered_{};          // bytes in them
   bool mergeable_{};                // a frame may take several chains
-  bool polling_{};                  // the engine tells when the tap has a frame
-  bool tap_ready_{};                // it may have one
+  bool polling_{};                  // the engine tells when the port has a frame
+  bool awaited_{};                  // the engine tells when the port can send
+  bool port_ready_{};               // it may have a frame
   std::vector<std::byte> scratch_;  // a frame that does not fit the buffers as they are
   std::vector<iovec> parts_;
-  bool tap_gone_{};
   std::jthread thread_;  // ends before the rest goes
 };
 

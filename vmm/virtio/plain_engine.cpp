@@ -19,10 +19,11 @@ class PlainEngine final : public IoEngine {
  public:
   [[nodiscard]] std::string_view name() const override { return "plain"; }
   Result<void> watch(FdRef event, std::uint64_t token) override {
-    add(event, token, true);
+    add(event, POLLIN, token, true);
     return {};
   }
-  void poll_readable(FdRef fd, std::uint64_t token) override { add(fd, token, false); }
+  void poll_readable(FdRef fd, std::uint64_t token) override { add(fd, POLLIN, token, false); }
+  void poll_writable(FdRef fd, std::uint64_t token) override { add(fd, POLLOUT, token, false); }
 
   void read(FdRef file, std::uint64_t offset, std::span<const iovec> to, std::uint64_t token) override {
     finish(token, [&] { return ::preadv(file.number(), to.data(), parts(to), static_cast<off_t>(offset)); });
@@ -72,14 +73,14 @@ class PlainEngine final : public IoEngine {
     finished_.push_back({.token = token, .result = static_cast<std::int32_t>(outcome < 0 ? -errno : outcome)});
   }
   // The place of a poll that is over is used again.
-  void add(FdRef fd, std::uint64_t token, bool for_ever) {
+  void add(FdRef fd, short events, std::uint64_t token, bool for_ever) {
     const auto free = std::ranges::find(entries_, -1, &pollfd::fd);
     const auto index = static_cast<std::size_t>(free - entries_.begin());
     if (free == entries_.end()) {
       entries_.emplace_back();
       polled_.emplace_back();
     }
-    entries_[index] = {.fd = fd.number(), .events = POLLIN, .revents = 0};
+    entries_[index] = {.fd = fd.number(), .events = events, .revents = 0};
     polled_[index] = {.token = token, .for_ever = for_ever};
   }
 

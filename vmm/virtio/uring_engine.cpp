@@ -57,6 +57,10 @@ class UringEngine final : public IoEngine {
     ::io_uring_prep_poll_add(next(), fd.number(), POLLIN);
     last_->user_data = token;
   }
+  void poll_writable(FdRef fd, std::uint64_t token) override {
+    ::io_uring_prep_poll_add(next(), fd.number(), POLLOUT);
+    last_->user_data = token;
+  }
   void read(FdRef file, std::uint64_t offset, std::span<const iovec> to, std::uint64_t token) override {
     ::io_uring_prep_readv(next(), file.number(), to.data(), static_cast<unsigned>(to.size()), offset);
     last_->user_data = token;

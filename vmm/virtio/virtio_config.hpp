@@ -29,6 +29,7 @@ struct DiskConfig {
 struct NetConfig {
   std::vector<Fd> taps;    ///< one a pair of queues
   std::vector<Fd> vhosts;  ///< /dev/vhost-net, one a pair of queues; none: frames pass this process
+  Fd stream{};             ///< in place of taps: the socket of a process that carries frames (stream_port.hpp)
   MacAddress mac{};
   bool packed{};  ///< packed rings are offered; not with vhost
 };

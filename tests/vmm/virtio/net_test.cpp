@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Frames between a guest's queues and a tap, which is a socket pair here: it keeps the bounds of frames as well.
+// Frames between a guest's queues and a tap, which is a socket pair here: it keeps the bounds of frames as well. And
+// between them and a process at the other end of a stream.
 #include "vmm/virtio/net.hpp"
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 
 #include <array>
 #include <bit>
+#include <csignal>
 #include <numeric>
 
 #include "tests/fakes/fake_ioctls.hpp"
@@ -56,6 +58,19 @@ class Net : public testing::Test {
       config.taps.push_back(Fd::adopt(ends[0]));
       wires_.push_back(Fd::adopt(ends[1]));
     }
+    make(std::move(config), features);
+  }
+  void make_with_process(std::uint64_t features) {
+    (void)::signal(SIGPIPE, SIG_IGN);
+    int ends[2]{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    ASSERT_EQ(::fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+    wires_.push_back(Fd::adopt(ends[1]));
+    NetConfig config;
+    config.stream = Fd::adopt(ends[0]);
+    make(std::move(config), features);
+  }
+  void make(NetConfig config, std::uint64_t features) {
     const auto identity = VirtioNet::describe(config);
     signals_ =
         VirtioSignals::create("net", static_cast<unsigned>(identity.queues.size()), false, [this](const Error& error) {
@@ -81,6 +96,11 @@ class Net : public testing::Test {
     std::vector<std::uint8_t> frame(length);
     std::iota(frame.begin(), frame.end(), std::uint8_t{0});
     ASSERT_EQ(::write(wires_[0].ref().number(), frame.data(), length), static_cast<ssize_t>(length));
+  }
+  std::uint16_t link_status() {
+    std::uint16_t status{};
+    device_->read_config(6, std::as_writable_bytes(std::span{&status, 1}));
+    return status;
   }
   bool broken() {
     for (int attempt = 0; attempt < 500 && !signals_->is_broken(); ++attempt) ::usleep(10'000);
@@ -218,6 +238,83 @@ TEST_F(Net, AttachesAsManyQueuesAsTheDriverAsksFor) {
   EXPECT_EQ(ask(net_uapi::kClassMultiQueue, 0), net_uapi::kError);
   EXPECT_EQ(ask(77, 1), net_uapi::kError);
   EXPECT_EQ(queue_changes_.size(), changes);
+}
+
+TEST_F(Net, OffersNoOffloadsWithAProcess) {
+  make_with_process(0);
+  const auto features = device_->identity().features;
+  for (const auto feature :
+       {net_uapi::kCsum, net_uapi::kGuestCsum, net_uapi::kGuestTso4, net_uapi::kHostTso4, net_uapi::kMultiQueue}) {
+    EXPECT_FALSE(virtio_features::has(features, feature)) << feature;
+  }
+  for (const auto feature : {net_uapi::kMac, net_uapi::kStatus, net_uapi::kMergeableBuffers}) {
+    EXPECT_TRUE(virtio_features::has(features, feature)) << feature;
+  }
+  EXPECT_EQ(link_status(), net_uapi::kLinkUp);
+}
+
+TEST_F(Net, CarriesFramesOfAProcessBothWays) {
+  make_with_process(kMergeable);
+  driver_.offer({{kData, 2000, true}}, false);
+  driver_.poke<std::uint8_t>(kData, 0xee);
+  start(0);
+  std::array<std::uint8_t, 104> came{0, 0, 0, 100, 0xaa, 0xbb};
+  ASSERT_EQ(::write(wires_[0].ref().number(), came.data(), came.size()), 104);
+  ASSERT_TRUE(answered(0));
+  EXPECT_EQ(driver_.collect().at(0).length, 100 + net_uapi::kHeader);
+  EXPECT_EQ(driver_.peek<std::uint8_t>(kData), 0) << "flags of the header";
+  EXPECT_EQ(driver_.peek<std::uint16_t>(kData + net_uapi::kBufferCount), 1);
+  EXPECT_EQ(driver_.peek<std::uint16_t>(kData + net_uapi::kHeader), 0xbbaa);
+  device_->stop_queue(0);
+
+  SplitDriver sender{memory_, 16, 0x80000};
+  sender.poke<std::uint8_t>(kData + 20, 0x5a);
+  sender.offer({{kData, 12, false}, {kData + 20, 60, false}}, false);
+  ASSERT_THAT(device_->start_queue(1, sender.setup(), features_), test::IsOk());
+  ASSERT_TRUE(answered(1));
+  std::array<std::uint8_t, 100> went{};
+  ASSERT_EQ(::read(wires_[0].ref().number(), went.data(), went.size()), 64);
+  EXPECT_THAT(std::span{went}.first(5), testing::ElementsAre(0, 0, 0, 60, 0x5a));
+  EXPECT_TRUE(reports_.empty());
+}
+
+TEST_F(Net, GoesOnSendingWhenTheProcessReadsAgain) {
+  make_with_process(0);
+  constexpr unsigned kRounds = 100;
+  constexpr std::uint32_t kFrame = 60'000;
+  start(1);
+  std::size_t wanted = 0;
+  std::size_t got = 0;
+  std::vector<std::uint8_t> data(1U << 20U);
+  for (unsigned round = 0; round < kRounds; ++round) {
+    driver_.offer({{kData, kFrame + 12, false}}, false);
+    signal_eventfd(signals_->doorbell(1));
+    wanted += kFrame + 4;
+    if (round % 8 != 7) continue;  // the socket holds less
+    while (got < wanted) {
+      const auto count = ::read(wires_[0].ref().number(), data.data(), data.size());
+      ASSERT_GT(count, 0);
+      got += static_cast<std::size_t>(count);
+    }
+    EXPECT_EQ(got, wanted);
+  }
+}
+
+TEST_F(Net, TakesTheLinkDownWhenTheProcessIsGone) {
+  make_with_process(kMergeable);
+  signals_->set_config_vector(2);
+  driver_.offer({{kData, 2000, true}}, false);
+  start(0);
+  wires_.clear();
+  ASSERT_TRUE(answered(2)) << "the configuration changed";
+  EXPECT_EQ(link_status(), 0);
+  EXPECT_THAT(reports_, testing::ElementsAre(HasSubstr("the process that carries its frames is gone")));
+  // What the guest sends is lost, and its buffers come back.
+  SplitDriver sender{memory_, 16, 0x80000};
+  sender.offer({{kData, 100, false}}, false);
+  ASSERT_THAT(device_->start_queue(1, sender.setup(), features_), test::IsOk());
+  EXPECT_TRUE(answered(1));
+  EXPECT_EQ(reports_.size(), 1U);
 }
 
 TEST(Tap, IsNeverMadeByOpeningIt) {
