@@ -151,7 +151,8 @@ void add_vm_options(CLI::App& command, VmRequest& request) {
   command
       .add_option("--net", request.nets,
                   "a network interface on a tap of the host: tap=NAME, then mac=MAC, vhost=auto|on|off, queues=N, "
-                  "ring=split|packed")
+                  "ring=split|packed; or by passt, which needs no privileges: passt, then mac=MAC, ring=split|packed, "
+                  "tcp=[ADDRESS/]PORT[:PORT][+...], udp=..., loopback")
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
   command

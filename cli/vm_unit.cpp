@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/vm_unit.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <vector>
+#include <string>
 
 #include <fmt/format.h>
 
-#include "base/child.hpp"
 #include "base/parse.hpp"
+#include "cli/host_program.hpp"
 #include "cli/vm_end.hpp"
 
 namespace pcivm::cli {
@@ -22,43 +20,15 @@ using std::chrono::milliseconds;
 constexpr std::array kUnitFolders{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
                                   "/usr/lib/systemd/system", "/lib/systemd/system"};
 constexpr milliseconds kQuestion{10'000};
-constexpr int kNotStarted{127};
-
-struct Said {
-  int code{};
-  std::string text{};
-};
-
-/// A program of the host by its name, to its end; what it says on both outputs.
-Result<Said> program(std::vector<std::string> words, milliseconds deadline) {
-  std::vector<char*> raw;
-  for (auto& word : words) raw.push_back(word.data());
-  raw.push_back(nullptr);
-  const auto output = TRY(make_memfd("output", 0));
-  const auto work = [&] {
-    (void)::dup2(output.ref().number(), STDOUT_FILENO);
-    (void)::dup2(output.ref().number(), STDERR_FILENO);
-    (void)::execvp(raw.front(), raw.data());
-    return kNotStarted;
-  };
-  const int code = TRY_IN(run_child(work, deadline), words.front());
-  if (code == kNotStarted) return fail(Errc::not_found, fmt::format("'{}' cannot be started", words.front()));
-  (void)::lseek(output.ref().number(), 0, SEEK_SET);
-  auto text = TRY(read_to_end(output.ref()));
-  while (text.ends_with('\n')) text.pop_back();
-  std::ranges::replace(text, '\n', ';');
-  return Said{.code = code, .text = std::move(text)};
-}
-
 /// What the unit's process said last. Asked for by its number: the journal does not know of which unit a message was
 /// whose sender had ended when it was read.
 std::string last_words(const std::string& unit) {
-  const auto process = program({"systemctl", "show", "--property=ExecMainPID", "--value", unit}, kQuestion);
+  const auto process = run_program({"systemctl", "show", "--property=ExecMainPID", "--value", unit}, kQuestion);
   if (!process) return {};
-  (void)program({"journalctl", "--sync"}, kQuestion);
-  const auto journal = program({"journalctl", "--boot", "--lines", "5", "--output", "cat", "--no-pager", "--quiet",
-                                "SYSLOG_IDENTIFIER=pcivm", fmt::format("_PID={}", process->text)},
-                               kQuestion);
+  (void)run_program({"journalctl", "--sync"}, kQuestion);
+  const auto journal = run_program({"journalctl", "--boot", "--lines", "5", "--output", "cat", "--no-pager", "--quiet",
+                                    "SYSLOG_IDENTIFIER=pcivm", fmt::format("_PID={}", process->text)},
+                                   kQuestion);
   return journal ? journal->text : std::string{};
 }
 
@@ -72,9 +42,9 @@ bool units_run_vms(const SysRoot& root) {
 
 Result<void> start_unit(const std::string& name, milliseconds deadline) {
   const auto unit = fmt::format("pcivm-vm@{}.service", name);
-  const auto started = TRY(program({"systemctl", "start", unit}, deadline));
+  const auto started = TRY(run_program({"systemctl", "start", unit}, deadline));
   if (started.code == 0) return {};
-  const auto status = program({"systemctl", "show", "--property=ExecMainStatus", "--value", unit}, kQuestion);
+  const auto status = run_program({"systemctl", "show", "--property=ExecMainStatus", "--value", unit}, kQuestion);
   const auto code = status ? parse_decimal<unsigned>(status->text, 255).value_or(1) : 1U;
   const auto why = last_words(unit);
   return fail(Error::make(errc_of(static_cast<int>(code)),

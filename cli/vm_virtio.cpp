@@ -11,6 +11,7 @@
 
 #include "base/parse.hpp"
 #include "cli/option_list.hpp"
+#include "cli/vm_passt.hpp"
 #include "cli/vm_seed.hpp"
 #include "vmm/virtio/pmem.hpp"
 #include "vmm/virtio/tap.hpp"
@@ -62,9 +63,10 @@ Result<vmm::DiskConfig> open_one_disk(IoctlPort& port, const std::string& text) 
 }
 
 // The same for a VM and its interface at every start: FNV-1a of both names, as an address of local administration.
-MacAddress made_up_mac(const std::string& vm, const std::string& tap) {
+Result<MacAddress> mac_of(const OptionList& list, const std::string& vm, const std::string& interface) {
+  if (const auto given = list.value("mac")) return TRY_IN(MacAddress::parse(*given), std::string{kNet});
   std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : vm + "/" + tap) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  for (const char c : vm + "/" + interface) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   MacAddress mac{.octets = {0x02}};
   for (unsigned index = 1; index < 6; ++index) mac.octets[index] = static_cast<std::uint8_t>(hash >> 8 * index);
   return mac;
@@ -83,21 +85,39 @@ Result<std::vector<Fd>> open_vhost(const SysRoot& root, const std::string& wish,
   return devices;
 }
 
-Result<vmm::NetConfig> open_one_net(const SysRoot& root, IoctlPort& port, const std::string& vm,
-                                    const std::string& text) {
-  const auto list =
-      TRY(OptionList::parse(kNet, text, {.valued = {"tap", "mac", "vhost", "queues", "ring"}, .flags = {}}));
+Result<vmm::NetConfig> open_tap_net(const SysRoot& root, IoctlPort& port, const std::string& vm,
+                                    const OptionList& list) {
   const auto tap = TRY(list.required("tap"));
   const auto queues = TRY(list.number("queues", kMostQueues, 1));
-  const auto mac = list.value("mac");
   vmm::NetConfig net;
   net.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
-  if (mac) net.mac = TRY_IN(MacAddress::parse(*mac), std::string{kNet});
-  if (!mac) net.mac = made_up_mac(vm, tap);
+  net.mac = TRY(mac_of(list, vm, tap));
   const auto vhost = TRY(list.choice("vhost", {"auto", "on", "off"}));
   net.vhosts = TRY(open_vhost(root, vhost, queues, net.packed));
   net.taps = TRY_IN(vmm::open_tap(root, port, tap, queues), std::string{kNet});
   return net;
+}
+
+// The number is part of its name, which no interface can have.
+Result<vmm::NetConfig> open_passt_net(const std::string& vm, std::size_t number, const std::string& text) {
+  const auto list =
+      TRY(OptionList::parse(kNet, text, {.valued = {"mac", "ring", "tcp", "udp"}, .flags = {"passt", "loopback"}}));
+  vmm::NetConfig net;
+  net.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
+  net.mac = TRY(mac_of(list, vm, fmt::format("passt/{}", number)));
+  const auto arguments = TRY(passt_arguments(kNet, list));
+  net.stream = TRY_IN(start_passt(arguments), std::string{kNet});
+  return net;
+}
+
+Result<vmm::NetConfig> open_one_net(const SysRoot& root, IoctlPort& port, const std::string& vm, std::size_t number,
+                                    const std::string& text) {
+  const auto list = TRY(OptionList::parse(
+      kNet, text, {.valued = {"tap", "mac", "vhost", "queues", "ring", "tcp", "udp"}, .flags = {"passt", "loopback"}}));
+  if (list.flag("passt")) return open_passt_net(vm, number, text);
+  const auto of_tap =
+      TRY(OptionList::parse(kNet, text, {.valued = {"tap", "mac", "vhost", "queues", "ring"}, .flags = {}}));
+  return open_tap_net(root, port, vm, of_tap);
 }
 
 Result<vmm::PmemConfig> open_one_pmem(IoctlPort& port, const std::string& text) {
@@ -142,7 +162,9 @@ Result<vmm::VirtioConfig> open_virtio(const SysRoot& root, IoctlPort& port, cons
   vmm::VirtioConfig config;
   for (const auto& text : request.disks) config.disks.push_back(TRY(open_one_disk(port, text)));
   if (!request.cloud_init.empty()) config.disks.push_back(TRY(make_seed(request.name, request.cloud_init)));
-  for (const auto& text : request.nets) config.nets.push_back(TRY(open_one_net(root, port, request.name, text)));
+  for (const auto& text : request.nets) {
+    config.nets.push_back(TRY(open_one_net(root, port, request.name, config.nets.size(), text)));
+  }
   for (const auto& text : request.pmems) config.pmems.push_back(TRY(open_one_pmem(port, text)));
   for (const auto& text : request.folders) config.folders.push_back(TRY(open_one_folder(text)));
   TRY(check_tags(config.folders));
