@@ -106,6 +106,7 @@ VmDevices::RootSide root_side(const vfio::Host& host, PlugFacts facts) {
 }
 
 Result<void> return_functions(const vfio::Host& host, std::span<const vfio::ManagedBinding> bindings) {
+  if (bindings.empty()) return {};  // without the host's lock, which only root may take
   for (int attempt = 1;; ++attempt) {
     auto done = vfio::give_back(host, bindings);
     if (done || done.error().kind() != Errc::busy || attempt == kReturnTries) return done;
