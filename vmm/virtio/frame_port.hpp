@@ -21,8 +21,9 @@ class FramePort {
   /// What to poll; none once it is gone().
   [[nodiscard]] virtual FdRef fd() const = 0;
   /// The next frame, as far as `to` has room for it: its length then, which is at least that of the header. None when
-  /// there is none now.
-  [[nodiscard]] virtual std::optional<std::size_t> receive(std::span<const iovec> to) = 0;
+  /// there is none now. Of a port that keeps() them, one that is longer than `room` stays the next.
+  [[nodiscard]] virtual std::optional<std::size_t> receive(std::span<const iovec> to, std::size_t room = kLongest) = 0;
+  [[nodiscard]] virtual bool keeps() const = 0;
   /// False: a part of the last frame waits until fd() can be written. It is tried here.
   [[nodiscard]] virtual bool can_send() = 0;
   /// Only after can_send(). At least a header, at most kLongest bytes; a frame that cannot be sent is lost, as on a

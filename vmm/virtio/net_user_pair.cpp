@@ -48,7 +48,10 @@ Result<void> NetUserPair::start(NetQueue which, const VirtioQueueSetup& setup, s
   if (!used_.exchange(true)) signal_eventfd(wake_.ref());
   {
     const auto held = queues_.lock();
-    if (which == NetQueue::receive) mergeable_ = virtio_features::has(features, net_uapi::kMergeableBuffers);
+    if (which == NetQueue::receive) {
+      mergeable_ = virtio_features::has(features, net_uapi::kMergeableBuffers);
+      size_ = setup.size;
+    }
   }
   return queues_.start(which == NetQueue::receive ? kReceive : kTransmit, setup, features);
 }
@@ -59,6 +62,7 @@ void NetUserPair::stop(NetQueue which) {
   if (which != NetQueue::receive) return;
   chains_.clear();
   gathered_ = 0;
+  slots_ = 0;
 }
 
 void NetUserPair::work(MakeEngine make_engine) {
@@ -114,6 +118,7 @@ void NetUserPair::gather() {
       return;
     }
     gathered_ += chain.writable_bytes;
+    slots_ += chain.slots;
     chains_.push_back(std::move(chain));
   }
 }
@@ -126,7 +131,9 @@ void NetUserPair::receive(IoEngine& engine) {
   for (unsigned count = 0; count < kMostFrames; ++count) {
     gather();
     if (chains_.empty() || !queues_.active(kReceive)) return;  // the doorbell comes
-    if (!receive_frame()) {
+    const auto came = receive_frame();
+    if (came == Came::too_long) return;  // as without any
+    if (came == Came::nothing) {
       port_ready_ = false;
       if (!port_->gone() && !std::exchange(polling_, true)) engine.poll_readable(port_->fd(), kReadable);
       return;
@@ -136,8 +143,7 @@ void NetUserPair::receive(IoEngine& engine) {
   signal_eventfd(signals_.doorbell(first_ + kReceive));
 }
 
-// False: none there.
-bool NetUserPair::receive_frame() {
+NetUserPair::Came NetUserPair::receive_frame() {
   parts_.clear();
   for (const auto& chain : chains_) parts_.insert(parts_.end(), chain.writable.begin(), chain.writable.end());
   const bool direct = room() >= FramePort::kLongest && parts_.size() <= IOV_MAX;
@@ -145,14 +151,17 @@ bool NetUserPair::receive_frame() {
     scratch_.resize(FramePort::kLongest);
     parts_ = {{.iov_base = scratch_.data(), .iov_len = scratch_.size()}};
   }
-  const auto length = port_->receive(parts_);
-  if (!length) return false;
+  // Where nothing is lost on the way, nothing shall be here while the driver may still bring buffers: not every TCP of
+  // a port sends its last segment again.
+  const bool waits = port_->keeps() && mergeable_ && slots_ < size_;
+  const auto length = port_->receive(parts_, waits ? room() : FramePort::kLongest);
+  if (!length) return Came::nothing;
   if (!direct) {
-    if (*length > room()) return true;  // lost
+    if (*length > room()) return waits ? Came::too_long : Came::frame;  // lost
     scatter(std::span{scratch_}.first(*length));
   }
   deliver(*length);
-  return true;
+  return Came::frame;
 }
 
 void NetUserPair::scatter(std::span<const std::byte> frame) {
@@ -170,6 +179,7 @@ void NetUserPair::deliver(std::size_t length) {
     const auto written = std::min<std::size_t>(length, chain.writable_bytes);
     queues_.give(kReceive, chain, static_cast<std::uint32_t>(written));
     gathered_ -= chain.writable_bytes;
+    slots_ -= chain.slots;
     length -= written;
     chains_.pop_front();
   }

@@ -49,7 +49,8 @@ class NetUserPair final : public NetPair {
   void work(MakeEngine make_engine);
   [[nodiscard]] Result<void> serve(IoEngine& engine);
   void receive(IoEngine& engine);
-  [[nodiscard]] bool receive_frame();
+  enum class Came : std::uint8_t { frame, nothing, too_long };
+  [[nodiscard]] Came receive_frame();
   void gather();
   [[nodiscard]] std::size_t room() const;
   void scatter(std::span<const std::byte> frame);
@@ -67,6 +68,8 @@ class NetUserPair final : public NetPair {
   // The thread's, under the lock of queues_.
   std::deque<VirtioChain> chains_;  // taken for frames to come, in order
   std::size_t gathered_{};          // bytes in them
+  unsigned slots_{};                // of the ring, in them
+  unsigned size_{};                 // of the ring
   bool mergeable_{};                // a frame may take several chains
   bool polling_{};                  // the engine tells when the port has a frame
   bool awaited_{};                  // the engine tells when the port can send

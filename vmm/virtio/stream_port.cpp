@@ -39,7 +39,7 @@ void copy_to(std::span<const iovec> to, std::size_t offset, std::span<const std:
 StreamPort::StreamPort(Fd stream, std::function<void(const Error&)> lost)
     : stream_{std::move(stream)}, lost_{std::move(lost)}, inbox_(kInbox) {}
 
-std::optional<std::size_t> StreamPort::receive(std::span<const iovec> to) {
+std::optional<std::size_t> StreamPort::receive(std::span<const iovec> to, std::size_t room) {
   while (!gone()) {
     const auto data = came();
     std::size_t length = 0;
@@ -53,6 +53,7 @@ std::optional<std::size_t> StreamPort::receive(std::span<const iovec> to) {
         return std::nullopt;
       }
       if (data.size() >= kPrefix + length) {
+        if (kNoHeader.size() + length > room) return kNoHeader.size() + length;
         copy_to(to, 0, kNoHeader);
         copy_to(to, kNoHeader.size(), data.subspan(kPrefix, length));
         first_ += kPrefix + length;

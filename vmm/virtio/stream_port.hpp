@@ -29,7 +29,8 @@ class StreamPort final : public FramePort {
   StreamPort(Fd stream, std::function<void(const Error&)> lost);
 
   [[nodiscard]] FdRef fd() const override { return stream_.ref(); }
-  [[nodiscard]] std::optional<std::size_t> receive(std::span<const iovec> to) override;
+  [[nodiscard]] std::optional<std::size_t> receive(std::span<const iovec> to, std::size_t room) override;
+  [[nodiscard]] bool keeps() const override { return true; }
   [[nodiscard]] bool can_send() override;
   void send(std::span<const iovec> frame) override;
   [[nodiscard]] bool gone() const override { return !stream_; }

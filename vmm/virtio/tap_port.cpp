@@ -9,7 +9,7 @@
 
 namespace pcivm::vmm {
 
-std::optional<std::size_t> TapPort::receive(std::span<const iovec> to) {
+std::optional<std::size_t> TapPort::receive(std::span<const iovec> to, std::size_t /*room*/) {
   for (;;) {
     const auto length = ::readv(tap_, to.data(), static_cast<int>(to.size()));
     if (length >= static_cast<ssize_t>(net_uapi::kHeader)) return static_cast<std::size_t>(length);

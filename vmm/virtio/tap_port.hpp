@@ -13,7 +13,8 @@ class TapPort final : public FramePort {
   TapPort(FdRef tap, VirtioSignals& signals) : tap_{tap.number()}, signals_{signals} {}
 
   [[nodiscard]] FdRef fd() const override { return FdRef{tap_}; }
-  [[nodiscard]] std::optional<std::size_t> receive(std::span<const iovec> to) override;
+  [[nodiscard]] std::optional<std::size_t> receive(std::span<const iovec> to, std::size_t room) override;
+  [[nodiscard]] bool keeps() const override { return false; }
   [[nodiscard]] bool can_send() override { return true; }  // a tap that is full loses frames
   void send(std::span<const iovec> frame) override;
   [[nodiscard]] bool gone() const override { return gone_; }

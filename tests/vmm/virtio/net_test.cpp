@@ -278,6 +278,32 @@ TEST_F(Net, CarriesFramesOfAProcessBothWays) {
   EXPECT_TRUE(reports_.empty());
 }
 
+TEST_F(Net, KeepsAFrameOfAProcessUntilThereAreBuffersForIt) {
+  make_with_process(kMergeable);
+  for (unsigned index = 0; index < 2; ++index) driver_.offer({{kData + 0x1000 * index, 100, true}}, false);
+  start(0);
+  std::array<std::uint8_t, 304> came{0, 0, 1, 44};
+  ASSERT_EQ(::write(wires_[0].ref().number(), came.data(), came.size()), 304);
+  ::usleep(10'000);
+  EXPECT_TRUE(driver_.collect().empty());
+  for (unsigned index = 2; index < 4; ++index) driver_.offer({{kData + 0x1000 * index, 100, true}}, false);
+  signal_eventfd(signals_->doorbell(0));
+  ASSERT_TRUE(answered(0));
+  EXPECT_EQ(driver_.collect().size(), 4U);
+}
+
+TEST_F(Net, LosesAFrameOfAProcessThatTheWholeRingHasNoRoomFor) {
+  make_with_process(kMergeable);
+  for (unsigned index = 0; index < 16; ++index) driver_.offer({{kData + 0x1000 * index, 20, true}}, false);
+  start(0);
+  std::array<std::uint8_t, 404> large{0, 0, 1, 144};
+  ASSERT_EQ(::write(wires_[0].ref().number(), large.data(), large.size()), 404);
+  std::array<std::uint8_t, 64> small{0, 0, 0, 60};
+  ASSERT_EQ(::write(wires_[0].ref().number(), small.data(), small.size()), 64);
+  ASSERT_TRUE(answered(0));
+  EXPECT_EQ(driver_.collect().size(), 4U);
+}
+
 TEST_F(Net, GoesOnSendingWhenTheProcessReadsAgain) {
   make_with_process(0);
   constexpr unsigned kRounds = 100;
