@@ -31,6 +31,7 @@ def prepare(_) -> int:
     image.host_base(debian)
     image.peer_layer(debian)
     image.virtiofsd_layer(debian)
+    image.passt_layer(debian)
     image.guest(debian)
     return 0
 

@@ -4,7 +4,7 @@
     # What it proves, in one line.
     # topologies: vtd amdvi
     # deadline: 60              seconds, 30 when absent
-    # needs: pcivm peer firmware virtiofsd   optional
+    # needs: pcivm peer firmware virtiofsd passt   optional
     # console: REGEX            optional: console lines that would count as trouble, but belong to this case
     # soak: yes                 optional: a long repetition, which only `lab.py test --soak` runs
     # container: vtd            optional: hosts on which it runs once more, with LAB_BACKEND=container: devices are assigned
@@ -22,7 +22,7 @@ from .image import LAB
 
 FOLDER = LAB / "cases"
 KEYS = ("topologies", "deadline", "needs", "console", "soak", "container")
-NEEDS = {"pcivm", "peer", "firmware", "virtiofsd"}
+NEEDS = {"pcivm", "peer", "firmware", "virtiofsd", "passt"}
 LIBRARIES = {"lib.sh", "random.sh", "boot.sh"}  # sourced by cases
 
 

@@ -38,6 +38,7 @@ class Content:
     extra: list[Path] = field(default_factory=list)
     peer: bool = False
     virtiofsd: bool = False
+    passt: bool = False
     firmware: bool = False
     scripts: dict[str, bytes] = field(default_factory=dict)
 
@@ -175,6 +176,7 @@ class Host:
         layers = [image.disk_layer(debian) if self.has_disk else image.host_base(debian)]
         layers += [image.peer_layer(debian)] if self._content.peer else []
         layers += [image.virtiofsd_layer(debian)] if self._content.virtiofsd else []
+        layers += [image.passt_layer(debian)] if self._content.passt else []
         layers += [bootable.layer(debian)] if self._content.firmware else []
         taken = {name for layer in layers for name in (layer / "names").read_text().splitlines()}
         init, pcivm = ("init-disk", None) if self.has_disk else ("init", self._content.pcivm)

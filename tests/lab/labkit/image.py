@@ -4,6 +4,7 @@
 base     Debian programs and kernel modules, the guest's kernel; cached
 peer     Debian's QEMU, to run beside pcivm in comparisons; cached
 fs       Debian's virtiofsd, for cases that need it; cached
+passt    Debian's passt, likewise
 overlay  what changes from run to run: scripts of this folder, pcivm with its libraries, the guest's initramfs
 
 A host with a full systemd (disk.py) has one layer instead of the first two, which finds its disk.
@@ -67,6 +68,11 @@ def virtiofsd_layer(debian: Path) -> Path:
     return _layer("fs", cache.digest(*parts), "the virtiofsd layer of the lab host", lambda: _virtiofsd(debian))
 
 
+def passt_layer(debian: Path) -> Path:
+    parts = [debian.name, *map(inspect.getsource, (_passt, _program, tree.unpacked))]
+    return _layer("passt", cache.digest(*parts), "the passt layer of the lab host", lambda: _passt(debian))
+
+
 def disk_layer(debian: Path) -> Path:
     """What starts the system on a disk."""
     parts = [debian.name, *DISK_MODULES, KERNEL_SOURCE, *map(inspect.getsource, (_disk, skeleton, busybox))]
@@ -125,6 +131,17 @@ def _virtiofsd(debian: Path) -> Archive:
     archive.file("usr/bin/virtiofsd", tree.unpacked(debian, "virtiofsd") / "usr/libexec/virtiofsd")
     for library in tree.needed_libraries(debian, tree.unpacked(debian, "virtiofsd") / "usr/libexec/virtiofsd"):
         archive.file(f"{LIBDIR}/{library.name}", library)
+    return archive
+
+
+def _passt(debian: Path) -> Archive:
+    archive = Archive()
+    programs = tree.unpacked(debian, "passt") / "usr/bin"
+    # It starts the second in its own place where the CPU can run it.
+    for name in ("passt", "passt.avx2"):
+        archive.file(f"usr/bin/{name}", programs / name)
+        for library in tree.needed_libraries(debian, programs / name):
+            archive.file(f"{LIBDIR}/{library.name}", library)
     return archive
 
 

@@ -79,7 +79,7 @@ def _topology(name: str, cases: list[Case], content: Content, jobs: int, patienc
     needs = {need for case in cases for need in case.needs}
     session = _Session(name, dataclasses.replace(content, peer=content.peer or "peer" in needs,
                                                  firmware=content.firmware or "firmware" in needs,
-                                                 virtiofsd="virtiofsd" in needs))
+                                                 virtiofsd="virtiofsd" in needs, passt="passt" in needs))
     with cache.slot(max(jobs, 2)):
         try:
             for case in cases:
