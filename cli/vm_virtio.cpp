@@ -99,9 +99,7 @@ Result<vmm::NetConfig> open_tap_net(const SysRoot& root, IoctlPort& port, const 
 }
 
 // The number is part of its name, which no interface can have.
-Result<vmm::NetConfig> open_passt_net(const std::string& vm, std::size_t number, const std::string& text) {
-  const auto list =
-      TRY(OptionList::parse(kNet, text, {.valued = {"mac", "ring", "tcp", "udp"}, .flags = {"passt", "loopback"}}));
+Result<vmm::NetConfig> open_passt_net(const std::string& vm, std::size_t number, const OptionList& list) {
   vmm::NetConfig net;
   net.packed = TRY(list.choice("ring", {"split", "packed"})) == "packed";
   net.mac = TRY(mac_of(list, vm, fmt::format("passt/{}", number)));
@@ -112,12 +110,16 @@ Result<vmm::NetConfig> open_passt_net(const std::string& vm, std::size_t number,
 
 Result<vmm::NetConfig> open_one_net(const SysRoot& root, IoctlPort& port, const std::string& vm, std::size_t number,
                                     const std::string& text) {
-  const auto list = TRY(OptionList::parse(
+  const auto any = TRY(OptionList::parse(
       kNet, text, {.valued = {"tap", "mac", "vhost", "queues", "ring", "tcp", "udp"}, .flags = {"passt", "loopback"}}));
-  if (list.flag("passt")) return open_passt_net(vm, number, text);
-  const auto of_tap =
+  if (any.flag("passt")) {
+    const auto list =
+        TRY(OptionList::parse(kNet, text, {.valued = {"mac", "ring", "tcp", "udp"}, .flags = {"passt", "loopback"}}));
+    return open_passt_net(vm, number, list);
+  }
+  const auto list =
       TRY(OptionList::parse(kNet, text, {.valued = {"tap", "mac", "vhost", "queues", "ring"}, .flags = {}}));
-  return open_tap_net(root, port, vm, of_tap);
+  return open_tap_net(root, port, vm, list);
 }
 
 Result<vmm::PmemConfig> open_one_pmem(IoctlPort& port, const std::string& text) {

@@ -94,9 +94,9 @@ Machine::Machine(VmConfig config, EventLoop& loop, CountingIoctl& port, Timeline
 Result<std::unique_ptr<Machine>> Machine::create(VmConfig config, EventLoop& loop, CountingIoctl& port,
                                                  Timeline& timeline) {
   Vcpu::install_kick_handler();
-  const auto served =
-      std::ranges::count_if(config.vfio.devices, [](const auto& each) { return each.server.has_value(); });
-  config.ram.shared = !config.virtio.folders.empty() || served != 0;
+  const bool served =
+      std::ranges::any_of(config.vfio.devices, [](const auto& each) { return each.server.has_value(); });
+  config.ram.shared = !config.virtio.folders.empty() || served;
   config.ram.devices = std::ranges::any_of(config.vfio.devices, &vfio::OpenedDevice::is_function);
   auto memory = TRY(GuestMemory::create(config.layout.ram, config.ram));
   for (const auto& pmem : config.virtio.pmems) {

@@ -103,9 +103,8 @@ void ChainWriter::reserve(std::uint64_t length, std::vector<iovec>& parts) {
   }
 }
 
-bool put_at(const VirtioChain& chain, std::uint64_t offset, std::span<const std::byte> data) {
-  if (!fits(offset, data.size(), chain.writable_bytes)) return false;
-  for (const auto& part : chain.writable) {
+void copy_to(std::span<const iovec> parts, std::uint64_t offset, std::span<const std::byte> data) {
+  for (const auto& part : parts) {
     if (offset >= part.iov_len) {
       offset -= part.iov_len;
       continue;
@@ -115,8 +114,13 @@ bool put_at(const VirtioChain& chain, std::uint64_t offset, std::span<const std:
     std::memcpy(to.data(), data.data(), count);
     data = data.subspan(count);
     offset = 0;
-    if (data.empty()) break;
+    if (data.empty()) return;
   }
+}
+
+bool put_at(const VirtioChain& chain, std::uint64_t offset, std::span<const std::byte> data) {
+  if (!fits(offset, data.size(), chain.writable_bytes)) return false;
+  copy_to(chain.writable, offset, data);
   return true;
 }
 

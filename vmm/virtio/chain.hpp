@@ -75,6 +75,8 @@ class ChainWriter final {
   std::uint32_t written_{};
 };
 
+/// Writes to what of the buffers is behind `offset`, as far as they go.
+void copy_to(std::span<const iovec> parts, std::uint64_t offset, std::span<const std::byte> data);
 /// Writes inside the writable buffers; false, and nothing written, when they end before.
 [[nodiscard]] bool put_at(const VirtioChain& chain, std::uint64_t offset, std::span<const std::byte> data);
 /// Drops `length` bytes from the front of a list of buffers.

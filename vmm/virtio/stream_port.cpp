@@ -22,18 +22,6 @@ namespace {
 constexpr std::size_t kInbox = 2 * (FramePort::kLongest + 4);  // the longest frame, and many of the usual ones
 constexpr std::array<std::byte, net_uapi::kHeader> kNoHeader{};
 
-/// Copies to what of `to` is behind `offset`.
-void copy_to(std::span<const iovec> to, std::size_t offset, std::span<const std::byte> data) {
-  for (const auto& part : to) {
-    const auto skipped = std::min(offset, part.iov_len);
-    offset -= skipped;
-    const auto count = std::min(part.iov_len - skipped, data.size());
-    std::memcpy(static_cast<std::byte*>(part.iov_base) + skipped, data.data(), count);
-    data = data.subspan(count);
-    if (data.empty()) return;
-  }
-}
-
 }  // namespace
 
 StreamPort::StreamPort(Fd stream, std::function<void(const Error&)> lost)

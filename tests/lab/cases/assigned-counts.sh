@@ -21,6 +21,7 @@ play() {
     while [[ $1 != -- ]]; do told+=("$1") && shift; done
     shift
     rm -f timeline.json
+    : >guest.console # as in guest_start
     "$@" pcivm vm run counts --kernel /lab/bin/vf_kernel --memory 128M "${assigned_by[@]}" --device "$vf" \
         --timeline timeline.json <keys >guest.console 2>guest.stderr &
     guest=$!
