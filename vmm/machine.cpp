@@ -19,6 +19,7 @@
 #include "vmm/acpi_tables.hpp"
 #include "vmm/legacy/pic.hpp"
 #include "vmm/legacy/serial.hpp"
+#include "vmm/mp_table.hpp"
 #include "vmm/thread_filter.hpp"
 
 namespace pcivm::vmm {
@@ -332,7 +333,8 @@ std::optional<AcpiMemory> Machine::acpi_memory() const {
   return AcpiMemory{.ram = config_.layout.ram, .blocks = config_.layout.blocks};
 }
 
-Result<void> Machine::write_acpi() {
+// What a firmware would leave for a kernel.
+Result<void> Machine::write_tables() {
   AcpiConfig acpi;
   const auto& cpus = config_.cpus.topology;
   for (unsigned index = 0; index < cpus.count(); ++index) acpi.apic_ids.push_back(cpus.apic_id(index));
@@ -344,7 +346,8 @@ Result<void> Machine::write_acpi() {
   const auto room = TRY(memory_.window(tables.address, tables.bytes.size()));
   std::ranges::copy(tables.bytes, room.begin());
   rsdp_ = tables.rsdp;
-  return {};
+  TRY(write_smbios(memory_, smbios_facts()));
+  return write_mp_table(memory_, acpi.apic_ids);
 }
 
 SmbiosConfig Machine::smbios_facts() const {
@@ -370,10 +373,7 @@ Result<CpuState> Machine::load_firmware() {
 // The kernel is read on a thread of its own while KVM makes the CPUs; devices are opened and memory is mapped while the
 // guest already boots.
 Result<void> Machine::boot() {
-  if (!firmware_) {
-    TRY(write_acpi());
-    TRY(write_smbios(memory_, smbios_facts()));
-  }
+  if (!firmware_) TRY(write_tables());
   std::optional<Result<CpuState>> loaded;
   std::jthread loader{[&] {
     become(ThreadKind::start);

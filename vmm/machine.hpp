@@ -80,7 +80,7 @@ class Machine final {
   [[nodiscard]] std::optional<AcpiIommu> acpi_iommu() const;
   [[nodiscard]] std::optional<AcpiMemory> acpi_memory() const;
   [[nodiscard]] Result<void> add_ram();
-  [[nodiscard]] Result<void> write_acpi();
+  [[nodiscard]] Result<void> write_tables();
   [[nodiscard]] SmbiosConfig smbios_facts() const;
   [[nodiscard]] Result<CpuState> load_kernel();
   [[nodiscard]] Result<CpuState> load_firmware();

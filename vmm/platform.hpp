@@ -20,8 +20,11 @@ struct Window {
 // Guest physical addresses, ascending.
 inline constexpr Gpa kAcpiTables{0xe0000};  ///< RSDP first; inside the range that firmware would use
 inline constexpr std::uint64_t kAcpiRoom = 0x10000;
-inline constexpr Gpa kSmbios{0xf0000};                 ///< the entry point first; where kernels without EFI look for it
-inline constexpr std::uint64_t kSmbiosRoom = 0x10000;  ///< up to 1 MiB
+inline constexpr Gpa kMpPointer{0xf0000};  ///< 16 bytes, where Linux looks for it soonest of those that are no RAM
+inline constexpr Gpa kSmbios{0xf0010};     ///< the entry point first; where kernels without EFI look for it
+inline constexpr std::uint64_t kSmbiosRoom = 0xdff0;
+inline constexpr Gpa kMpTable{0xfe000};  ///< up to 1 MiB
+inline constexpr std::uint64_t kMpRoom = 0x2000;
 inline constexpr Gpa kLowRamEnd{0xc0000000};           ///< RAM above this much continues at kHighRam
 inline constexpr Window kPciWindow32{.base = {0xc0000000}, .length = 0x20000000};
 inline constexpr Gpa kEcam{0xe0000000};

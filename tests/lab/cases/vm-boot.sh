@@ -21,3 +21,10 @@ boot vmlinux 8 --topology sockets=2,threads=2
 expect_eq "sockets of 8 CPUs" "$(result sockets)" 2
 expect_eq "threads of the first core" "$(result siblings)" 0-1
 [[ $(result memory_kb) -gt 200000 ]] || fail "the guest sees $(result memory_kb) KiB of 256 MiB"
+
+# Without ACPI, by the tables of the MultiProcessor Specification.
+run pcivm vm run boot --kernel /lab/l2/vmlinux --initrd /lab/l2/initrd --memory 256M --cpus 2 --on-reboot exit \
+    --cmdline "$(guest_cmdline mp) acpi=off reboot=k"
+expect_eq "exit code without ACPI" "$code" 0
+expect_eq "processors without ACPI" "$(result cpus)" 2
+expect_eq "interrupt controller of the serial port without ACPI" "$(result controller)" IO-APIC
