@@ -3,7 +3,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -26,6 +32,11 @@ constexpr std::uint64_t kCode64 = 0x00af9b000000ffff;
 constexpr std::uint64_t kCode32 = 0x00cf9b000000ffff;
 constexpr std::uint64_t kData = 0x00cf93000000ffff;
 constexpr std::uint64_t kTask = 0x00008b0000000067;
+
+// Of files that are read by several threads; a tiny kernel is read by one.
+constexpr std::uint64_t kPieceLength = 4 * kMiB;
+constexpr std::size_t kPiecesForAThread = 2;
+constexpr std::size_t kMostReaders = 4;
 
 struct Extent {
   std::uint64_t begin;
@@ -77,12 +88,51 @@ Result<Gpa> place_initrd(const KernelImage& image, std::span<const Extent> taken
                   .advise("give it more --memory"));
 }
 
-Result<void> load_segment(const GuestMemory& memory, FdRef file, const ImageSegment& segment,
-                          std::uint64_t relocation) {
-  const auto room = TRY(memory.window(Gpa{segment.address + relocation}, segment.memory_length));
-  TRY(pread_exact(file, segment.file_offset, room.first(segment.file_length)));
-  // A restarted guest finds its old memory; what lies behind the image must be zero for an ELF kernel's bss. A bzImage
-  // clears its own (arch/x86/boot/compressed/head_64.S).
+/// A part of a file and where it goes.
+struct Piece {
+  FdRef file;
+  std::string_view what;
+  std::uint64_t offset{};
+  std::span<std::byte> room;
+};
+
+// Cut where pieces end in guest memory, so that no two threads wait for one huge page.
+void add_pieces(std::vector<Piece>& pieces, Gpa address, Piece whole) {
+  while (!whole.room.empty()) {
+    const auto until_cut = kPieceLength - address.value % kPieceLength;
+    const auto length = std::min<std::uint64_t>(until_cut, whole.room.size());
+    pieces.push_back(whole);
+    pieces.back().room = whole.room.first(length);
+    whole.room = whole.room.subspan(length);
+    whole.offset += length;
+    address = address + length;
+  }
+}
+
+// Copying a kernel that is not compressed, and making the pages that it goes to, is most of a start.
+Result<void> read_pieces(const std::vector<Piece>& pieces) {
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::optional<Error> failure;
+  const auto work = [&] {
+    for (auto index = next++; index < pieces.size(); index = next++) {
+      const auto& piece = pieces[index];
+      auto done = pread_exact(piece.file, piece.offset, piece.room);
+      if (done) continue;
+      const std::scoped_lock lock{mutex};
+      failure = std::move(done).error().within(fmt::format("load the {}", piece.what));
+      next = pieces.size();
+    }
+  };
+  {
+    const auto most = std::min<std::size_t>(kMostReaders, std::max(1U, std::thread::hardware_concurrency()));
+    std::vector<std::jthread> others;
+    for (std::size_t count = 1; count < std::min(most, pieces.size() / kPiecesForAThread); ++count) {
+      others.emplace_back(work);  // of this thread's kind: they keep its name and its filter
+    }
+    work();
+  }
+  if (failure) return fail(std::move(*failure));
   return {};
 }
 
@@ -141,18 +191,22 @@ Result<void> write_cpu_tables(const GuestMemory& memory, CpuState& state) {
 
 Result<CpuState> load_linux(const GuestMemory& memory, const BootPlan& plan, const BootFiles& files,
                             const BootFacts& facts) {
+  const bool pvh = plan.image.format == KernelImage::Format::pvh;
+  std::vector<Piece> pieces;
   for (const auto& segment : plan.image.segments) {
-    TRY_IN(load_segment(memory, files.kernel, segment, plan.relocation), "load the kernel");
-    if (plan.image.format != KernelImage::Format::pvh) continue;
-    const auto room = TRY(memory.window(Gpa{segment.address}, segment.memory_length));
-    std::ranges::fill(room.subspan(segment.file_length), std::byte{0});
+    const Gpa address{segment.address + plan.relocation};
+    const auto room = TRY(memory.window(address, segment.memory_length));
+    add_pieces(pieces, address, {files.kernel, "kernel", segment.file_offset, room.first(segment.file_length)});
+    // A restarted guest finds its old memory; what lies behind the image must be zero for an ELF kernel's bss. A bzImage
+    // clears its own (arch/x86/boot/compressed/head_64.S).
+    if (pvh) std::ranges::fill(room.subspan(segment.file_length), std::byte{0});
   }
   if (plan.initrd_length != 0) {
     const auto room = TRY(memory.window(plan.initrd, plan.initrd_length));
-    TRY_IN(pread_exact(files.initrd, 0, room), "load the initrd");
+    add_pieces(pieces, plan.initrd, {files.initrd, "initrd", 0, room});
   }
+  TRY(read_pieces(pieces));
   CpuState state;
-  const bool pvh = plan.image.format == KernelImage::Format::pvh;
   state.mode = pvh ? CpuState::Mode::protected32 : CpuState::Mode::long64;
   state.rip = pvh ? plan.image.entry : plan.image.segments.front().address + plan.relocation + plan.image.entry;
   TRY(write_cpu_tables(memory, state));

@@ -4,6 +4,11 @@
 #include <asm/bootparam.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <vector>
+
 #include "tests/support/kernel_files.hpp"
 #include "tests/support/result_matchers.hpp"
 
@@ -136,6 +141,29 @@ TEST_F(Loading, FillsTheStartInfoAndClearsTheBss) {
   EXPECT_EQ(memory_.read<std::uint64_t>(Gpa{map + 24}).value(), kMiB);
   EXPECT_EQ(memory_.read<std::uint64_t>(Gpa{ElfImage::kAddress + 0x2000}).value(), 0U);
   EXPECT_EQ(memory_.read<std::uint8_t>(Gpa{ElfImage::kAddress}).value(), 0x5a);
+}
+
+// 33 MiB of words that differ, at an address that is no multiple of a piece's.
+TEST_F(Loading, ReadsALargeInitrdByPiecesThatFitTogether) {
+  constexpr std::uint64_t kLength = 33 * kMiB + 4096;
+  const auto kernel = BzImage{}.file();
+  auto initrd = make_memfd("initrd", kLength).value();
+  std::vector<std::uint32_t> words(kLength / sizeof(std::uint32_t));
+  std::iota(words.begin(), words.end(), 1U);
+  ASSERT_THAT(pwrite_exact(initrd.ref(), 0, std::as_bytes(std::span{words})), IsOk());
+  const auto plan = plan_boot(read_kernel_image(kernel.ref()).value(), kLength, 13, kRam64M).value();
+  ASSERT_THAT(load_linux(memory_, plan, {kernel.ref(), initrd.ref()}, facts_), IsOk());
+  const auto there = memory_.window(plan.initrd, kLength).value();
+  EXPECT_TRUE(std::ranges::equal(there, std::as_bytes(std::span{words})));
+}
+
+TEST_F(Loading, FailsWhenALargeInitrdShrank) {
+  constexpr std::uint64_t kLength = 33 * kMiB;
+  const auto kernel = BzImage{}.file();
+  auto initrd = make_memfd("initrd", kLength - 1).value();
+  const auto plan = plan_boot(read_kernel_image(kernel.ref()).value(), kLength, 13, kRam64M).value();
+  EXPECT_THAT(load_linux(memory_, plan, {kernel.ref(), initrd.ref()}, facts_),
+              FailsWith(Errc::kernel, HasSubstr("load the initrd")));
 }
 
 TEST_F(Loading, FailsWhenTheFileShrankSinceItWasChecked) {
