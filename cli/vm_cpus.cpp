@@ -113,7 +113,7 @@ Result<vmm::CpuWish> check_cpus(const vmm::Kvm& kvm, const VmRequest& request) {
   if (request.cpus < 1 || request.cpus > most) {
     return fail(Errc::invalid, fmt::format("--cpus {} found, 1 to {} wanted", request.cpus, most));
   }
-  vmm::CpuWish wish{.topology = TRY(topology_of(request))};
+  vmm::CpuWish wish{.topology = TRY(topology_of(request)), .supported = TRY(kvm.supported_cpuid())};
   if (const auto last = wish.topology.apic_id(request.cpus - 1); last > kMostApicId) {
     return fail(Errc::invalid,
                 fmt::format("--topology {}: the last CPU would have APIC id {}, at most {} wanted: cores "

@@ -311,8 +311,7 @@ Result<VmChecked> check_vm(const SysRoot& root, IoctlPort& port, const VmRequest
   const auto kvm = TRY(vmm::Kvm::adopt(port, std::move(duplicate)));
   checked.mdevs = TRY(read_mdevs(root, port, kvm, checked, request.mdevs));
   config.cpus = TRY(check_cpus(kvm, request));
-  const auto cpuid = TRY(kvm.supported_cpuid());
-  checked.address_bits = config.address_bits = vmm::address_bits(cpuid);
+  checked.address_bits = config.address_bits = vmm::address_bits(config.cpus.supported);
   TRY_IN(plan(checked, layout_request(checked)), booted(request));
   if (!checked.functions.empty()) {
     const auto pinned = pinned_memory(checked.most_memory, config.virtio.iommu, checked.functions.size());

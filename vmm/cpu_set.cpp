@@ -38,7 +38,7 @@ Result<std::unique_ptr<CpuSet>> CpuSet::create(IoctlPort& port, const Kvm& kvm, 
   const CpuidFacts facts{.cpus = cpus,
                          .tsc_khz = tsc_khz.value_or(0),
                          .tsc_deadline_timer = TRY(kvm.extension(KVM_CAP_TSC_DEADLINE_TIMER)) > 0};
-  auto table = cpuid_of_vm(TRY(kvm.supported_cpuid()), facts);
+  auto table = cpuid_of_vm(wish.supported, facts);
   for (const auto* feature : wish.without) remove_feature(table, *feature);
   for (unsigned index = 0; index < cpus.count(); ++index) {
     TRY(set->cpus_[index]->set_cpuid(cpuid_of_vcpu(table, cpus, index)));

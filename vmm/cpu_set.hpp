@@ -16,9 +16,10 @@
 
 namespace pcivm::vmm {
 
-/// What the operator asked for.
+/// What the operator asked for, of what there is.
 struct CpuWish {
   CpuTopology topology{};
+  CpuidTable supported{};  ///< by the host (Kvm::supported_cpuid), asked once: it costs KVM a CPUID for each entry
   std::vector<const CpuFeature*> without{};
   std::vector<unsigned> pins{};  ///< the host's CPU for each; empty: the host chooses
 };

@@ -391,6 +391,8 @@ Result<void> Machine::boot() {
   TRY(cpus_->start(state, {.ports = ports_, .memory = mmio_, .interrupts = *interrupts_},
                    [this](Result<Vcpu::End> end) { on_cpu_end(std::move(end)); }));
   if (boots_ == 1) {
+    // Behind the CPUs, which would keep this filter below their own.
+    become(ThreadKind::loop);
     devices_->map_ram();
     tell(kRunning);
     TRY(await_settled());
@@ -426,7 +428,6 @@ Result<void> Machine::prepare_reboot() {
 }
 
 Result<VmEnd> Machine::run() {
-  become(ThreadKind::loop);
   for (;;) {
     auto booted = boot();
     if (!booted) fail_with(std::move(booted).error());
