@@ -12,6 +12,9 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstddef>
+#include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -22,10 +25,23 @@ namespace pcivm {
 namespace {
 
 constexpr int kAttempts{1'000};
+constexpr std::string_view kSysfs = "/sys/";
+constexpr std::size_t kAttributeRoom = 4096;  // what sysfs gives in one read (fs/sysfs/file.c)
+constexpr std::size_t kDirectoryRoom = 32768;
 
 std::string relative(std::string_view path) {
   while (path.starts_with('/')) path.remove_prefix(1);
   return path.empty() ? "." : std::string{path};
+}
+
+// An attribute is shown whole, so that what is shorter than the room has no more behind it.
+Result<std::string> read_attribute(FdRef fd) {
+  std::array<std::byte, kAttributeRoom> bytes{};
+  const auto count = TRY(read_some(fd, bytes));
+  std::string text(count, '\0');
+  std::memcpy(text.data(), bytes.data(), count);
+  if (count == bytes.size()) text += TRY(read_to_end(fd));
+  return text;
 }
 
 }  // namespace
@@ -65,19 +81,28 @@ Result<Fd> SysRoot::open_resolving(std::string_view path, int flags, unsigned re
   return Fd::adopt(static_cast<int>(raw));
 }
 
-bool SysRoot::exists(std::string_view path) const { return open_file(path, O_PATH).has_value(); }
+bool SysRoot::exists(std::string_view path) const {
+  if (live()) return ::faccessat(AT_FDCWD, std::string{path}.c_str(), F_OK, AT_EACCESS) == 0;
+  return open_file(path, O_PATH).has_value();
+}
 
 Result<std::string> SysRoot::read(std::string_view path) const {
   const auto fd = TRY(open_file(path, O_RDONLY));
-  auto text = TRY_IN(read_to_end(fd.ref()), fmt::format("read '{}'", path));
+  const bool attribute = live() && path.starts_with(kSysfs);
+  auto text = TRY_IN(attribute ? read_attribute(fd.ref()) : read_to_end(fd.ref()), fmt::format("read '{}'", path));
   if (text.ends_with('\n')) text.pop_back();
   return text;
 }
 
 Result<std::string> SysRoot::link(std::string_view path) const {
-  const auto fd = TRY(open_file(path, O_PATH | O_NOFOLLOW));
   std::array<char, PATH_MAX> target{};
-  const auto length = ::readlinkat(fd.ref().number(), "", target.data(), target.size());
+  ssize_t length = -1;
+  if (live()) {
+    length = ::readlink(std::string{path}.c_str(), target.data(), target.size());
+  } else {
+    const auto fd = TRY(open_file(path, O_PATH | O_NOFOLLOW));
+    length = ::readlinkat(fd.ref().number(), "", target.data(), target.size());
+  }
   if (length < 0) return fail_errno(errno, fmt::format("readlink '{}'", path));
   return std::string{target.data(), static_cast<std::size_t>(length)};
 }
@@ -88,20 +113,22 @@ std::string SysRoot::link_name(std::string_view path) const {
   return target->substr(target->rfind('/') + 1);  // npos + 1 is 0: a target without slash is its own name
 }
 
+// Less than half of the system calls of readdir(3), which needs a descriptor of its own.
 Result<std::vector<std::string>> SysRoot::list(std::string_view path) const {
-  auto fd = TRY(open_file(path, O_RDONLY | O_DIRECTORY));
-  const int raw = ::fcntl(fd.ref().number(), F_DUPFD_CLOEXEC, 0);
-  if (raw < 0) return fail_errno(errno, fmt::format("list '{}'", path));
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory{::fdopendir(raw), ::closedir};
-  if (!directory) {
-    const int error = errno;
-    ::close(raw);
-    return fail_errno(error, fmt::format("list '{}'", path));
-  }
+  const auto fd = TRY(open_file(path, O_RDONLY | O_DIRECTORY));
   std::vector<std::string> names;
-  while (const auto* entry = ::readdir(directory.get())) {
-    const std::string_view name{entry->d_name};
-    if (name != "." && name != "..") names.emplace_back(name);
+  alignas(dirent64) std::array<char, kDirectoryRoom> entries{};
+  for (;;) {
+    const auto length = ::getdents64(fd.ref().number(), entries.data(), entries.size());
+    if (length < 0) return fail_errno(errno, fmt::format("list '{}'", path));
+    if (length == 0) break;
+    for (std::size_t at = 0; std::cmp_less(at, length);) {
+      const std::string_view name{&entries.at(at + offsetof(dirent64, d_name))};  // the kernel ends it with a zero
+      if (name != "." && name != "..") names.emplace_back(name);
+      decltype(dirent64::d_reclen) size{};
+      std::memcpy(&size, &entries.at(at + offsetof(dirent64, d_reclen)), sizeof size);
+      at += size;
+    }
   }
   std::ranges::sort(names);
   return names;

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <span>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -38,10 +40,9 @@ std::string device_in_fdinfo(const SysRoot& root, const std::string& pid, const 
 }
 
 // The VM that a process runs: it holds the lock of that name (cli/vm_name_lock.hpp).
-std::string vm_of(const SysRoot& root, const std::string& pid, const std::vector<std::string>& descriptors) {
+std::string vm_of(std::span<const std::string> open_files) {
   constexpr std::string_view kNames = "/run/pcivm/vm/";
-  for (const auto& number : descriptors) {
-    const auto path = root.link(fmt::format("/proc/{}/fd/{}", pid, number)).value_or("");
+  for (const auto& path : open_files) {
     if (!path.starts_with(kNames) || !path.ends_with("/lock")) continue;
     return path.substr(kNames.size(), path.rfind('/') - kNames.size());
   }
@@ -58,12 +59,10 @@ std::string words_of(const SysRoot& root, std::string_view pid) {
   return line;
 }
 
-}  // namespace
-
-std::string process_name(const SysRoot& root, const std::string& pid) {
-  auto command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
-  const auto descriptors = root.list(fmt::format("/proc/{}/fd", pid)).value_or(std::vector<std::string>{});
-  const auto vm = vm_of(root, pid, descriptors);
+// "pid 1234 (pcivm, VM web)"
+std::string name_of(const SysRoot& root, const std::string& pid, std::string command,
+                    std::span<const std::string> open_files) {
+  const auto vm = vm_of(open_files);
   if (!vm.empty()) {
     command += ", VM " + vm;
   } else if (command == "pcivm") {
@@ -72,21 +71,41 @@ std::string process_name(const SysRoot& root, const std::string& pid) {
   return fmt::format("pid {} ({})", pid, command);
 }
 
+std::string command_of(const SysRoot& root, const std::string& pid) {
+  return root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
+}
+
+}  // namespace
+
+std::string process_name(const SysRoot& root, const std::string& pid) {
+  const auto directory = fmt::format("/proc/{}/fd", pid);
+  std::vector<std::string> open_files;
+  for (const auto& number : root.list(directory).value_or(std::vector<std::string>{})) {
+    open_files.push_back(root.link(fmt::format("{}/{}", directory, number)).value_or(""));
+  }
+  return name_of(root, pid, command_of(root, pid), open_files);
+}
+
 void ProcessUse::read_process(const SysRoot& root, const std::string& pid) {
   const auto directory = fmt::format("/proc/{}/fd", pid);
   const auto numbers = root.list(directory);
   if (!numbers) return;  // ended, or of another user
-  std::string command;
-  std::string name;
+  std::vector<std::string> open_files;
+  std::vector<std::string> devices;
   for (const auto& number : *numbers) {
-    auto path = root.link(fmt::format("{}/{}", directory, number)).value_or("");
-    if (!path.starts_with("/dev/") && path != kUnnamedDevice) continue;
+    const auto& path = open_files.emplace_back(root.link(fmt::format("{}/{}", directory, number)).value_or(""));
     if (path == kUnnamedDevice) {
-      if (auto device = device_in_fdinfo(root, pid, number); !device.empty()) path = std::move(device);
+      auto device = device_in_fdinfo(root, pid, number);
+      devices.push_back(device.empty() ? path : std::move(device));
+    } else if (path.starts_with("/dev/") && path != "/dev/null") {
+      devices.push_back(path);
     }
-    if (command.empty()) command = root.read(fmt::format("/proc/{}/comm", pid)).value_or("?");
-    if (name.empty()) name = process_name(root, pid);
-    holders_.push_back({.pid = pid, .command = command, .name = name, .path = path});
+  }
+  if (devices.empty()) return;
+  const auto command = command_of(root, pid);
+  const auto name = name_of(root, pid, command, open_files);
+  for (auto& path : devices) {
+    holders_.push_back({.pid = pid, .command = command, .name = name, .path = std::move(path)});
   }
 }
 
