@@ -163,7 +163,7 @@ pf_up() {
 
 # Kernel parameters that only save a guest time: self-tests, hardening and auditing that nothing here is about.
 guest_fast="quiet mitigations=off init_on_alloc=0 lsm=capability audit=0 cryptomgr.notests
-    initcall_blacklist=crypto_kdf108_init,init_encrypted"
+    initcall_blacklist=crypto_kdf108_init,init_encrypted,jent_mod_init,trace_eval_init"
 
 # guest_cmdline SCRIPT [KEY=VALUE...]: with what $parameters adds, the kernel parameters that make the guest run guest/SCRIPT.sh.
 parameters=

@@ -41,7 +41,7 @@ cat >$root/boot/grub/grub.cfg <<'CONFIG'
 set timeout=0
 serial --unit=0 --speed=115200
 terminal_output serial
-linux /boot/vmlinuz root=/dev/vda3 console=ttyS0 quiet mitigations=off init_on_alloc=0 lsm=capability audit=0 cryptomgr.notests initcall_blacklist=crypto_kdf108_init,init_encrypted
+linux /boot/vmlinuz root=/dev/vda3 console=ttyS0 quiet mitigations=off init_on_alloc=0 lsm=capability audit=0 cryptomgr.notests initcall_blacklist=crypto_kdf108_init,init_encrypted,jent_mod_init,trace_eval_init
 initrd /boot/initrd.img
 boot
 CONFIG
