@@ -82,7 +82,7 @@ Result<Fd> SysRoot::open_resolving(std::string_view path, int flags, unsigned re
 }
 
 bool SysRoot::exists(std::string_view path) const {
-  if (live()) return ::faccessat(AT_FDCWD, std::string{path}.c_str(), F_OK, AT_EACCESS) == 0;
+  if (live()) return ::access(std::string{path}.c_str(), F_OK) == 0;
   return open_file(path, O_PATH).has_value();
 }
 
