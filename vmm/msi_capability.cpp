@@ -80,7 +80,7 @@ void MsiCapability::write(std::uint16_t offset, std::span<const std::byte> data)
 }
 
 void MsiCapability::reset() {
-  vectors_.disable();
+  vectors_.release();
   bytes_.fill(std::byte{0});
   config_store(bytes_, PCI_MSI_FLAGS, 2, (wide_ ? PCI_MSI_FLAGS_64BIT : 0U) | (maskable_ ? PCI_MSI_FLAGS_MASKBIT : 0U));
 }

@@ -132,7 +132,7 @@ void Msix::read_pending(std::uint64_t offset, std::span<std::byte> data) {
 }
 
 void Msix::reset() {
-  vectors_.disable();
+  vectors_.release();
   control_ = static_cast<std::uint16_t>(layout_.entries - 1);
   std::ranges::fill(entries_, Entry{});
 }

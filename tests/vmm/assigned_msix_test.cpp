@@ -84,20 +84,32 @@ TEST_F(AssignedMsix, HostWithTooFewVectorsForAllGivesThemOneByOne) {
   rig.fake.most_vectors = 1;
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("the host has interrupts for 1 of them")));
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own"));
   rig.set_message(2, 0x41);
   rig.mask(2, false);
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 2 2: guest"));
 }
 
-TEST_F(AssignedMsix, ManyVectorsAreEnabledWithVectorZeroSignallingNobody) {
+TEST_F(AssignedMsix, ManyVectorsAreEnabledWithVectorZero) {
   start_large();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own"));
+  EXPECT_EQ(rig.device->vectors()->used, 1U);
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   EXPECT_EQ(rig.fake.config(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 31U) << "the enable bit is VFIO's";
   EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 0x801fU);
+}
+
+TEST_F(AssignedMsix, VectorZeroHasItsHostInterruptAlready) {
+  start_large();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig.fake.fire(kMsixIrq, 0);
+  (void)rig.fake.take_log();
+  rig.set_message(0, 0x41);
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+"));
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 0)}), 1U) << "KVM looks there when it gets the irqfd";
 }
 
 TEST_F(AssignedMsix, AddsAVectorWhenItIsUnmaskedRouteBeforeIrqfd) {
@@ -180,7 +192,7 @@ TEST_F(AssignedMsix, EnablingWithUnmaskedEntriesIsOneBatch) {
   }
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own", "routes 3", "irqfd+", "irqfd+", "irqfd+"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 3", "irqfd+", "irqfd+", "irqfd+", "irq 2 0: guest guest guest"));
 }
 
 TEST_F(AssignedMsix, OldKernelsAreDisabledAndEnabledAgainToAddAVector) {
@@ -195,11 +207,120 @@ TEST_F(AssignedMsix, OldKernelsAreDisabledAndEnabledAgainToAddAVector) {
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irq 2 off", "irq 2 0: guest -1 guest"));
 }
 
-TEST_F(AssignedMsix, DisableReleasesEverythingIrqfdsFirst) {
+TEST_F(AssignedMsix, DisableGivesUpWhatVfioSignalsAndNothingElse) {
   start_with(2);
   rig.msix_control(0);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 off"));
   EXPECT_EQ(rig.load(AssignedRig::kTable + 8, 4), 0x30U) << "the table survives";
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+}
+
+TEST_F(AssignedMsix, EnabledAgainItIsOneCallForWhatDidNotChange) {
+  start_with(3);
+  rig.msix_control(0);
+  (void)rig.fake.take_log();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest guest guest"));
+}
+
+TEST_F(AssignedMsix, EnabledAgainAMaskedVectorInterruptsNobody) {
+  start_with(2);
+  rig.msix_control(0);
+  rig.mask(1, true);
+  (void)rig.fake.take_log();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest own own"));
+  rig.fake.fire(kMsixIrq, 1);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 2U);
+  rig.mask(1, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 1: guest"));
+}
+
+TEST_F(AssignedMsix, ANewMessageWhileDisabledIsOneRouteMore) {
+  start_with(2);
+  rig.msix_control(0);
+  rig.set_message(0, 0x77);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 off"));
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irq 2 0: guest guest own"));
+}
+
+TEST_F(AssignedMsix, ADriverThatStartsTwiceSetsItsFirstVectorUpOnce) {
+  start_large();
+  const auto enable = [this] {
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+    rig.set_message(0, 0x30);
+    rig.mask(0, false);
+  };
+  enable();
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own", "routes 1", "irqfd+"));
+  rig.mask(0, true);
+  rig.msix_control(0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own", "irq 2 off"));
+  enable();
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own", "irq 2 0: guest"));
+}
+
+TEST_F(AssignedMsix, WhatWasPendingWhenItWasDisabledIsLost) {
+  start_with(1);
+  rig.mask(0, true);
+  rig.fake.fire(kMsixIrq, 0);
+  rig.fake.fire(kMsixIrq, 2);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 5U);
+  rig.fake.fire(kMsixIrq, 0);
+  rig.fake.fire(kMsixIrq, 2);
+  rig.msix_control(0);
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 0U);
+  rig.mask(0, false);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 0)}), 0U);
+}
+
+TEST_F(AssignedMsix, RouteThatKvmRefusesWhenEnabledAgainTakesItsIrqfdAlong) {
+  start_with(2);
+  rig.msix_control(0);
+  rig.set_message(1, 0x77);
+  (void)rig.fake.take_log();
+  rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irq 2 0: guest own own"));
+  EXPECT_FALSE(rig.reports.empty());
+}
+
+TEST_F(AssignedMsix, AHostThatHasNoVectorsTheSecondTimeIsAskedAgainAtTheNextUnmask) {
+  start_with(1);
+  rig.msix_control(0);
+  rig.fake.no_vectors = ENOSPC;
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_FALSE(rig.reports.empty());
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+  rig.fake.no_vectors = 0;
+  rig.mask(0, true);
+  (void)rig.fake.take_log();
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest"));
+}
+
+TEST_F(AssignedMsix, AResetReleasesEverythingIrqfdsFirst) {
+  start_with(2);
+  EXPECT_THAT(rig.device->reset_for_reboot(), IsOk());
+  EXPECT_THAT(rig.fake.take_log(),
+              ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0", HasSubstr("slot-"), HasSubstr("slot-"),
+                          HasSubstr("slot-"), "reset"));
+  rig.decode();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own")) << "as at first";
+}
+
+TEST_F(AssignedMsix, AResetOfADisabledFunctionReleasesWhatWasKept) {
+  start_with(2);
+  rig.msix_control(0);
+  (void)rig.fake.take_log();
+  rig.device->release();
+  EXPECT_EQ(rig.fake.irqfds(), 0U);
+  EXPECT_EQ(rig.fake.routes(), 0U);
+  EXPECT_EQ(rig.routes.used(), kIoapicPins);
 }
 
 TEST_F(AssignedMsix, TogglingForeverLeaksNothing) {
@@ -213,6 +334,7 @@ TEST_F(AssignedMsix, TogglingForeverLeaksNothing) {
     rig.mask(0, false);
     rig.msix_control(0);
   }
+  rig.device->release();
   EXPECT_EQ(make_eventfd()->ref().number(), before);
   EXPECT_EQ(rig.fake.irqfds(), 0U);
   EXPECT_EQ(rig.fake.routes(), 0U);
@@ -304,6 +426,8 @@ TEST_F(AssignedMsix, CountsWhatItHoldsOfTheHost) {
   EXPECT_EQ(rig.routes.used(), kIoapicPins + 1U);
   rig.msix_control(0);
   EXPECT_EQ(rig.device->vectors()->used, 0U);
+  EXPECT_EQ(rig.routes.used(), kIoapicPins + 1U) << "for the next time";
+  rig.device->release();
   EXPECT_EQ(rig.routes.used(), kIoapicPins);
 }
 
@@ -349,12 +473,14 @@ TEST_F(AssignedMsi, EnableRoutesAttachesAndTriggersOnce) {
   message(0x41, 0x0c);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own", "routes 1", "irqfd+"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 1 0: guest"));
   rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   EXPECT_EQ(rig.fake.config(kMsi + PCI_MSI_FLAGS, 2), 0x0080U) << "the enable bit is VFIO's";
   rig.write(kMsi + PCI_MSI_FLAGS, 2, 0);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irq 1 off", "routes 0"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 off"));
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: guest"));
 }
 
 TEST_F(AssignedMsi, MaskKeepsTheInterruptPending) {
@@ -394,13 +520,14 @@ TEST_F(AssignedMsi, KindsInAnyOrderLeaveNothing) {
   }
   rig.write(kMsi + PCI_MSI_FLAGS, 2, 0);
   rig.msix_control(0);
-  EXPECT_EQ(rig.fake.irqfds(), 0U);
-  EXPECT_EQ(rig.fake.routes(), 0U);
   EXPECT_EQ(rig.fake.host_vectors_of(VFIO_PCI_MSI_IRQ_INDEX) + rig.fake.host_vectors_of(kMsixIrq), 0U);
-  EXPECT_EQ(make_eventfd()->ref().number(), files);
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   rig.fake.fire(kMsixIrq, 0);
   EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 0)}), 1U) << "works as before";
+  rig.device->release();
+  EXPECT_EQ(rig.fake.irqfds(), 0U);
+  EXPECT_EQ(rig.fake.routes(), 0U);
+  EXPECT_EQ(make_eventfd()->ref().number(), files);
 }
 
 TEST(AssignedMsixLayout, TableAndPendingBitsMustNotOverlap) {
