@@ -32,8 +32,8 @@ class MessageVectors {
   virtual void enable(std::span<const Wanted> wanted) = 0;
   /// While enabled: vectors first.. become as wanted, in one batch. Vectors that do not exist are ignored.
   virtual void update(unsigned first, std::span<const Wanted> wanted) = 0;
-  /// Turns the kind off; nothing is delivered afterwards. Pending interrupts are lost, as they are in hardware. What the
-  /// next enable() would make again may be kept.
+  /// Turns the kind off; nothing is delivered afterwards. Pending interrupts are lost, as they are in hardware. What
+  /// the next enable() would make again may be kept.
   virtual void disable() = 0;
   /// disable(), and nothing is kept: no irqfd, no route.
   virtual void release() = 0;

@@ -39,20 +39,31 @@ void MsiVectors::enable(std::span<const Wanted> wanted) {
   enabled_ = true;
   const auto count = static_cast<unsigned>(vectors_.size());
   wanted = wanted.first(std::min<std::size_t>(wanted.size(), count));
+  if (in_a_row()) return arm_in_a_row(wanted);
   attach(route(0, wanted));
-  if (count <= kFewVectors) arm(count, wanted);
+  if (count <= kFewVectors) report(arm(count, wanted));
   // Many of them, or more than the host has: each when it is unmasked.
   if (host_count_ == 0) update(0, wanted);
   // The device must leave INTx now, whether or not a vector is unmasked.
-  if (host_count_ == 0) arm(std::min(1U, count), wanted);
+  if (host_count_ == 0) report(arm(std::min(1U, count), wanted));
 }
 
 // One call now saves one for each vector that the guest unmasks later.
-void MsiVectors::arm(unsigned count, std::span<const Wanted> wanted) {
+Result<void> MsiVectors::arm(unsigned count, std::span<const Wanted> wanted) {
   for (unsigned index = 0; index < count; ++index) {
     vectors_[index].trigger = first_trigger(vectors_[index], index < wanted.size() && wanted[index].has_value());
   }
-  set_run(0, count);
+  return set_run(0, count);
+}
+
+void MsiVectors::arm_in_a_row(std::span<const Wanted> wanted) {
+  attach(route(0, wanted));
+  auto count = static_cast<unsigned>(wanted.size());
+  report(arm(count, wanted));
+  while (host_count_ == 0 && count > 1) {
+    count /= 2;
+    (void)arm(count, wanted);  // the first error said what is wrong
+  }
 }
 
 // What is signalled before there is an irqfd waits in its eventfd, where KVM looks when the irqfd is assigned.
@@ -65,6 +76,10 @@ MsiVectors::Trigger MsiVectors::first_trigger(Vector& vector, bool wanted) {
 void MsiVectors::update(unsigned first, std::span<const Wanted> wanted) {
   if (!enabled_ || first >= vectors_.size()) return;
   wanted = wanted.first(std::min(wanted.size(), vectors_.size() - first));
+  if (in_a_row()) {
+    if (host_count_ == 0 && first == 0) return arm_in_a_row(wanted);
+    wanted = wanted.first(std::min<std::size_t>(wanted.size(), host_count_ - std::min(first, host_count_)));
+  }
   park(first, wanted);
   const auto routed = route(first, wanted);
   attach(routed);
@@ -164,8 +179,8 @@ void MsiVectors::set_triggers(const std::vector<unsigned>& vectors) {
       return;
     }
     // The enabling call allocates all vectors up to its last: let it be small.
-    if (host_count_ == 0 && start != 0) set_run(0, 1);
-    set_run(start, count);
+    if (host_count_ == 0 && start != 0) report(set_run(0, 1));
+    report(set_run(start, count));
     from = to;
   }
 }
@@ -173,19 +188,19 @@ void MsiVectors::set_triggers(const std::vector<unsigned>& vectors) {
 void MsiVectors::grow(unsigned count) {
   if (host_count_ != 0) report(device_.disable(kind_));
   host_count_ = 0;
-  set_run(0, count);
+  report(set_run(0, count));
 }
 
-void MsiVectors::set_run(unsigned start, unsigned count) {
-  if (count == 0) return;
+Result<void> MsiVectors::set_run(unsigned start, unsigned count) {
+  if (count == 0) return {};
   auto outcome = device_.set_triggers(kind_, start, events(start, count));
   if (outcome) {
     host_count_ = std::max(host_count_, start + count);
-    return;
+    return outcome;
   }
-  report_(outcome.error());
   // Forgotten, so that the guest's next unmask tries again.
   for (auto index = start; index < start + count; ++index) vectors_[index].trigger = Trigger::none;
+  return outcome;
 }
 
 void MsiVectors::absorb(Vector& vector) {

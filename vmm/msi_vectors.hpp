@@ -23,6 +23,10 @@ namespace pcivm::vmm {
 /// unmasked. A vector that is masked again keeps eventfd, irqfd and route (so that posted interrupts stay set up); only
 /// what VFIO signals is switched to another eventfd, which holds the pending state. They stay while the kind is
 /// disabled, too, because nobody signals then: drivers turn MSI-X off and on again as they start.
+///
+/// MSI is all or nothing: the kernel allocates as many as it is told of at first, in a row, and tells the device their
+/// number. So it is enabled with as many vectors as enable() names, masked ones among them. When the host has fewer it
+/// gets half, and so on; what the device then puts on the vectors that it has is delivered.
 class MsiVectors final : public MessageVectors {
  public:
   /// `count` vectors, all masked, the kind disabled. Collaborators outlive the object.
@@ -63,7 +67,9 @@ class MsiVectors final : public MessageVectors {
     Trigger trigger{Trigger::none};
   };
 
-  void arm(unsigned count, std::span<const Wanted> wanted);
+  [[nodiscard]] Result<void> arm(unsigned count, std::span<const Wanted> wanted);
+  void arm_in_a_row(std::span<const Wanted> wanted);
+  [[nodiscard]] bool in_a_row() const { return kind_ == vfio::Irq::msi; }
   [[nodiscard]] Trigger first_trigger(Vector& vector, bool wanted);
   void park(unsigned first, std::span<const Wanted> wanted);
   [[nodiscard]] bool make(Fd& event) const;
@@ -71,7 +77,7 @@ class MsiVectors final : public MessageVectors {
   [[nodiscard]] Result<void> prepare(Vector& vector);
   void attach(const std::vector<unsigned>& routed);
   void set_triggers(const std::vector<unsigned>& vectors);
-  void set_run(unsigned start, unsigned count);
+  [[nodiscard]] Result<void> set_run(unsigned start, unsigned count);
   void grow(unsigned count);
   void deliver_parked(const std::vector<unsigned>& vectors);
   void absorb(Vector& vector);

@@ -305,9 +305,8 @@ TEST_F(AssignedMsix, AHostThatHasNoVectorsTheSecondTimeIsAskedAgainAtTheNextUnma
 TEST_F(AssignedMsix, AResetReleasesEverythingIrqfdsFirst) {
   start_with(2);
   EXPECT_THAT(rig.device->reset_for_reboot(), IsOk());
-  EXPECT_THAT(rig.fake.take_log(),
-              ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0", HasSubstr("slot-"), HasSubstr("slot-"),
-                          HasSubstr("slot-"), "reset"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0", HasSubstr("slot-"),
+                                               HasSubstr("slot-"), HasSubstr("slot-"), "reset"));
   rig.decode();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own")) << "as at first";
@@ -450,22 +449,154 @@ class AssignedMsi : public testing::Test {
     rig.fake.config(PCI_CAPABILITY_LIST, 1, kMsi);
     rig.fake.config(kMsi, 2, FakeVfio::kPm << 8U | PCI_CAP_ID_MSI);
     rig.fake.config(kMsi + PCI_MSI_FLAGS, 2, flags);
-    rig.fake.irq_counts[VFIO_PCI_MSI_IRQ_INDEX] = 8;
+    rig.fake.irq_counts[VFIO_PCI_MSI_IRQ_INDEX] = irqs;
     rig.ready();
   }
   void message(std::uint32_t data, unsigned data_offset) {
     rig.write(kMsi + PCI_MSI_ADDRESS_LO, 4, 0xfee00000);
     rig.write(kMsi + data_offset, 2, data);
   }
+  unsigned irqs{8};
   AssignedRig rig;
 };
 
-TEST_F(AssignedMsi, OffersOneVectorOfMany) {
+TEST_F(AssignedMsi, OffersWhatTheDeviceAndVfioHave) {
   start(0x0086);  // 64 bits, eight vectors
-  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0080U);
-  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0070);
-  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0080U);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0086U);
+  EXPECT_EQ(rig.device->vectors()->most, 8U);
   EXPECT_EQ(rig.read(kMsi + 1, 1), FakeVfio::kPm) << "the link is not the capability's own";
+}
+
+TEST_F(AssignedMsi, OffersNoMoreThanVfioHasAndAPowerOfTwo) {
+  irqs = 7;
+  start(0x008a);  // 32 vectors
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0084U);
+}
+
+TEST_F(AssignedMsi, AReservedCountIsTheMost) {
+  irqs = 128;
+  start(0x008e);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x008aU);
+}
+
+TEST_F(AssignedMsi, NoMoreVectorsAreEnabledThanThereAre) {
+  start(0x0086);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0070);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x00b6U);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0021);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x00a7U) << "four of eight";
+}
+
+TEST_F(AssignedMsi, VectorsAreTheMessageWithTheirNumberInItsLowBits) {
+  start(0x0086);
+  message(0x47, 0x0c);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x20);
+  EXPECT_THAT(rig.fake.take_log(),
+              ElementsAre("routes 4", "irqfd+", "irqfd+", "irqfd+", "irqfd+", "irq 1 0: guest guest guest guest"));
+  EXPECT_THAT(rig.fake.route_data(), ElementsAre(0x44, 0x45, 0x46, 0x47));
+  EXPECT_EQ(rig.device->vectors()->used, 4U);
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 3);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 3)}), 1U);
+}
+
+TEST_F(AssignedMsi, ANewMessageIsOneCallForAllVectors) {
+  start(0x0086);
+  message(0x40, 0x0c);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x30);
+  (void)rig.fake.take_log();
+  rig.write(kMsi + 0x0c, 2, 0x50);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 8"));
+  EXPECT_THAT(rig.fake.route_data(), ElementsAre(0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57));
+  rig.write(kMsi + 0x0c, 2, 0x55);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty()) << "the low bits are not the guest's";
+}
+
+TEST_F(AssignedMsi, AnotherCountWhileEnabledIsWiredAnew) {
+  start(0x0086);
+  message(0x40, 0x0c);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  (void)rig.fake.take_log();
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x10);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 off", "routes 2", "irqfd+", "irq 1 0: guest guest"));
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 off", "irq 1 0: guest"));
+  EXPECT_EQ(rig.device->vectors()->used, 1U);
+}
+
+TEST_F(AssignedMsi, EachVectorIsMaskedByItself) {
+  start(0x0106);  // 32 bits, per-vector masking, eight vectors
+  message(0x40, 0x08);
+  rig.write(kMsi + 0x0c, 4, 0xffffffff);
+  EXPECT_EQ(rig.read(kMsi + 0x0c, 4), 0xffU) << "a bit for each";
+  rig.write(kMsi + 0x0c, 4, 0x6);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x20);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irqfd+", "irq 1 0: guest own own guest"));
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 2);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 4U);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 1), 4U);
+  rig.write(kMsi + 0x10, 4, 0xffffffff);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 4U) << "the guest cannot write what is pending";
+  rig.write(kMsi + 0x0c, 4, 0x1);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 0U);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 2)}), 1U);
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 0);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 1U);
+  rig.write(kMsi + 0x0c, 1, 0);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 0)}), 1U);
+}
+
+TEST_F(AssignedMsi, AHostWithFewerGivesThoseAndTheRestIsSilent) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.most_vectors = 3;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x30);
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("the host has interrupts for 3 of them")));
+  EXPECT_EQ(rig.device->vectors()->used, 2U) << "a power of two";
+  EXPECT_THAT(rig.fake.take_log(), testing::Contains("irq 1 0: guest guest"));
+  rig.write(kMsi + 0x0c, 4, 0xff);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own own"));
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: guest guest")) << "never more than there are";
+  EXPECT_EQ(rig.reports.size(), 1U);
+}
+
+TEST_F(AssignedMsi, AHostWithNoneIsReportedOnceAndAskedAgainAtTheNextWrite) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.no_vectors = ENOSPC;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x20);
+  EXPECT_EQ(rig.reports.size(), 1U);
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+  (void)rig.fake.take_log();
+  rig.fake.no_vectors = 0;
+  rig.write(kMsi + 0x0c, 4, 2);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: guest own guest guest"));
+}
+
+TEST_F(AssignedMsi, RoutesThatKvmRefusesLeaveVectorsThatWait) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x10);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own own"));
+  EXPECT_FALSE(rig.reports.empty());
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 1);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 2U);
+  rig.fake.fail.clear();
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irqfd+"));
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 1)}), 1U);
+}
+
+TEST_F(AssignedMsi, AnIrqfdThatKvmRefusesLeavesItsVectorWaiting) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.no_irqfds = EBUSY;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x10);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irq 1 0: own own"));
+  rig.fake.no_irqfds = 0;
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd+", "irqfd+"));
 }
 
 TEST_F(AssignedMsi, EnableRoutesAttachesAndTriggersOnce) {
@@ -503,7 +634,7 @@ TEST_F(AssignedMsi, IsHiddenWhenVfioHasNoVectors) {
 }
 
 TEST_F(AssignedMsi, KindsInAnyOrderLeaveNothing) {
-  start(0x0080);
+  start(0x0086);
   rig.decode();
   message(0x41, 0x0c);
   rig.set_message(0, 0x31);
@@ -513,7 +644,7 @@ TEST_F(AssignedMsi, KindsInAnyOrderLeaveNothing) {
   const auto roll = [&](unsigned sides) { return static_cast<std::uint32_t>(random() % sides); };
   for (unsigned round = 0; round < 20'000; ++round) {
     switch (roll(3)) {
-      case 0: rig.write(kMsi + PCI_MSI_FLAGS, 2, roll(2)); break;
+      case 0: rig.write(kMsi + PCI_MSI_FLAGS, 2, roll(2) | roll(8) << 4U); break;
       case 1: rig.msix_control(roll(4) << 14U); break;
       default: rig.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | roll(2) << 10U);
     }
