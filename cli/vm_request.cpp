@@ -217,7 +217,7 @@ std::vector<vmm::DeviceBars> bars_of(const vfio::OpenedVfio& vfio) {
   std::vector<vmm::DeviceBars> all;
   for (const auto& device : vfio.devices) {
     vmm::DeviceBars bars{.name = device.name(), .bars = {}};
-    for (const auto& bar : device.bars) {
+    for (const auto& bar : device.guest_bars()) {
       bars.bars.push_back(
           {.index = bar.index, .size = bar.size, .io = bar.io, .is_64bit = bar.wide, .prefetchable = bar.prefetchable});
     }

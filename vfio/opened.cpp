@@ -20,6 +20,7 @@
 #include "vfio/binding_plan.hpp"
 #include "vfio/device.hpp"
 #include "vfio/dma_errors.hpp"
+#include "vfio/msix_bar.hpp"
 #include "vfio/uapi.hpp"
 #include "vfio/vf_token.hpp"
 
@@ -152,6 +153,7 @@ Result<OpenedDevice> facts_of(const SysRoot& root, Bdf address, std::size_t grou
   OpenedDevice device{.address = address, .group = group, .bars = {}};
   if (const auto physical = token_owner(root, address)) device.vf_token = TRY(load_vf_token(root, *physical));
   std::ranges::copy_if(bars, std::back_inserter(device.bars), [](const iommu::Bar& bar) { return bar.index < kBars; });
+  if (const auto msix = iommu::read_msix(root, address)) device.msix_bar = msix_bar(device.bars, *msix);
   return device;
 }
 
@@ -261,6 +263,12 @@ std::optional<IommuBackend> backend_named(std::string_view name) {
     if (name == to_string(backend)) return backend;
   }
   return std::nullopt;
+}
+
+std::vector<iommu::Bar> OpenedDevice::guest_bars() const {
+  auto all = bars;
+  if (msix_bar) all.push_back(*msix_bar);
+  return all;
 }
 
 unsigned OpenedDevice::bar_mask() const {

@@ -53,9 +53,11 @@ struct OpenedDevice {
   Bdf address{};
   std::size_t group{};           ///< index into OpenedVfio::groups
   std::vector<iommu::Bar> bars;  ///< index 0..5, sizes and kinds as the host or the device has them; without the ROM
-  std::string vf_token{};        ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
-  bool reset_forced{};           ///< the operator takes it though its reset is not proven (--force=no-reset)
-  bool own_rom{};                ///< the guest finds the device's expansion ROM; else `rom`, or none
+  /// Not the device's, but made for the guest, which finds the MSI-X structures there (msix_bar.hpp).
+  std::optional<iommu::Bar> msix_bar{};
+  std::string vf_token{};  ///< opens it together with its address (vf_token.hpp); empty = none applies. A secret
+  bool reset_forced{};     ///< the operator takes it though its reset is not proven (--force=no-reset)
+  bool own_rom{};          ///< the guest finds the device's expansion ROM; else `rom`, or none
   std::vector<std::byte> rom{};
   Fd fd{};                               ///< /dev/vfio/devices/vfioN; none with a container
   std::optional<OpenedServer> server{};  ///< then it is in no group, and its address (user_device.hpp) is nobody's
@@ -63,6 +65,8 @@ struct OpenedDevice {
 
   /// A PCI function of the host: its DMA goes through the IOMMU, and it is given back when the VM ends.
   [[nodiscard]] bool is_function() const { return !server && mdev.empty(); }
+  /// `bars` and `msix_bar`.
+  [[nodiscard]] std::vector<iommu::Bar> guest_bars() const;
   /// One bit for each of `bars`; all, of a mediated device that was not asked for them yet.
   [[nodiscard]] unsigned bar_mask() const;
   /// For errors.
@@ -86,8 +90,7 @@ struct OpenedVfio {
 /// group or one of its devices (named if it can be seen); refused: a sibling is used by a host driver (listed), not
 /// bound to a VFIO driver, or no-IOMMU mode; invalid: a function given twice.
 [[nodiscard]] Result<OpenedVfio> open_devices(const SysRoot& root, IoctlPort& port, std::span<const Bdf> addresses,
-                                              std::optional<IommuBackend> wish = {},
-                                              std::span<const Mdev> mdevs = {});
+                                              std::optional<IommuBackend> wish = {}, std::span<const Mdev> mdevs = {});
 
 /// One more function for a VM that runs, with a container or iommufd in case that it has none. Of the groups `held`,
 /// of which the VM has devices already, what is returned has the number and no descriptor. Fails as open_devices().

@@ -17,7 +17,7 @@ constexpr unsigned kMostReports = 20;
 
 std::vector<BarRequest> requests_of(const vfio::OpenedDevice& facts) {
   std::vector<BarRequest> requests;
-  for (const auto& bar : facts.bars) {
+  for (const auto& bar : facts.guest_bars()) {
     requests.push_back(
         {.index = bar.index, .size = bar.size, .io = bar.io, .is_64bit = bar.wide, .prefetchable = bar.prefetchable});
   }
@@ -54,6 +54,7 @@ AssignedDevice::AssignedDevice(const vfio::OpenedDevice& facts, const AssignedWi
       own_rom_{facts.own_rom},
       rom_{facts.rom},
       registers_{requests_of(facts)},
+      msix_bar_{facts.msix_bar ? std::optional<unsigned>{facts.msix_bar->index} : std::nullopt},
       placed_(BarRegisters::kCount) {
   wiring_.report = [this](const Error& failure) { report(failure); };
   forward_report_ = wiring.report;
@@ -105,6 +106,7 @@ Result<std::unique_ptr<AssignedFunction>> AssignedDevice::build(std::unique_ptr<
   const auto rom = std::exchange(rom_, {});
   return AssignedFunction::create({.device = std::move(device),
                                    .registers = registers_,
+                                   .msix_bar = msix_bar_,
                                    .wiring = wiring_,
                                    .intx_event = intx_.ref(),
                                    .intx_lines = intx_lines_,

@@ -104,6 +104,7 @@ class AssignedDevice final : public PciDevice {
   bool released_{false};                        // guarded by mutex_
   IntxLines intx_lines_{};                      // guarded by mutex_
   BarRegisters registers_;                      // guarded by mutex_
+  std::optional<unsigned> msix_bar_;            // of ours
   std::vector<std::uint64_t> placed_;           // by BAR index; guarded by mutex_
   std::unique_ptr<AssignedFunction> function_;  // guarded by mutex_; goes before what it refers to
 };

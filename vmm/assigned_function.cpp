@@ -256,8 +256,9 @@ Result<void> AssignedFunction::reset() {
 
 AssignedFunction::Structure AssignedFunction::structure_at(unsigned bar, std::uint64_t offset, std::size_t length,
                                                            std::uint64_t& relative) const {
-  if (!fits(offset, length, device_->region(bar).size)) return Structure::none;
-  if (!msix_) return Structure::device;
+  const bool ours = bar == msix_bar_;
+  if (!ours && !fits(offset, length, device_->region(bar).size)) return Structure::none;
+  if (!msix_) return ours ? Structure::none : Structure::device;
   for (const auto kind : {Structure::table, Structure::pending}) {
     const auto& hole = kind == Structure::table ? msix_->layout().table : msix_->layout().pending;
     if (hole.bar != bar || offset >= hole.area.end() || offset + length <= hole.area.offset) continue;
@@ -266,7 +267,7 @@ AssignedFunction::Structure AssignedFunction::structure_at(unsigned bar, std::ui
     relative = offset - hole.area.offset;
     return kind;
   }
-  return Structure::device;
+  return ours ? Structure::none : Structure::device;
 }
 
 void AssignedFunction::bar_read(unsigned bar, std::uint64_t offset, std::span<std::byte> data) {

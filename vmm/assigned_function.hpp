@@ -39,6 +39,7 @@ class AssignedFunction final : public BarAccess {
   struct Parts {
     std::unique_ptr<vfio::Device> device;
     BarRegisters& registers;
+    std::optional<unsigned> msix_bar;  // one of `registers` that is not the device's; MSI-X is there
     const AssignedWiring& wiring;
     FdRef intx_event;
     const IntxLines& intx_lines;
@@ -46,7 +47,8 @@ class AssignedFunction final : public BarAccess {
     std::mutex& mutex;
     const std::string& name;
   };
-  /// Errc::kernel when the device's BARs are not those of `registers`, on which the guest's address space was built.
+  /// Errc::kernel when the device's BARs are not the others of `registers`, on which the guest's address space was
+  /// built.
   [[nodiscard]] static Result<std::unique_ptr<AssignedFunction>> create(Parts parts);
   AssignedFunction(const AssignedFunction&) = delete;
   AssignedFunction& operator=(const AssignedFunction&) = delete;
@@ -77,6 +79,7 @@ class AssignedFunction final : public BarAccess {
   enum class Structure : std::uint8_t { device, table, pending, none };
   explicit AssignedFunction(Parts& parts);
   [[nodiscard]] Result<void> build(const Parts& parts);
+  [[nodiscard]] Result<std::optional<MsixLayout>> find_structures() const;
   void build_interrupts(const std::optional<MsixLayout>& layout, const Parts& parts);
   void find_resets();
   [[nodiscard]] Result<void> check_bars() const;
@@ -99,6 +102,7 @@ class AssignedFunction final : public BarAccess {
 
   std::unique_ptr<vfio::Device> device_;
   BarRegisters& registers_;
+  std::optional<unsigned> msix_bar_;
   const AssignedWiring& wiring_;
   std::mutex& mutex_;
   const std::string& name_;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/pci_config.hpp"
+#include "base/units.hpp"
 #include "vmm/assigned_function.hpp"
 
 namespace pcivm::vmm {
@@ -17,6 +18,7 @@ namespace pcivm::vmm {
 AssignedFunction::AssignedFunction(Parts& parts)
     : device_{std::move(parts.device)},
       registers_{parts.registers},
+      msix_bar_{parts.msix_bar},
       wiring_{parts.wiring},
       mutex_{parts.mutex},
       name_{parts.name} {}
@@ -30,6 +32,7 @@ Result<std::unique_ptr<AssignedFunction>> AssignedFunction::create(Parts parts) 
 
 Result<void> AssignedFunction::check_bars() const {
   for (const auto& request : registers_.requests()) {
+    if (request.index == msix_bar_) continue;
     const auto size = device_->region(request.index).size;
     // Registers hold no less than 16 (or 4) bytes.
     if (size != 0 && size <= request.size && std::bit_ceil(size) * 2 > request.size) continue;
@@ -70,20 +73,37 @@ void AssignedFunction::find_resets() {
   }
 }
 
+// In the device's own BARs, or in the one that was made for them when the guest's address space was. Then the guest may
+// reach the hardware's table, which its own BAR has: what it can make the device send by that is no more than what it
+// can have it write by DMA, and interrupt remapping judges both (docs/adr/0009-msix-relocation.md).
+Result<std::optional<MsixLayout>> AssignedFunction::find_structures() const {
+  const auto hardware = TRY(find_msix(*device_));
+  if (!hardware || !msix_bar_) return hardware;
+  const auto moved = hardware->moved_to(*msix_bar_);
+  const auto requests = registers_.requests();
+  const auto bar = std::ranges::find(requests, *msix_bar_, &BarRequest::index);
+  if (bar != requests.end() && moved.pending.area.end() <= bar->size) return moved;
+  return fail(Errc::kernel, fmt::format("{} entries, more than configuration space said before", moved.entries));
+}
+
 Result<void> AssignedFunction::build(const Parts& parts) {
-  auto layout = find_msix(*device_);
+  auto layout = find_structures();
   if (!layout) {
     wiring_.report(std::move(layout).error().within(fmt::format("{}: MSI-X hidden", name_)));
     layout = std::optional<MsixLayout>{};
   }
   build_interrupts(*layout, parts);
   patches_ = ConfigPatches::build(
-      device_->config(),
-      {.hide_msix = !msix_.has_value(), .hide_msi = !msi_.has_value(), .hide_intx = !intx_.has_value()});
+      device_->config(), {.hide_msix = !msix_.has_value(),
+                          .hide_msi = !msi_.has_value(),
+                          .hide_intx = !intx_.has_value(),
+                          .msix = msix_ && msix_bar_ ? msix_place(msix_->layout()) : std::optional<MsixRegisters>{}});
   power_capability_ = find_capability(device_->config(), PCI_CAP_ID_PM);
   find_resets();
   std::vector<BarHole> holes;
   if (msix_) holes = {msix_->layout().table, msix_->layout().pending};
+  // All of a BAR of ours, whatever the device may have where the guest finds that.
+  if (msix_bar_) holes = {{.bar = *msix_bar_, .area = {.offset = 0, .length = ~std::uint64_t{0} & ~(kPageSize - 1)}}};
   decoder_.emplace(*device_, registers_.requests(), holes, wiring_, *this, name_);
   if (!parts.rom.empty()) rom_ = TRY(OptionRom::create(parts.rom, wiring_, fmt::format("{} ROM", name_)));
   return {};

@@ -127,6 +127,10 @@ ConfigPatches ConfigPatches::build(std::span<const std::byte> image, const Confi
   patches.patch_standard_list(image, policy);
   patches.add(PCI_CACHE_LINE_SIZE, kMultifunction, 0);
   patches.add(PCI_ROM_ADDRESS, ~0U, 0);
+  if (const auto msix = find_capability(image, PCI_CAP_ID_MSIX); policy.msix && msix != 0) {
+    patches.add(static_cast<std::uint16_t>(msix + PCI_MSIX_TABLE), ~0U, policy.msix->table);
+    patches.add(static_cast<std::uint16_t>(msix + PCI_MSIX_PBA), ~0U, policy.msix->pending);
+  }
   if (policy.hide_intx) patches.add(PCI_INTERRUPT_PIN, byte_mask(PCI_INTERRUPT_PIN), 0);
   return patches;
 }

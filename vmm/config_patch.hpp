@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 
 namespace pcivm::vmm {
@@ -17,6 +18,12 @@ struct ConfigPatch {
   bool operator==(const ConfigPatch&) const = default;
 };
 
+/// Table Offset/BIR and PBA Offset/BIR.
+struct MsixRegisters {
+  std::uint32_t table{};
+  std::uint32_t pending{};
+};
+
 /// What is decided for one function; the rest is hidden always: SR-IOV, ARI, Resizable BAR, ATS, PRI and PASID (they
 /// need host resources or a virtual IOMMU), Enhanced Allocation (it tells host addresses), the ROM BAR, the
 /// multi-function bit.
@@ -24,6 +31,7 @@ struct ConfigPolicy {
   bool hide_msix{false};
   bool hide_msi{false};
   bool hide_intx{false};
+  std::optional<MsixRegisters> msix{};  ///< instead of what the capability says
 };
 
 /// Not more than one patch a dword.

@@ -208,6 +208,7 @@ Result<void> DeviceSet::bring(Job& job) {
   vfio::OpenedDevice facts;
   facts.address = member.function;
   facts.bars = job.opened.devices.front().bars;
+  facts.msix_bar = job.opened.devices.front().msix_bar;
   auto reserved = job.opened.groups.front().reserved;
   TRY(join(std::move(job.opened)));
   auto made = [&]() -> Result<void> {

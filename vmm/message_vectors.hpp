@@ -32,8 +32,11 @@ class MessageVectors {
   virtual void enable(std::span<const Wanted> wanted) = 0;
   /// While enabled: vectors first.. become as wanted, in one batch. Vectors that do not exist are ignored.
   virtual void update(unsigned first, std::span<const Wanted> wanted) = 0;
-  /// irqfds and routes are taken away. Pending interrupts are lost, as they are in hardware.
+  /// Turns the kind off; nothing is delivered afterwards. Pending interrupts are lost, as they are in hardware. What
+  /// the next enable() would make again may be kept.
   virtual void disable() = 0;
+  /// disable(), and nothing is kept: no irqfd, no route.
+  virtual void release() = 0;
   /// True when a masked vector has an interrupt to deliver.
   [[nodiscard]] virtual bool pending(unsigned vector) = 0;
 };

@@ -1,18 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// The MSI capability of an assigned function (PCI 3.0, 6.8.1), shown with one vector and emulated; VFIO programs the
-// real one.
+// The MSI capability of an assigned function (PCI 3.0, 6.8.1), emulated, with as many vectors as VFIO has of it; VFIO
+// programs the real one.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "vfio/device.hpp"
 #include "vmm/msi_vectors.hpp"
 
 namespace pcivm::vmm {
 
+/// Vector i of 2^n is the guest's message with i in the low n bits of its data. A Multiple Message Enable above what
+/// the function is capable of becomes that; one that changes while MSI is enabled is as if MSI were disabled meanwhile,
+/// for the device must be told by the kernel, which does so as it allocates.
+///
 /// Not synchronised.
 class MsiCapability final {
  public:
@@ -42,12 +47,16 @@ class MsiCapability final {
   [[nodiscard]] std::uint8_t mask_offset() const { return wide_ ? 0x10 : 0x0c; }
   [[nodiscard]] std::uint8_t length() const;
   [[nodiscard]] std::byte writable(std::size_t at) const;
-  [[nodiscard]] MsiVectors::Wanted wanted() const;
+  [[nodiscard]] unsigned enabled_vectors() const;
+  [[nodiscard]] std::vector<MsiVectors::Wanted> wanted() const;
+  void limit_vectors();
 
   std::uint16_t capability_;
-  bool wide_;      // 64-bit address
-  bool maskable_;  // has mask and pending bits
+  bool wide_;         // 64-bit address
+  bool maskable_;     // has mask and pending bits
+  unsigned capable_;  // log2 of the vectors
   std::array<std::byte, kMostBytes> bytes_{};
+  std::size_t wired_{};  // vectors when they were enabled
   MsiVectors vectors_;
 };
 

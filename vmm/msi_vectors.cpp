@@ -17,36 +17,69 @@ MsiVectors::MsiVectors(const vfio::Device& device, vfio::Irq kind, unsigned coun
                        const Report& report)
     : device_{device}, kind_{kind}, routes_{routes}, report_{report}, vectors_(count) {}
 
-MsiVectors::~MsiVectors() { disable(); }
+MsiVectors::~MsiVectors() { release(); }
 
 void MsiVectors::report(Result<void> outcome) const {
   if (!outcome) report_(outcome.error());
 }
 
+bool MsiVectors::make(Fd& event) const {
+  if (event) return true;
+  auto made = make_eventfd();
+  if (!made) {
+    report_(made.error());
+    return false;
+  }
+  event = std::move(*made);
+  return true;
+}
+
 void MsiVectors::enable(std::span<const Wanted> wanted) {
   if (enabled_) return;
   enabled_ = true;
-  if (vectors_.size() <= kFewVectors) wire_all();
-  update(0, wanted);
+  const auto count = static_cast<unsigned>(vectors_.size());
+  wanted = wanted.first(std::min<std::size_t>(wanted.size(), count));
+  if (in_a_row()) return arm_in_a_row(wanted);
+  attach(route(0, wanted));
+  if (count <= kFewVectors) report(arm(count, wanted));
+  // Many of them, or more than the host has: each when it is unmasked.
+  if (host_count_ == 0) update(0, wanted);
   // The device must leave INTx now, whether or not a vector is unmasked.
-  if (host_count_ == 0) set_run(0, std::min<unsigned>(1, static_cast<unsigned>(vectors_.size())));
+  if (host_count_ == 0) report(arm(std::min(1U, count), wanted));
 }
 
-// One call now saves one for each vector that the guest unmasks. What the device signals before that waits in the
-// eventfd, where KVM looks when the irqfd is assigned.
-void MsiVectors::wire_all() {
-  for (auto& vector : vectors_) {
-    auto made = make_eventfd();
-    if (!made) return report_(made.error());
-    vector.event = std::move(*made);
+// One call now saves one for each vector that the guest unmasks later.
+Result<void> MsiVectors::arm(unsigned count, std::span<const Wanted> wanted) {
+  for (unsigned index = 0; index < count; ++index) {
+    vectors_[index].trigger = first_trigger(vectors_[index], index < wanted.size() && wanted[index].has_value());
   }
-  for (auto& vector : vectors_) vector.trigger = Trigger::waiting;
-  set_run(0, static_cast<unsigned>(vectors_.size()));
+  return set_run(0, count);
+}
+
+void MsiVectors::arm_in_a_row(std::span<const Wanted> wanted) {
+  attach(route(0, wanted));
+  auto count = static_cast<unsigned>(wanted.size());
+  report(arm(count, wanted));
+  while (host_count_ == 0 && count > 1) {
+    count /= 2;
+    (void)arm(count, wanted);  // the first error said what is wrong
+  }
+}
+
+// What is signalled before there is an irqfd waits in its eventfd, where KVM looks when the irqfd is assigned.
+MsiVectors::Trigger MsiVectors::first_trigger(Vector& vector, bool wanted) {
+  if (!vector.attached) return make(vector.event) ? Trigger::waiting : Trigger::none;
+  if (wanted) return Trigger::guest;
+  return make(vector.parked) ? Trigger::parked : Trigger::none;
 }
 
 void MsiVectors::update(unsigned first, std::span<const Wanted> wanted) {
   if (!enabled_ || first >= vectors_.size()) return;
   wanted = wanted.first(std::min(wanted.size(), vectors_.size() - first));
+  if (in_a_row()) {
+    if (host_count_ == 0 && first == 0) return arm_in_a_row(wanted);
+    wanted = wanted.first(std::min<std::size_t>(wanted.size(), host_count_ - std::min(first, host_count_)));
+  }
   park(first, wanted);
   const auto routed = route(first, wanted);
   attach(routed);
@@ -67,15 +100,8 @@ void MsiVectors::park(unsigned first, std::span<const Wanted> wanted) {
   for (unsigned index = 0; index < wanted.size(); ++index) {
     auto& vector = vectors_[first + index];
     if (wanted[index] || vector.trigger != Trigger::guest) continue;
-    if (!vector.parked) {
-      auto made = make_eventfd();
-      if (!made) {
-        // Out of descriptors: the interrupt keeps going to the guest, which is what a late mask looks like.
-        report_(made.error());
-        continue;
-      }
-      vector.parked = std::move(*made);
-    }
+    // Out of descriptors: the interrupt keeps going to the guest, which is what a late mask looks like.
+    if (!make(vector.parked)) continue;
     vector.trigger = Trigger::parked;
     parked.push_back(first + index);
   }
@@ -153,8 +179,8 @@ void MsiVectors::set_triggers(const std::vector<unsigned>& vectors) {
       return;
     }
     // The enabling call allocates all vectors up to its last: let it be small.
-    if (host_count_ == 0 && start != 0) set_run(0, 1);
-    set_run(start, count);
+    if (host_count_ == 0 && start != 0) report(set_run(0, 1));
+    report(set_run(start, count));
     from = to;
   }
 }
@@ -162,19 +188,19 @@ void MsiVectors::set_triggers(const std::vector<unsigned>& vectors) {
 void MsiVectors::grow(unsigned count) {
   if (host_count_ != 0) report(device_.disable(kind_));
   host_count_ = 0;
-  set_run(0, count);
+  report(set_run(0, count));
 }
 
-void MsiVectors::set_run(unsigned start, unsigned count) {
-  if (count == 0) return;
+Result<void> MsiVectors::set_run(unsigned start, unsigned count) {
+  if (count == 0) return {};
   auto outcome = device_.set_triggers(kind_, start, events(start, count));
   if (outcome) {
     host_count_ = std::max(host_count_, start + count);
-    return;
+    return outcome;
   }
-  report_(outcome.error());
   // Forgotten, so that the guest's next unmask tries again.
   for (auto index = start; index < start + count; ++index) vectors_[index].trigger = Trigger::none;
+  return outcome;
 }
 
 void MsiVectors::absorb(Vector& vector) {
@@ -204,7 +230,18 @@ unsigned MsiVectors::used() const {
 }
 
 void MsiVectors::disable() {
-  if (!enabled_) return;
+  if (!std::exchange(enabled_, false)) return;
+  if (std::exchange(host_count_, 0U) != 0) report(device_.disable(kind_));
+  for (auto& vector : vectors_) {
+    // An eventfd with an irqfd is empty: KVM takes what comes as it comes.
+    if (vector.event && !vector.attached) (void)drain_eventfd(vector.event.ref());
+    if (vector.parked) (void)drain_eventfd(vector.parked.ref());
+    vector.is_pending = false;
+    vector.trigger = Trigger::none;
+  }
+}
+
+void MsiVectors::release() {
   enabled_ = false;
   for (auto& vector : vectors_) {
     if (std::exchange(vector.attached, false)) report(routes_.detach(vector.event.ref(), *vector.gsi));

@@ -20,9 +20,13 @@ namespace pcivm::vmm {
 /// deassigned before its route goes. A route that only changes its message takes its irqfd along.
 ///
 /// A device with few vectors gets all host interrupts when the kind is enabled, one with many each when it is first
-/// unmasked. A vector that is masked again keeps eventfd, irqfd and
-/// route (so that posted interrupts stay set up); only what VFIO signals is switched to another eventfd, which holds
-/// the pending state.
+/// unmasked. A vector that is masked again keeps eventfd, irqfd and route (so that posted interrupts stay set up); only
+/// what VFIO signals is switched to another eventfd, which holds the pending state. They stay while the kind is
+/// disabled, too, because nobody signals then: drivers turn MSI-X off and on again as they start.
+///
+/// MSI is all or nothing: the kernel allocates as many as it is told of at first, in a row, and tells the device their
+/// number. So it is enabled with as many vectors as enable() names, masked ones among them. When the host has fewer it
+/// gets half, and so on; what the device then puts on the vectors that it has is delivered.
 class MsiVectors final : public MessageVectors {
  public:
   /// `count` vectors, all masked, the kind disabled. Collaborators outlive the object.
@@ -32,11 +36,14 @@ class MsiVectors final : public MessageVectors {
   ~MsiVectors() override;
 
   [[nodiscard]] bool enabled() const override { return enabled_; }
-  /// With nothing unmasked a device with many vectors is enabled with vector 0 signalling nobody.
+  /// With nothing unmasked a device with many vectors is enabled with vector 0, whose host interrupt the kernel takes
+  /// in any case.
   void enable(std::span<const Wanted> wanted) override;
   void update(unsigned first, std::span<const Wanted> wanted) override;
-  /// irqfds, then host interrupts, then routes.
+  /// One call: the host interrupts.
   void disable() override;
+  /// irqfds, then host interrupts, then routes.
+  void release() override;
   [[nodiscard]] bool pending(unsigned vector) override;
 
   /// Vectors that hold an interrupt of the host, and all that there are.
@@ -60,13 +67,17 @@ class MsiVectors final : public MessageVectors {
     Trigger trigger{Trigger::none};
   };
 
-  void wire_all();
+  [[nodiscard]] Result<void> arm(unsigned count, std::span<const Wanted> wanted);
+  void arm_in_a_row(std::span<const Wanted> wanted);
+  [[nodiscard]] bool in_a_row() const { return kind_ == vfio::Irq::msi; }
+  [[nodiscard]] Trigger first_trigger(Vector& vector, bool wanted);
   void park(unsigned first, std::span<const Wanted> wanted);
+  [[nodiscard]] bool make(Fd& event) const;
   [[nodiscard]] std::vector<unsigned> route(unsigned first, std::span<const Wanted> wanted);
   [[nodiscard]] Result<void> prepare(Vector& vector);
   void attach(const std::vector<unsigned>& routed);
   void set_triggers(const std::vector<unsigned>& vectors);
-  void set_run(unsigned start, unsigned count);
+  [[nodiscard]] Result<void> set_run(unsigned start, unsigned count);
   void grow(unsigned count);
   void deliver_parked(const std::vector<unsigned>& vectors);
   void absorb(Vector& vector);

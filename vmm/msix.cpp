@@ -10,6 +10,7 @@
 
 #include "base/pci_config.hpp"
 #include "base/units.hpp"
+#include "vfio/msix_bar.hpp"
 #include "vmm/io_bus.hpp"
 
 namespace pcivm::vmm {
@@ -46,15 +47,28 @@ Result<std::optional<MsixLayout>> find_msix(const vfio::Device& device) {
       .capability = capability,
       .entries = entries,
       .table = {.bar = table & PCI_MSIX_TABLE_BIR,
-                .area = {.offset = table & PCI_MSIX_TABLE_OFFSET, .length = entries * PCI_MSIX_ENTRY_SIZE}},
+                .area = {.offset = table & PCI_MSIX_TABLE_OFFSET, .length = vfio::msix_table_length(entries)}},
       .pending = {.bar = pending & PCI_MSIX_PBA_BIR,
-                  .area = {.offset = pending & PCI_MSIX_PBA_OFFSET, .length = (entries + 63U) / 64U * 8U}}};
+                  .area = {.offset = pending & PCI_MSIX_PBA_OFFSET, .length = vfio::msix_pending_length(entries)}}};
   TRY(check(device, layout.table, "table"));
   TRY(check(device, layout.pending, "pending bits"));
   const bool apart = layout.table.bar != layout.pending.bar || layout.table.area.end() <= layout.pending.area.offset ||
                      layout.pending.area.end() <= layout.table.area.offset;
   if (!apart) return fail(Errc::kernel, "MSI-X table and pending bits overlap");
   return layout;
+}
+
+MsixLayout MsixLayout::moved_to(unsigned bar) const {
+  auto moved = *this;
+  moved.table = {.bar = bar, .area = {.offset = 0, .length = table.area.length}};
+  moved.pending = {.bar = bar, .area = {.offset = vfio::msix_pending_offset(entries), .length = pending.area.length}};
+  return moved;
+}
+
+// Offsets are multiples of 8 where the BAR's number is.
+MsixRegisters msix_place(const MsixLayout& layout) {
+  const auto of = [](const BarHole& hole) { return static_cast<std::uint32_t>(hole.area.offset) | hole.bar; };
+  return {.table = of(layout.table), .pending = of(layout.pending)};
 }
 
 Msix::Msix(const MsixLayout& layout, MessageVectors& vectors)
@@ -132,7 +146,7 @@ void Msix::read_pending(std::uint64_t offset, std::span<std::byte> data) {
 }
 
 void Msix::reset() {
-  vectors_.disable();
+  vectors_.release();
   control_ = static_cast<std::uint16_t>(layout_.entries - 1);
   std::ranges::fill(entries_, Entry{});
 }

@@ -11,6 +11,7 @@
 
 #include "vfio/device.hpp"
 #include "vmm/bar_decoder.hpp"
+#include "vmm/config_patch.hpp"
 #include "vmm/message_vectors.hpp"
 
 namespace pcivm::vmm {
@@ -21,7 +22,13 @@ struct MsixLayout {
   unsigned entries{};
   BarHole table;
   BarHole pending;
+
+  /// The same in a BAR made for it (vfio/msix_bar.hpp).
+  [[nodiscard]] MsixLayout moved_to(unsigned bar) const;
 };
+
+/// What the capability's two registers say of it.
+[[nodiscard]] MsixRegisters msix_place(const MsixLayout& layout);
 
 /// Reads and validates the capability: both structures inside BARs that exist, not overlapping. Absent when there is no
 /// capability; an error when it contradicts the device, in which case the guest must not see it.

@@ -64,9 +64,11 @@ std::string text_of(const PlugRequest& request) {
                       group.firmware_memory, device.reset_forced, static_cast<bool>(opened.iommu),
                       static_cast<bool>(group.fd), static_cast<bool>(device.fd),
                       device.vf_token.empty() ? kNoToken : device.vf_token);
-  for (const auto& bar : device.bars) {
-    text += fmt::format(" {} {} {:d} {:d} {:d}", bar.index, bar.size, bar.io, bar.wide, bar.prefetchable);
-  }
+  const auto add = [&text](const iommu::Bar& bar, bool ours) {
+    text += fmt::format(" {} {} {:d} {:d} {:d} {:d}", bar.index, bar.size, bar.io, bar.wide, bar.prefetchable, ours);
+  };
+  for (const auto& bar : device.bars) add(bar, false);
+  if (device.msix_bar) add(*device.msix_bar, true);
   return text;
 }
 
@@ -88,12 +90,17 @@ Result<void> read_attach(Words& words, std::vector<Fd> files, PlugRequest& reque
   }
   if (const auto token = words.next(); token != kNoToken) device.vf_token = token;
   while (!words.done()) {
-    device.bars.push_back({.index = TRY(words.number<std::uint8_t>()),
-                           .address = 0,
-                           .size = TRY(words.number<std::uint64_t>()),
-                           .io = TRY(words.flag()),
-                           .wide = TRY(words.flag()),
-                           .prefetchable = TRY(words.flag())});
+    const iommu::Bar bar{.index = TRY(words.number<std::uint8_t>()),
+                         .address = 0,
+                         .size = TRY(words.number<std::uint64_t>()),
+                         .io = TRY(words.flag()),
+                         .wide = TRY(words.flag()),
+                         .prefetchable = TRY(words.flag())};
+    if (TRY(words.flag())) {
+      device.msix_bar = bar;
+    } else {
+      device.bars.push_back(bar);
+    }
   }
   request.opened.groups.push_back(std::move(group));
   request.opened.devices.push_back(std::move(device));

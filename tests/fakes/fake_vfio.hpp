@@ -130,6 +130,12 @@ class FakeVfio final : public IoctlPort {
         std::ranges::count(triggers_, index, [](const auto& entry) { return entry.first.first; }));
   }
   [[nodiscard]] std::size_t routes() const { return routes_.size(); }
+  /// By GSI.
+  [[nodiscard]] std::vector<std::uint32_t> route_data() const {
+    std::vector<std::uint32_t> data;
+    for (const auto& [gsi, value] : routes_) data.push_back(value);
+    return data;
+  }
 
   int call(FdRef, unsigned long request, void* argument) override {
     const std::scoped_lock lock{mutex_};
@@ -237,7 +243,8 @@ class FakeVfio final : public IoctlPort {
     auto& info = as<vfio_irq_info>(argument);
     const auto found = irq_counts.find(info.index);
     info.count = found == irq_counts.end() ? 0 : found->second;
-    info.flags = VFIO_IRQ_INFO_EVENTFD | (fixed_count ? VFIO_IRQ_INFO_NORESIZE : 0U) |
+    const bool fixed = fixed_count || info.index == VFIO_PCI_MSI_IRQ_INDEX;
+    info.flags = VFIO_IRQ_INFO_EVENTFD | (fixed ? VFIO_IRQ_INFO_NORESIZE : 0U) |
                  (info.index == VFIO_PCI_INTX_IRQ_INDEX ? VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED : 0U);
     return 0;
   }
@@ -255,6 +262,9 @@ class FakeVfio final : public IoctlPort {
       return entry.first.first <= VFIO_PCI_MSIX_IRQ_INDEX && entry.first.first != set.index;
     });
     if (other && set.index <= VFIO_PCI_MSIX_IRQ_INDEX) return -EINVAL;
+    // vfio_msi_enable() allocates them, and the device is told how many they are.
+    const auto held = host_vectors_of(VFIO_PCI_MSI_IRQ_INDEX);
+    if (set.index == VFIO_PCI_MSI_IRQ_INDEX && held != 0 && set.start + set.count > held) return -EINVAL;
     std::vector<std::string> kinds;
     for (unsigned at = 0; at < set.count; ++at) {
       int event = -1;

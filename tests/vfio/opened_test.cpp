@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "tests/support/fake_pci.hpp"
@@ -87,6 +88,28 @@ TEST_F(OpenedTest, OpensContainerAndGroupAndReadsBarsFromSysfs) {
   EXPECT_TRUE(bars[1].io);
   EXPECT_EQ(bars[2].index, 3U);
   EXPECT_TRUE(bars[2].wide);
+}
+
+TEST_F(OpenedTest, HasABarForMsixStructuresThatAreAmongRegisters) {
+  std::string config(256, '\0');
+  config[0x06] = 0x10;
+  config[0x34] = 0x40;
+  config[0x40] = 0x11;
+  config[0x45] = 0x08;  // the table at 0x800 of BAR 0
+  config[0x49] = 0x0c;
+  root.file(FakePci::device("0000:01:10.0") + "/config", config);
+  const auto opened = open({"0000:01:10.0"});
+  ASSERT_THAT(opened, IsOk());
+  const auto& device = opened->devices.at(0);
+  ASSERT_TRUE(device.msix_bar);
+  EXPECT_EQ(device.msix_bar->index, 5U);
+  EXPECT_EQ(device.bars.size(), 3U);
+  EXPECT_EQ(device.guest_bars().size(), 4U);
+  EXPECT_EQ(device.bar_mask() & 1U << 5U, 0U) << "VFIO is not asked for it";
+  config[0x45] = 0x00;
+  config[0x49] = 0x08;
+  root.file(FakePci::device("0000:01:10.0") + "/config", config);
+  EXPECT_FALSE(open({"0000:01:10.0"})->devices.at(0).msix_bar);
 }
 
 TEST_F(OpenedTest, OpensIommufdAndDevicesWhereTheHostHasThem) {

@@ -71,6 +71,7 @@ class AssignedConfigPlay final {
     standard(kMsi, PCI_CAP_ID_MSI, FakeVfio::kMsix);
     fake.config(kMsi + PCI_MSI_FLAGS, 2, msi_flags | (maskable ? PCI_MSI_FLAGS_MASKBIT : 0U));
     fake.irq_counts[VFIO_PCI_MSI_IRQ_INDEX] = 8;
+    capable_ = std::min((unsigned{msi_flags} & PCI_MSI_FLAGS_QMASK) >> 1U, 3U);
     const bool wide = (msi_flags & PCI_MSI_FLAGS_64BIT) != 0;
     fence(kMsi, (maskable ? 0x14U : 0x0cU) + (wide ? 4U : 0U));
     standard(FakeVfio::kMsix, PCI_CAP_ID_MSIX, kFeatures);
@@ -128,7 +129,7 @@ class AssignedConfigPlay final {
     std::array<std::byte, 16> bytes{};
     const auto data = std::span{bytes}.first(width);
     if (action % 8 == 7) {
-      rig_.fake.fire(action % 16 < 8 ? VFIO_PCI_MSI_IRQ_INDEX : VFIO_PCI_MSIX_IRQ_INDEX, 0);
+      rig_.fake.fire(action % 16 < 8 ? VFIO_PCI_MSI_IRQ_INDEX : VFIO_PCI_MSIX_IRQ_INDEX, action / 16U % 3);
       return {};
     }
     if (action % 8 < 5) {
@@ -166,7 +167,11 @@ class AssignedConfigPlay final {
     if ((rig_.read(PCI_HEADER_TYPE, 1) & 0x80U) != 0) return "the multi-function bit shows";
     if (rig_.read(PCI_ROM_ADDRESS, 4) != 0) return "the ROM's BAR shows";
     if (rig_.read(PCI_INTERRUPT_PIN, 1) != 0) return "an interrupt pin shows";
-    if ((rig_.read(kMsi + PCI_MSI_FLAGS, 2) & (PCI_MSI_FLAGS_QMASK | PCI_MSI_FLAGS_QSIZE)) != 0) return "MSI vectors";
+    const auto msi = rig_.read(kMsi + PCI_MSI_FLAGS, 2);
+    const auto capable = (msi & PCI_MSI_FLAGS_QMASK) >> 1U;
+    if (capable != capable_) return "the number of MSI vectors changed";
+    if ((msi & PCI_MSI_FLAGS_QSIZE) >> 4U > capable) return "more MSI vectors than there are";
+    if (rig_.fake.host_vectors_of(VFIO_PCI_MSI_IRQ_INDEX) > 1U << capable) return "the host gives more MSI vectors";
     for (const unsigned at : {unsigned{PCI_CAPABILITY_LIST}, FakeVfio::kPm + 1U, kMsi + 1U, FakeVfio::kMsix + 1U,
                               kFeatures + 1U, FakeVfio::kExpress + 1U}) {
       if (std::byte(rig_.read(at, 1)) != seen_at_start_[at]) return "a link of the list moved";
@@ -187,6 +192,7 @@ class AssignedConfigPlay final {
   Fd node_ = rig_.fake.node();
   PlayInput input_;
   bool dma_fails_{};
+  unsigned capable_{};  // log2 of the MSI vectors
   std::bitset<kSize> fenced_;
   std::vector<vfio::Area> hidden_;
   std::vector<std::byte> at_start_;

@@ -84,20 +84,32 @@ TEST_F(AssignedMsix, HostWithTooFewVectorsForAllGivesThemOneByOne) {
   rig.fake.most_vectors = 1;
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("the host has interrupts for 1 of them")));
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own"));
   rig.set_message(2, 0x41);
   rig.mask(2, false);
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 2 2: guest"));
 }
 
-TEST_F(AssignedMsix, ManyVectorsAreEnabledWithVectorZeroSignallingNobody) {
+TEST_F(AssignedMsix, ManyVectorsAreEnabledWithVectorZero) {
   start_large();
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: -1"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own"));
+  EXPECT_EQ(rig.device->vectors()->used, 1U);
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   EXPECT_EQ(rig.fake.config(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 31U) << "the enable bit is VFIO's";
   EXPECT_EQ(rig.read(FakeVfio::kMsix + PCI_MSIX_FLAGS, 2), 0x801fU);
+}
+
+TEST_F(AssignedMsix, VectorZeroHasItsHostInterruptAlready) {
+  start_large();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig.fake.fire(kMsixIrq, 0);
+  (void)rig.fake.take_log();
+  rig.set_message(0, 0x41);
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+"));
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 0)}), 1U) << "KVM looks there when it gets the irqfd";
 }
 
 TEST_F(AssignedMsix, AddsAVectorWhenItIsUnmaskedRouteBeforeIrqfd) {
@@ -180,7 +192,7 @@ TEST_F(AssignedMsix, EnablingWithUnmaskedEntriesIsOneBatch) {
   }
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own", "routes 3", "irqfd+", "irqfd+", "irqfd+"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 3", "irqfd+", "irqfd+", "irqfd+", "irq 2 0: guest guest guest"));
 }
 
 TEST_F(AssignedMsix, OldKernelsAreDisabledAndEnabledAgainToAddAVector) {
@@ -195,11 +207,119 @@ TEST_F(AssignedMsix, OldKernelsAreDisabledAndEnabledAgainToAddAVector) {
   EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irq 2 off", "irq 2 0: guest -1 guest"));
 }
 
-TEST_F(AssignedMsix, DisableReleasesEverythingIrqfdsFirst) {
+TEST_F(AssignedMsix, DisableGivesUpWhatVfioSignalsAndNothingElse) {
   start_with(2);
   rig.msix_control(0);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 off"));
   EXPECT_EQ(rig.load(AssignedRig::kTable + 8, 4), 0x30U) << "the table survives";
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+}
+
+TEST_F(AssignedMsix, EnabledAgainItIsOneCallForWhatDidNotChange) {
+  start_with(3);
+  rig.msix_control(0);
+  (void)rig.fake.take_log();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest guest guest"));
+}
+
+TEST_F(AssignedMsix, EnabledAgainAMaskedVectorInterruptsNobody) {
+  start_with(2);
+  rig.msix_control(0);
+  rig.mask(1, true);
+  (void)rig.fake.take_log();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest own own"));
+  rig.fake.fire(kMsixIrq, 1);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 2U);
+  rig.mask(1, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 1: guest"));
+}
+
+TEST_F(AssignedMsix, ANewMessageWhileDisabledIsOneRouteMore) {
+  start_with(2);
+  rig.msix_control(0);
+  rig.set_message(0, 0x77);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 off"));
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irq 2 0: guest guest own"));
+}
+
+TEST_F(AssignedMsix, ADriverThatStartsTwiceSetsItsFirstVectorUpOnce) {
+  start_large();
+  const auto enable = [this] {
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+    rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+    rig.set_message(0, 0x30);
+    rig.mask(0, false);
+  };
+  enable();
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own", "routes 1", "irqfd+"));
+  rig.mask(0, true);
+  rig.msix_control(0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own", "irq 2 off"));
+  enable();
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own", "irq 2 0: guest"));
+}
+
+TEST_F(AssignedMsix, WhatWasPendingWhenItWasDisabledIsLost) {
+  start_with(1);
+  rig.mask(0, true);
+  rig.fake.fire(kMsixIrq, 0);
+  rig.fake.fire(kMsixIrq, 2);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 5U);
+  rig.fake.fire(kMsixIrq, 0);
+  rig.fake.fire(kMsixIrq, 2);
+  rig.msix_control(0);
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_EQ(rig.load(AssignedRig::kPending, 8), 0U);
+  rig.mask(0, false);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 0)}), 0U);
+}
+
+TEST_F(AssignedMsix, RouteThatKvmRefusesWhenEnabledAgainTakesItsIrqfdAlong) {
+  start_with(2);
+  rig.msix_control(0);
+  rig.set_message(1, 0x77);
+  (void)rig.fake.take_log();
+  rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irq 2 0: guest own own"));
+  EXPECT_FALSE(rig.reports.empty());
+}
+
+TEST_F(AssignedMsix, AHostThatHasNoVectorsTheSecondTimeIsAskedAgainAtTheNextUnmask) {
+  start_with(1);
+  rig.msix_control(0);
+  rig.fake.no_vectors = ENOSPC;
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_FALSE(rig.reports.empty());
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+  rig.fake.no_vectors = 0;
+  rig.mask(0, true);
+  (void)rig.fake.take_log();
+  rig.mask(0, false);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: guest"));
+}
+
+TEST_F(AssignedMsix, AResetReleasesEverythingIrqfdsFirst) {
+  start_with(2);
+  EXPECT_THAT(rig.device->reset_for_reboot(), IsOk());
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irqfd-", "irq 2 off", "routes 0", HasSubstr("slot-"),
+                                               HasSubstr("slot-"), HasSubstr("slot-"), "reset"));
+  rig.decode();
+  rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 2 0: own own own")) << "as at first";
+}
+
+TEST_F(AssignedMsix, AResetOfADisabledFunctionReleasesWhatWasKept) {
+  start_with(2);
+  rig.msix_control(0);
+  (void)rig.fake.take_log();
+  rig.device->release();
+  EXPECT_EQ(rig.fake.irqfds(), 0U);
+  EXPECT_EQ(rig.fake.routes(), 0U);
+  EXPECT_EQ(rig.routes.used(), kIoapicPins);
 }
 
 TEST_F(AssignedMsix, TogglingForeverLeaksNothing) {
@@ -213,6 +333,7 @@ TEST_F(AssignedMsix, TogglingForeverLeaksNothing) {
     rig.mask(0, false);
     rig.msix_control(0);
   }
+  rig.device->release();
   EXPECT_EQ(make_eventfd()->ref().number(), before);
   EXPECT_EQ(rig.fake.irqfds(), 0U);
   EXPECT_EQ(rig.fake.routes(), 0U);
@@ -304,6 +425,8 @@ TEST_F(AssignedMsix, CountsWhatItHoldsOfTheHost) {
   EXPECT_EQ(rig.routes.used(), kIoapicPins + 1U);
   rig.msix_control(0);
   EXPECT_EQ(rig.device->vectors()->used, 0U);
+  EXPECT_EQ(rig.routes.used(), kIoapicPins + 1U) << "for the next time";
+  rig.device->release();
   EXPECT_EQ(rig.routes.used(), kIoapicPins);
 }
 
@@ -326,22 +449,154 @@ class AssignedMsi : public testing::Test {
     rig.fake.config(PCI_CAPABILITY_LIST, 1, kMsi);
     rig.fake.config(kMsi, 2, FakeVfio::kPm << 8U | PCI_CAP_ID_MSI);
     rig.fake.config(kMsi + PCI_MSI_FLAGS, 2, flags);
-    rig.fake.irq_counts[VFIO_PCI_MSI_IRQ_INDEX] = 8;
+    rig.fake.irq_counts[VFIO_PCI_MSI_IRQ_INDEX] = irqs;
     rig.ready();
   }
   void message(std::uint32_t data, unsigned data_offset) {
     rig.write(kMsi + PCI_MSI_ADDRESS_LO, 4, 0xfee00000);
     rig.write(kMsi + data_offset, 2, data);
   }
+  unsigned irqs{8};
   AssignedRig rig;
 };
 
-TEST_F(AssignedMsi, OffersOneVectorOfMany) {
+TEST_F(AssignedMsi, OffersWhatTheDeviceAndVfioHave) {
   start(0x0086);  // 64 bits, eight vectors
-  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0080U);
-  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0070);
-  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0080U);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0086U);
+  EXPECT_EQ(rig.device->vectors()->most, 8U);
   EXPECT_EQ(rig.read(kMsi + 1, 1), FakeVfio::kPm) << "the link is not the capability's own";
+}
+
+TEST_F(AssignedMsi, OffersNoMoreThanVfioHasAndAPowerOfTwo) {
+  irqs = 7;
+  start(0x008a);  // 32 vectors
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x0084U);
+}
+
+TEST_F(AssignedMsi, AReservedCountIsTheMost) {
+  irqs = 128;
+  start(0x008e);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x008aU);
+}
+
+TEST_F(AssignedMsi, NoMoreVectorsAreEnabledThanThereAre) {
+  start(0x0086);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0070);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x00b6U);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, 0x0021);
+  EXPECT_EQ(rig.read(kMsi + PCI_MSI_FLAGS, 2), 0x00a7U) << "four of eight";
+}
+
+TEST_F(AssignedMsi, VectorsAreTheMessageWithTheirNumberInItsLowBits) {
+  start(0x0086);
+  message(0x47, 0x0c);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x20);
+  EXPECT_THAT(rig.fake.take_log(),
+              ElementsAre("routes 4", "irqfd+", "irqfd+", "irqfd+", "irqfd+", "irq 1 0: guest guest guest guest"));
+  EXPECT_THAT(rig.fake.route_data(), ElementsAre(0x44, 0x45, 0x46, 0x47));
+  EXPECT_EQ(rig.device->vectors()->used, 4U);
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 3);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 3)}), 1U);
+}
+
+TEST_F(AssignedMsi, ANewMessageIsOneCallForAllVectors) {
+  start(0x0086);
+  message(0x40, 0x0c);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x30);
+  (void)rig.fake.take_log();
+  rig.write(kMsi + 0x0c, 2, 0x50);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 8"));
+  EXPECT_THAT(rig.fake.route_data(), ElementsAre(0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57));
+  rig.write(kMsi + 0x0c, 2, 0x55);
+  EXPECT_THAT(rig.fake.take_log(), IsEmpty()) << "the low bits are not the guest's";
+}
+
+TEST_F(AssignedMsi, AnotherCountWhileEnabledIsWiredAnew) {
+  start(0x0086);
+  message(0x40, 0x0c);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  (void)rig.fake.take_log();
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x10);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 off", "routes 2", "irqfd+", "irq 1 0: guest guest"));
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 off", "irq 1 0: guest"));
+  EXPECT_EQ(rig.device->vectors()->used, 1U);
+}
+
+TEST_F(AssignedMsi, EachVectorIsMaskedByItself) {
+  start(0x0106);  // 32 bits, per-vector masking, eight vectors
+  message(0x40, 0x08);
+  rig.write(kMsi + 0x0c, 4, 0xffffffff);
+  EXPECT_EQ(rig.read(kMsi + 0x0c, 4), 0xffU) << "a bit for each";
+  rig.write(kMsi + 0x0c, 4, 0x6);
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x20);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irqfd+", "irq 1 0: guest own own guest"));
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 2);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 4U);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 1), 4U);
+  rig.write(kMsi + 0x10, 4, 0xffffffff);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 4U) << "the guest cannot write what is pending";
+  rig.write(kMsi + 0x0c, 4, 0x1);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 0U);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 2)}), 1U);
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 0);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 1U);
+  rig.write(kMsi + 0x0c, 1, 0);
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 0)}), 1U);
+}
+
+TEST_F(AssignedMsi, AHostWithFewerGivesThoseAndTheRestIsSilent) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.most_vectors = 3;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x30);
+  EXPECT_THAT(rig.reports, ElementsAre(HasSubstr("the host has interrupts for 3 of them")));
+  EXPECT_EQ(rig.device->vectors()->used, 2U) << "a power of two";
+  EXPECT_THAT(rig.fake.take_log(), testing::Contains("irq 1 0: guest guest"));
+  rig.write(kMsi + 0x0c, 4, 0xff);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own own"));
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: guest guest")) << "never more than there are";
+  EXPECT_EQ(rig.reports.size(), 1U);
+}
+
+TEST_F(AssignedMsi, AHostWithNoneIsReportedOnceAndAskedAgainAtTheNextWrite) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.no_vectors = ENOSPC;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x20);
+  EXPECT_EQ(rig.reports.size(), 1U);
+  EXPECT_EQ(rig.device->vectors()->used, 0U);
+  (void)rig.fake.take_log();
+  rig.fake.no_vectors = 0;
+  rig.write(kMsi + 0x0c, 4, 2);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: guest own guest guest"));
+}
+
+TEST_F(AssignedMsi, RoutesThatKvmRefusesLeaveVectorsThatWait) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.fail[kvm::set_gsi_routing.number] = EINVAL;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x10);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own own"));
+  EXPECT_FALSE(rig.reports.empty());
+  rig.fake.fire(VFIO_PCI_MSI_IRQ_INDEX, 1);
+  EXPECT_EQ(rig.read(kMsi + 0x10, 4), 2U);
+  rig.fake.fail.clear();
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irqfd+", "irqfd+"));
+  EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(VFIO_PCI_MSI_IRQ_INDEX, 1)}), 1U);
+}
+
+TEST_F(AssignedMsi, AnIrqfdThatKvmRefusesLeavesItsVectorWaiting) {
+  start(0x0106);
+  message(0x40, 0x08);
+  rig.fake.no_irqfds = EBUSY;
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE | 0x10);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 2", "irq 1 0: own own"));
+  rig.fake.no_irqfds = 0;
+  rig.write(kMsi + 0x0c, 4, 0);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd+", "irqfd+"));
 }
 
 TEST_F(AssignedMsi, EnableRoutesAttachesAndTriggersOnce) {
@@ -349,12 +604,14 @@ TEST_F(AssignedMsi, EnableRoutesAttachesAndTriggersOnce) {
   message(0x41, 0x0c);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: own", "routes 1", "irqfd+"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("routes 1", "irqfd+", "irq 1 0: guest"));
   rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
   EXPECT_THAT(rig.fake.take_log(), IsEmpty());
   EXPECT_EQ(rig.fake.config(kMsi + PCI_MSI_FLAGS, 2), 0x0080U) << "the enable bit is VFIO's";
   rig.write(kMsi + PCI_MSI_FLAGS, 2, 0);
-  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irqfd-", "irq 1 off", "routes 0"));
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 off"));
+  rig.write(kMsi + PCI_MSI_FLAGS, 2, PCI_MSI_FLAGS_ENABLE);
+  EXPECT_THAT(rig.fake.take_log(), ElementsAre("irq 1 0: guest"));
 }
 
 TEST_F(AssignedMsi, MaskKeepsTheInterruptPending) {
@@ -377,7 +634,7 @@ TEST_F(AssignedMsi, IsHiddenWhenVfioHasNoVectors) {
 }
 
 TEST_F(AssignedMsi, KindsInAnyOrderLeaveNothing) {
-  start(0x0080);
+  start(0x0086);
   rig.decode();
   message(0x41, 0x0c);
   rig.set_message(0, 0x31);
@@ -387,20 +644,21 @@ TEST_F(AssignedMsi, KindsInAnyOrderLeaveNothing) {
   const auto roll = [&](unsigned sides) { return static_cast<std::uint32_t>(random() % sides); };
   for (unsigned round = 0; round < 20'000; ++round) {
     switch (roll(3)) {
-      case 0: rig.write(kMsi + PCI_MSI_FLAGS, 2, roll(2)); break;
+      case 0: rig.write(kMsi + PCI_MSI_FLAGS, 2, roll(2) | roll(8) << 4U); break;
       case 1: rig.msix_control(roll(4) << 14U); break;
       default: rig.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | roll(2) << 10U);
     }
   }
   rig.write(kMsi + PCI_MSI_FLAGS, 2, 0);
   rig.msix_control(0);
-  EXPECT_EQ(rig.fake.irqfds(), 0U);
-  EXPECT_EQ(rig.fake.routes(), 0U);
   EXPECT_EQ(rig.fake.host_vectors_of(VFIO_PCI_MSI_IRQ_INDEX) + rig.fake.host_vectors_of(kMsixIrq), 0U);
-  EXPECT_EQ(make_eventfd()->ref().number(), files);
   rig.msix_control(PCI_MSIX_FLAGS_ENABLE);
   rig.fake.fire(kMsixIrq, 0);
   EXPECT_EQ(drain_eventfd(FdRef{rig.fake.trigger(kMsixIrq, 0)}), 1U) << "works as before";
+  rig.device->release();
+  EXPECT_EQ(rig.fake.irqfds(), 0U);
+  EXPECT_EQ(rig.fake.routes(), 0U);
+  EXPECT_EQ(make_eventfd()->ref().number(), files);
 }
 
 TEST(AssignedMsixLayout, TableAndPendingBitsMustNotOverlap) {

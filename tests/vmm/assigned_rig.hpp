@@ -9,6 +9,7 @@
 
 #include "tests/fakes/fake_vfio.hpp"
 #include "vfio/device.hpp"
+#include "vfio/msix_bar.hpp"
 #include "vmm/assigned_device.hpp"
 
 namespace pcivm::test {

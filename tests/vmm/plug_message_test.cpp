@@ -36,6 +36,7 @@ PlugRequest an_attach() {
   request.opened.devices.push_back({.address = kFunction,
                                     .bars = {{.index = 0, .size = 1ULL << 40U, .wide = true, .prefetchable = true},
                                              {.index = 5, .size = 32, .io = true}},
+                                    .msix_bar = iommu::Bar{.index = 3, .size = 4096},
                                     .vf_token = "2ab7c6ae-1a1b-4f1e-9d2c-6a1f6e0c7f10",
                                     .reset_forced = true});
   return request;
@@ -63,6 +64,9 @@ TEST_F(PlugMessage, AnAttachArrivesWhole) {
   EXPECT_TRUE(device.bars[0].prefetchable);
   EXPECT_EQ(device.bars[1].index, 5U);
   EXPECT_TRUE(device.bars[1].io);
+  ASSERT_TRUE(device.msix_bar);
+  EXPECT_EQ(device.msix_bar->index, 3U);
+  EXPECT_EQ(device.msix_bar->size, 4096U);
 }
 
 TEST_F(PlugMessage, WhatTheVmHasNeedsNoDescriptor) {

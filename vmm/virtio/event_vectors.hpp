@@ -26,6 +26,7 @@ class EventVectors final : public MessageVectors {
   void enable(std::span<const Wanted> wanted) override;
   void update(unsigned first, std::span<const Wanted> wanted) override;
   void disable() override;
+  void release() override { disable(); }
   [[nodiscard]] bool pending(unsigned vector) override;
 
  private:

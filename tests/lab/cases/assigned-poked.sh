@@ -22,8 +22,8 @@ while ! grep -q "LAB-RESULT toggles=" guest.console && kill -0 "$guest" 2>/dev/n
     ((now <= most)) || most=$now
     sleep 0.2
 done
-# While its message interrupts are on, an eventfd for each of its five vectors (MsiVectors::wire_all), and another for the
-# one in use while it is masked. `before` is of a moment when they are off, or on already.
+# Once its message interrupts were on, an eventfd for each of its five vectors (MsiVectors::arm), and another for the one
+# in use while it is masked; they stay until a reset. `before` is of a moment when they were not, or were already.
 ((most <= before + 6)) || fail "the VMM has $most files while interrupts are toggled, wanted at most 6 more than $before"
 
 # Decode of the whole function is off now.

@@ -107,6 +107,7 @@ bdf() {
     shared) id=8086:100e ;;
     ivshmem) id=1af4:1110 ;;
     rng) id=1af4:1044 ;;
+    xhci) id=1033:0194 ;;
     bridge) id=1b36:000e ;;
     port) id=1b36:000c ;;
     *) fail "no device kind '$1'" ;;

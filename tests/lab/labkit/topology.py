@@ -139,6 +139,11 @@ def _rng(number: int, scratch: Path) -> list[str]:
     return [*_port(number), "-device", f"virtio-rng-pci,id=dev{number},bus=port{number},aer=on,iommu_platform=on,disable-legacy=on"]
 
 
+def _xhci(number: int, scratch: Path) -> list[str]:
+    """A USB controller with 16 MSIs and no MSI-X, which is told by a register to send any of them."""
+    return [*_port(number), "-device", f"nec-usb-xhci,id=dev{number},bus=port{number},msi=on,msix=off,intrs=16"]
+
+
 DEVICES = {
     "igb": _igb,
     "nvme": _nvme,
@@ -147,4 +152,5 @@ DEVICES = {
     "shared-group": _shared_group,
     "ivshmem": _ivshmem,
     "rng": _rng,
+    "xhci": _xhci,
 }
