@@ -53,6 +53,7 @@ spdlog::logger& logger() {
 }  // namespace
 
 void set_level(Level level) { current_level = level; }
+Level level() { return current_level; }
 
 bool enabled(Level level) { return level >= current_level.load(std::memory_order_relaxed); }
 

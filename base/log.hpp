@@ -14,6 +14,7 @@ enum class Level : std::uint8_t { trace, debug, info, warning, error, off };
 
 /// Default: warning.
 void set_level(Level level);
+[[nodiscard]] Level level();
 [[nodiscard]] bool enabled(Level level);
 void write(Level level, std::string_view message);
 

@@ -111,19 +111,68 @@ Result<std::optional<Packet>> receive_packet(FdRef socket) {
   return packet;
 }
 
-Result<Fd> connect_to(const std::string& path) {
+namespace {
+
+Result<Fd> connect_to(const std::string& path, int kind, bool tell_sender) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
     return fail(Errc::invalid, fmt::format("'{}': a path of less than {} bytes wanted", path, sizeof address.sun_path));
   }
   std::ranges::copy(path, address.sun_path);
-  auto socket = Fd::adopt(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  auto socket = Fd::adopt(::socket(AF_UNIX, kind | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno(errno, "socket");
+  const int on = 1;
+  // Before there is anybody who could send.
+  if (tell_sender && ::setsockopt(socket.ref().number(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
+    return fail_errno(errno, "setsockopt SO_PASSCRED");
+  }
   const auto* const raw = static_cast<const sockaddr*>(static_cast<const void*>(&address));
   if (::connect(socket.ref().number(), raw, sizeof address) == 0) return socket;
   auto error = Error::from_errno(errno, fmt::format("connect '{}'", path));
   return fail(error.sys_errno() == ECONNREFUSED ? std::move(error).as(Errc::not_found) : std::move(error));
+}
+
+}  // namespace
+
+Result<Fd> connect_to(const std::string& path) { return connect_to(path, SOCK_STREAM, false); }
+Result<Fd> connect_for_packets(const std::string& path) { return connect_to(path, SOCK_SEQPACKET, true); }
+
+Result<std::optional<Greeting>> receive_greeting(FdRef socket) {
+  Greeting greeting{.text = std::string(Packet::kMost, '\0')};
+  iovec part{.iov_base = greeting.text.data(), .iov_len = greeting.text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t count = 0;
+  while ((count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
+    if (errno == ECONNRESET) return std::nullopt;
+    if (errno != EINTR) return fail_errno(errno, "recvmsg");
+  }
+  (void)files_of(message);  // nobody asked for any
+  if (count == 0) return std::nullopt;
+  greeting.text.resize(static_cast<std::size_t>(count));
+  for (auto* each = CMSG_FIRSTHDR(&message); each != nullptr; each = CMSG_NXTHDR(&message, each)) {
+    if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_CREDENTIALS) continue;
+    ucred sender{};
+    std::memcpy(&sender, CMSG_DATA(each), sizeof sender);
+    greeting.process = sender.pid;
+    greeting.user = sender.uid;
+  }
+  if (greeting.process <= 0) return fail(Errc::invalid, "a packet of a process that cannot be seen from here");
+  return greeting;
+}
+
+Result<std::uint32_t> user_of_peer(FdRef socket) {
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (::getsockopt(socket.number(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) {
+    return fail_errno(errno, "getsockopt SO_PEERCRED");
+  }
+  return peer.uid;
 }
 
 bool hung_up(FdRef fd) noexcept {

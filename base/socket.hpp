@@ -2,7 +2,10 @@
 // Unix sockets, with descriptors that go through them.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -40,6 +43,21 @@ struct Packet {
 
 /// A stream socket, connected to who listens at `path`. Errc::not_found: nobody does; invalid: the path is too long.
 [[nodiscard]] Result<Fd> connect_to(const std::string& path);
+/// The same with a SOCK_SEQPACKET socket, for receive_greeting().
+[[nodiscard]] Result<Fd> connect_for_packets(const std::string& path);
+
+/// The first packet of the other end of such a connection, and who sent it, as the kernel tells. SO_PEERCRED tells who
+/// listened: systemd, for whom it starts.
+struct Greeting {
+  std::string text{};
+  pid_t process{};
+  std::uint32_t user{};
+};
+/// As receive_packet(). Errc::invalid: the kernel does not tell.
+[[nodiscard]] Result<std::optional<Greeting>> receive_greeting(FdRef socket);
+
+/// The user of whoever connected to a socket that was accepted.
+[[nodiscard]] Result<std::uint32_t> user_of_peer(FdRef socket);
 
 /// The other end of a pipe or socket is gone for good; of a socket that was only shut down for writing it is not.
 [[nodiscard]] bool hung_up(FdRef fd) noexcept;

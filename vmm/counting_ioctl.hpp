@@ -20,6 +20,8 @@ class CountingIoctl final : public IoctlPort {
   explicit CountingIoctl(IoctlPort& next) : next_{next} {}
   int call(FdRef fd, unsigned long request, void* argument) override;
 
+  /// Calls that were made elsewhere.
+  void add(unsigned long request, std::uint64_t calls);
   /// Calls by request number, in the order of their first use.
   [[nodiscard]] std::vector<std::pair<unsigned long, std::uint64_t>> counts() const;
 

@@ -74,9 +74,11 @@ std::string_view to_string(Phase phase) {
   return "unknown";
 }
 
-void Timeline::stamp(Phase phase) {
+void Timeline::stamp(Phase phase) { stamp(phase, now()); }
+
+void Timeline::stamp(Phase phase, std::int64_t at) {
   std::int64_t none = 0;
-  stamps_.at(static_cast<std::size_t>(phase)).compare_exchange_strong(none, now());
+  stamps_.at(static_cast<std::size_t>(phase)).compare_exchange_strong(none, at);
 }
 
 std::optional<std::int64_t> Timeline::at(Phase phase) const {

@@ -40,6 +40,8 @@ inline constexpr std::uint8_t kGuestInitValue = 123;
 class Timeline final {
  public:
   void stamp(Phase phase);
+  /// As at() had it elsewhere.
+  void stamp(Phase phase, std::int64_t at);
   /// CLOCK_MONOTONIC in nanoseconds.
   [[nodiscard]] std::optional<std::int64_t> at(Phase phase) const;
 
