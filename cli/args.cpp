@@ -15,12 +15,14 @@
 #include "cli/exit_code.hpp"
 #include "cli/report.hpp"
 #include "cli/tree.hpp"
+#include "cli/vm_vmm_unit.hpp"
 
 namespace pcivm::cli {
 
 namespace {
 
 constexpr unsigned kMaxTimeoutSeconds = 86'400;
+constexpr std::string_view kVmm{"__vmm"};  // what pcivm-vmm@.service runs
 
 const std::map<std::string, Color> kColors{
     {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
@@ -161,6 +163,7 @@ bool answer_tools(const CLI::App& root, std::span<char* const> arguments, Contex
 }
 
 int parse_and_run(std::span<char* const> arguments, Context& context) {
+  if (arguments.size() == 2 && arguments[1] == kVmm) return report(context, be_unit());
   CLI::App root{"Gives PCI devices to virtual machines."};
   build(root, context, command_words(arguments));
   if (answer_tools(root, arguments, context)) return kExitDone;

@@ -16,6 +16,7 @@ struct RunArguments {
   std::string name;
   VmRequest request;
   bool detach{};
+  std::string vmm_socket;
   const CLI::App* command{};
 };
 
@@ -35,7 +36,8 @@ Result<VmRequest> wanted(Context& context, const RunArguments& args) {
 }
 
 Result<int> run(Context& context, const RunArguments& args) {
-  const auto request = TRY(wanted(context, args));
+  auto request = TRY(wanted(context, args));
+  request.vmm_socket = args.vmm_socket;
   if (args.detach) {
     TRY(run_vm_detached(context, request));
   } else {
@@ -57,6 +59,8 @@ void add_vm_run(CLI::App& group, Context& context) {
       ->type_name("VM");
   add_vm_options(command, args.request);
   command.add_flag("--detach", args.detach, "leave it running, and return when the guest runs");
+  // For pcivm-vm@.service.
+  command.add_option("--vmm-socket", args.vmm_socket, "give the VM to who listens there")->group("");
 }
 
 void add_vm_options(CLI::App& command, VmRequest& request) {

@@ -75,7 +75,7 @@ Result<void> set_limits(const Confinement& wanted) {
   const auto longest = std::max({wanted.longest_file, wanted.ram, kLeastFile});
   TRY(limit(RLIMIT_FSIZE, std::min<rlim_t>(longest, size.rlim_max), "RLIMIT_FSIZE"));
   // What follows is counted by user: with others it is theirs too.
-  if (!wanted.user) return {};
+  if (!wanted.user && !wanted.own_user) return {};
   TRY(limit(RLIMIT_NPROC, kMostTasks, "RLIMIT_NPROC"));
   // Refused: then what there is was found to suffice (vfio/memlock).
   (void)limit(RLIMIT_MEMLOCK, vfio::memlock_needed(wanted.pinned), "RLIMIT_MEMLOCK");

@@ -13,14 +13,15 @@ namespace pcivm::cli {
 
 struct Confinement {
   std::optional<std::uint32_t> user{};  ///< and group; none: it stays who it is, which is not root
+  bool own_user{};                      ///< who it is already, that is: nobody else is, as if `user` had been given
   vmm::Seccomp seccomp{vmm::Seccomp::kill};
   std::uint64_t ram{};           ///< of the guest
   std::uint64_t pinned{};        ///< what of it may be locked, as often as that may be
   std::uint64_t longest_file{};  ///< of those that it writes to
 };
 
-/// Of the calling process and all it makes later; not to be undone. Before it has threads. It is killed when its parent
-/// ends, before and after.
+/// Of the calling process and all it makes later; not to be undone. Before it has threads. With `user` it is killed
+/// when its parent ends, before and after.
 /// - no descriptor, locked memory, task or byte of a file more than a VM of that size needs (RLIMIT_*), no core dump
 /// - its own user and group, and no other group
 /// - no capability, in no set, and no way to get one (PR_SET_NO_NEW_PRIVS, capabilities(7))

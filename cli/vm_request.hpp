@@ -66,6 +66,7 @@ struct VmRequest {
   std::string on_release{};
   std::string seccomp{"kill"};
   std::string timeline{};
+  std::string vmm_socket{};  ///< of the VMM's unit (vm_vmm_unit.hpp); empty: it is a child of the supervisor
 };
 
 /// Checked and opened, the host unchanged but for the VM's directory in /run and the variables of its firmware.

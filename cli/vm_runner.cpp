@@ -2,7 +2,6 @@
 #include "cli/vm_runner.hpp"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -26,14 +25,14 @@
 #include "cli/http_client.hpp"
 #include "cli/raw_terminal.hpp"
 #include "cli/vm_api.hpp"
-#include "cli/vm_confine.hpp"
 #include "cli/vm_definition.hpp"
 #include "cli/vm_plug.hpp"
 #include "cli/vm_ports.hpp"
 #include "cli/vm_slots.hpp"
 #include "cli/vm_supervisor.hpp"
-#include "cli/vm_timeline.hpp"
 #include "cli/vm_user.hpp"
+#include "cli/vm_vmm.hpp"
+#include "cli/vm_vmm_unit.hpp"
 #include "vfio/blocker.hpp"
 #include "vfio/managed.hpp"
 #include "vfio/mdev.hpp"
@@ -48,17 +47,6 @@ using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds kPatience{60};
 constexpr milliseconds kLastWords{1000};
-constexpr rlim_t kDescriptors = 4096;
-
-// The kernel doubles the table of a process with several threads by waiting for a grace period: grow it before there
-// are any. A VM needs one descriptor for each interrupt vector.
-void grow_descriptor_table() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = std::min(std::max(limit.rlim_cur, kDescriptors), limit.rlim_max);
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);
-  const auto highest = Fd::adopt(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, static_cast<int>(limit.rlim_cur) - 1));
-}
 
 struct Vm {
   vmm::CountingIoctl port{system_ioctl()};
@@ -72,29 +60,6 @@ std::uint64_t longest_file(const vmm::VirtioConfig& devices) {
   for (const auto& disk : devices.disks) longest = std::max(longest, disk.disk.geometry.sectors * vmm::kSector);
   for (const auto& pmem : devices.pmems) longest = std::max(longest, pmem.length);
   return longest;
-}
-
-// In the child.
-Result<vmm::VmEnd> run_vmm(Vm& vm, std::optional<std::uint32_t> user, Fd control) {
-  grow_descriptor_table();
-  TRY_IN(confine_vmm({.user = user,
-                      .seccomp = vm.checked.seccomp,
-                      .ram = vm.checked.most_memory,
-                      .pinned = pinned_memory(vm.checked.most_memory, vm.config.virtio.iommu,
-                                              vm.checked.functions.size() + vm.config.hotplug.slots),
-                      .longest_file = longest_file(vm.config.virtio)}),
-         "confine the VMM");
-  vm.config.control = std::move(control);
-  const auto loop = TRY(EventLoop::create());
-  const auto name = vm.config.name;
-  const auto machine = TRY(vmm::Machine::create(std::move(vm.config), *loop, vm.port, vm.timeline));
-  auto end = machine->run();
-  if (vm.checked.timeline) {
-    const auto text = to_text(timeline_json(name, machine->report())) + "\n";
-    auto written = write_all(vm.checked.timeline.ref(), text);
-    if (end && !written) return fail(std::move(written).error().within("write the timeline"));
-  }
-  return end;
 }
 
 std::string_view answer_to_request(vmm::OnRequest how) {
@@ -152,12 +117,13 @@ class Service final {
         host_{host},
         ready_{ready},
         on_release_{request.on_release},
+        vmm_socket_{request.vmm_socket},
         facts_{.name = vm.checked.config.name},
         ports_{std::move(vm.checked.ports)} {}
 
   Result<vmm::VmEnd> run() {
     TRY(prepare());
-    TRY(fork());
+    TRY(start());
     if (auto serving = serve(); !serving) {
       supervisor_.reset();  // the VMM goes before its functions are given back
       return fail(std::move(serving).error());
@@ -182,7 +148,7 @@ class Service final {
     for (const auto& mdev : vm_.checked.mdevs) facts_.mdevs.push_back(mdev.uuid);
     facts_.memory = {.size = vm_.checked.memory, .most = vm_.checked.most_memory};
     facts_.seccomp = vmm::to_string(vm_.checked.seccomp);
-    if (vms_have_own_users()) {
+    if (vmm_socket_.empty() && vms_have_own_users()) {
       user_ = TRY(VmUser::take(context_.root()));
       facts_.user = user_->number();
     }
@@ -207,22 +173,58 @@ class Service final {
     return {};
   }
 
-  Result<void> fork() {
-    supervisor_ = TRY(Supervisor::start({.child =
-                                             [this](Fd control) {
-                                               console_.close();
-                                               setup_.socket.close();
-                                               ports_->leave();
-                                               user_.reset();  // the lock is the supervisor's
-                                               return run_vmm(vm_, facts_.user, std::move(control));
-                                             },
-                                         .after_fork = [this] { vm_.config = vmm::VmConfig{}; },
+  Result<void> start() {
+    supervisor_ = TRY(Supervisor::start({.start = [this](VmmEnds ends) { return start_vmm(std::move(ends)); },
                                          .patience = context_.options.timeout.value_or(kPatience),
                                          .note = [this](std::string_view text) { context_.note(text); },
                                          .heard = [this](std::string_view line) { hear(line); }}));
-    facts_.vmm = supervisor_->child();
+    vm_.config = vmm::VmConfig{};  // the VMM's now
+    facts_.vmm = supervisor_->vmm().id;
+    if (const auto user = supervisor_->vmm().user) facts_.user = user;
     return {};
   }
+
+  Result<VmmProcess> start_vmm(VmmEnds ends) {
+    if (!vmm_socket_.empty()) return hand_to_unit(vmm_socket_, parts(), std::move(ends));
+    const auto own = std::exchange(ends.leave, [] {});
+    return fork_vmm({.control = std::move(ends.control),
+                     .report = std::move(ends.report),
+                     .leave =
+                         [this, &own] {
+                           own();
+                           console_.close();
+                           setup_.socket.close();
+                           ports_->leave();
+                           user_.reset();  // the lock is the supervisor's
+                         }},
+                    [this](Fd control) {
+                      auto all = parts();
+                      all.config.control = std::move(control);
+                      return run_vmm(std::move(all));
+                    });
+  }
+
+  VmmParts parts() {
+    const auto devices = vm_.checked.functions.size() + vm_.config.hotplug.slots;
+    VmmParts parts{.config = {},
+                   .confinement = {.user = facts_.user,
+                                   .own_user = has_own_user(),
+                                   .seccomp = vm_.checked.seccomp,
+                                   .ram = vm_.checked.most_memory,
+                                   .pinned = pinned_memory(vm_.checked.most_memory, vm_.config.virtio.iommu, devices),
+                                   .longest_file = longest_file(vm_.config.virtio)},
+                   .timeline = std::move(vm_.checked.timeline),
+                   .report = {},
+                   .ioctls = vm_.port.counts(),
+                   .level = log::level()};
+    for (const auto phase : {vmm::Phase::exec, vmm::Phase::prepared}) {
+      if (const auto at = vm_.timeline.at(phase)) parts.phases.emplace_back(phase, *at);
+    }
+    parts.config = std::move(vm_.config);
+    return parts;
+  }
+
+  [[nodiscard]] bool has_own_user() const { return user_ || !vmm_socket_.empty(); }
 
   Result<void> serve() {
     loop_ = TRY(EventLoop::create());
@@ -281,7 +283,7 @@ class Service final {
   [[nodiscard]] PlugFacts plug_facts() const {
     return {.supervisor = ::getpid(),
             .vmm = facts_.vmm,
-            .own_user = user_.has_value(),
+            .own_user = has_own_user(),
             .memory = facts_.memory.most,
             .layout = layout_,
             .firmware = vm_.checked.config.firmware.has_value(),
@@ -338,6 +340,7 @@ class Service final {
   const vfio::Host& host_;
   const std::function<void()>& ready_;
   std::string on_release_;
+  std::string vmm_socket_;  // of its unit; empty: it is a child
   VmFacts facts_;
   std::optional<VmUser> user_;  // of the VMM; outlives it
   vmm::MemoryLayout layout_;
@@ -364,6 +367,7 @@ std::string vm_messages_file(const std::string& name) { return fmt::format("/var
 std::string vm_console_file(const std::string& name) { return fmt::format("/var/log/pcivm/{}.log", name); }
 
 Result<vmm::VmEnd> run_vm(Context& context, const VmRequest& request, const std::function<void()>& ready) {
+  if (!request.vmm_socket.empty()) TRY(check_unit_name(request.name));
   Vm vm;
   vm.timeline.stamp(vmm::Phase::exec);
   vm.checked = TRY(check_vm(context.root(), vm.port, request));

@@ -8,6 +8,7 @@
 #include "cli/vm_definition.hpp"
 #include "cli/vm_runner.hpp"
 #include "cli/vm_unit.hpp"
+#include "cli/vm_vmm_unit.hpp"
 
 namespace pcivm::cli {
 
@@ -30,7 +31,7 @@ Result<void> start_vm(Context& context, const std::string& name) {
     return fail(Error::make(Errc::busy, fmt::format("VM '{}' is {}", name, to_string(view.state))).coded("vm.running"));
   }
   context.doing(fmt::format("starting {}", name));
-  if (units_run_vms(context.root())) {
+  if (units_run_vms(context.root()) && check_unit_name(name)) {
     TRY(start_unit(name, context.options.timeout.value_or(kStart)));
   } else {
     const auto request = TRY(request_of(name, options));

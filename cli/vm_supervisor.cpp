@@ -2,6 +2,7 @@
 #include "cli/vm_supervisor.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -50,23 +51,7 @@ sigset_t stop_signals() {
   return set;
 }
 
-// The terminal sends its signals to the child as well; only the parent's word counts.
-[[noreturn]] void be_child(const Supervision& supervision, pid_t parent, Fd control, Fd report) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(EXIT_FAILURE);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ}) {
-    (void)::signal(signal, SIG_IGN);
-  }
-  const auto signals = stop_signals();
-  (void)::sigprocmask(SIG_UNBLOCK, &signals, nullptr);
-  const auto text = encode(supervision.child(std::move(control)));
-  (void)write_all(report.ref(), text);
-  // Threads and descriptors go with the process; a destructor of static state has no business here.
-  ::_exit(EXIT_SUCCESS);
-}
-
-Error violation_of(pid_t process) {
-  const auto violation = logged_violation(process);
+Error violation_of(const std::optional<Violation>& violation) {
   const auto what = violation ? fmt::format("'{}' in a thread '{}'", violation->call, violation->thread)
                               : std::string{"which one the kernel's log does not say"};
   return Error::make(Errc::internal, fmt::format("the VMM was ended at a system call that it never needs: {}", what))
@@ -74,7 +59,70 @@ Error violation_of(pid_t process) {
       .advise("a guest that broke out, or a fault of pcivm's: `--seccomp log` tells the kernel's log of all of them");
 }
 
+void send_kill(const VmmProcess& vmm) {
+  (void)::syscall(SYS_pidfd_send_signal, vmm.pidfd.ref().number(), SIGKILL, nullptr, 0);
+}
+
+/// Of a child it is the status to reap. Of others nobody but systemd is told.
+std::optional<int> wait_for(const VmmProcess& vmm) {
+  int status = 0;
+  if (vmm.unit.empty()) {
+    while (::waitpid(vmm.id, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+  }
+  pollfd entry{.fd = vmm.pidfd.ref().number(), .events = POLLIN, .revents = 0};
+  while (::poll(&entry, 1, -1) < 0 && errno == EINTR) {
+  }
+  return std::nullopt;
+}
+
+// That a filter of system calls ended a process only its parent is told; the kernel's log knows.
+Error end_without_a_word(const VmmProcess& vmm) {
+  if (const auto violation = logged_violation(vmm.id)) return violation_of(violation);
+  return Error::make(Errc::internal, fmt::format("the VMM, {}, ended and said nothing", vmm.unit))
+      .advise(fmt::format("systemctl status {}; a kill that nobody sent may be the kernel's when memory is short: see "
+                          "dmesg",
+                          vmm.unit));
+}
+
 }  // namespace
+
+// The terminal sends its signals to a child as well, and systemd to all of a unit; only the supervisor's word counts.
+void be_vmm(const std::function<Result<vmm::VmEnd>()>& vmm, FdRef report) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGPIPE, SIGXFSZ}) {
+    (void)::signal(signal, SIG_IGN);
+  }
+  const auto signals = stop_signals();
+  (void)::sigprocmask(SIG_UNBLOCK, &signals, nullptr);
+  const auto text = encode(vmm());
+  (void)write_all(report, text);
+  // Threads and descriptors go with the process; a destructor of static state has no business here.
+  ::_exit(EXIT_SUCCESS);
+}
+
+void kill_vmm(const VmmProcess& vmm) {
+  send_kill(vmm);
+  (void)wait_for(vmm);
+}
+
+Result<VmmProcess> fork_vmm(VmmEnds ends, const std::function<Result<vmm::VmEnd>(Fd control)>& vmm) {
+  const pid_t parent = ::getpid();
+  const pid_t child = ::fork();
+  if (child < 0) return fail_errno(errno, "fork");
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) ::_exit(EXIT_FAILURE);
+    ends.leave();
+    be_vmm([&] { return vmm(std::move(ends.control)); }, ends.report.ref());
+  }
+  VmmProcess process{.id = child, .pidfd = Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)))};
+  if (process.pidfd) return process;
+  const int error = errno;
+  (void)::kill(child, SIGKILL);
+  (void)wait_for(process);
+  return fail_errno(error, "pidfd_open");
+}
 
 BlockedStopSignals::BlockedStopSignals() {
   const auto set = stop_signals();
@@ -89,10 +137,9 @@ BlockedStopSignals::~BlockedStopSignals() {
   (void)::sigprocmask(SIG_SETMASK, &former_, nullptr);
 }
 
-Supervisor::Supervisor(Supervision supervision, pid_t child, Fd pidfd, Fd control, Fd report, Fd signals, Fd timer)
+Supervisor::Supervisor(Supervision supervision, VmmProcess vmm, Fd control, Fd report, Fd signals, Fd timer)
     : supervision_{std::move(supervision)},
-      child_{child},
-      pidfd_{std::move(pidfd)},
+      vmm_{std::move(vmm)},
       control_{std::move(control)},
       report_{std::move(report)},
       signals_{std::move(signals)},
@@ -106,49 +153,27 @@ Result<std::unique_ptr<Supervisor>> Supervisor::start(Supervision supervision) {
   auto signals = Fd::adopt(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals) return fail_errno(errno, "signalfd");
 
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) return fail_errno(errno, "fork");
-  if (child == 0) {
-    for (auto* fd : {&signals, &timer, &ours, &report.read}) fd->close();
-    be_child(supervision, parent, std::move(theirs), std::move(report.write));
-  }
-  auto pidfd = Fd::adopt(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-  const int error = errno;
-  theirs.close();
-  report.write.close();
-  supervision.after_fork();
-  std::unique_ptr<Supervisor> supervisor{new Supervisor{std::move(supervision), child, std::move(pidfd),
-                                                        std::move(ours), std::move(report.read), std::move(signals),
-                                                        std::move(timer)}};
-  if (!supervisor->pidfd_) return fail_errno(error, "pidfd_open");
-  return supervisor;
+  auto vmm = TRY(supervision.start({.control = std::move(theirs), .report = std::move(report.write), .leave = [&] {
+                                      for (auto* fd : {&signals, &timer, &ours, &report.read}) fd->close();
+                                    }}));
+  return std::unique_ptr<Supervisor>{new Supervisor{std::move(supervision), std::move(vmm), std::move(ours),
+                                                    std::move(report.read), std::move(signals), std::move(timer)}};
 }
 
 Supervisor::~Supervisor() {
-  if (child_ == 0) return;
-  (void)::kill(child_, SIGKILL);
-  (void)reap();
-}
-
-int Supervisor::reap() {
-  int status = 0;
-  while (::waitpid(child_, &status, 0) < 0 && errno == EINTR) {
-  }
-  child_ = 0;
-  return status;
+  if (!gone_) kill_vmm(vmm_);
 }
 
 Result<vmm::VmEnd> Supervisor::watch(EventLoop& loop) {
-  const auto ended = TRY(loop.watch(pidfd_.ref(), Interest::read, [&loop] { loop.stop(); }));
+  const auto ended = TRY(loop.watch(vmm_.pidfd.ref(), Interest::read, [&loop] { loop.stop(); }));
   const auto signalled = TRY(loop.watch(signals_.ref(), Interest::read, [this] { on_signal(); }));
   const auto late = TRY(loop.watch(timer_.ref(), Interest::read, [this] { on_deadline(); }));
   heard_ = TRY(loop.watch(control_.ref(), Interest::read, [this] { on_words(); }));
   auto watched = loop.run();
-  if (!watched) (void)::kill(child_, SIGKILL);
+  if (!watched) send_kill(vmm_);
   while (hears_) on_words();
-  const auto process = child_;
-  const int status = reap();
+  const auto status = wait_for(vmm_);
+  gone_ = true;
   if (!watched) return fail(std::move(watched).error());
 
   if (timed_out_) {
@@ -157,18 +182,19 @@ Result<vmm::VmEnd> Supervisor::watch(EventLoop& loop) {
   }
   if (killed_) return fail(Errc::timeout, "the VMM did not end and was killed");
   if (shot_) return vmm::VmEnd::killed;
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) return fail(violation_of(process));
-  if (WIFSIGNALED(status)) {
-    return fail(Error::make(Errc::internal, fmt::format("the VMM died by signal {} ({})", WTERMSIG(status),
-                                                        ::strsignal(WTERMSIG(status))))
+  const int signal = status && WIFSIGNALED(*status) ? WTERMSIG(*status) : 0;
+  if (signal == SIGSYS) return fail(violation_of(logged_violation(vmm_.id)));
+  if (signal != 0) {
+    return fail(Error::make(Errc::internal, fmt::format("the VMM died by signal {} ({})", signal, ::strsignal(signal)))
                     .advise("a kill that nobody sent may be the kernel's when memory is short: see dmesg"));
   }
   auto end = decode(TRY(read_to_end(report_.ref(), kMostReport)));
-  if (!end) return fail(Errc::internal, fmt::format("the VMM ended with status {:#x} and said nothing", status));
-  return std::move(*end);
+  if (end) return std::move(*end);
+  if (!status) return fail(end_without_a_word(vmm_));
+  return fail(Errc::internal, fmt::format("the VMM ended with status {:#x} and said nothing", *status));
 }
 
-// The child may just have ended: no reason for a signal.
+// The VMM may just have ended: no reason for a signal.
 void Supervisor::send(const std::string& text) {
   (void)::send(control_.ref().number(), text.data(), text.size(), MSG_NOSIGNAL);
 }
@@ -212,7 +238,7 @@ void Supervisor::stop(Stop how) {
   } else {
     shot_ = true;
     hard_ = true;
-    (void)::kill(child_, SIGKILL);
+    send_kill(vmm_);
   }
 }
 
@@ -222,7 +248,7 @@ void Supervisor::on_deadline() {
   (void)drain_eventfd(timer_.ref());
   if (hard_) {
     killed_ = true;
-    (void)::kill(child_, SIGKILL);
+    send_kill(vmm_);
   } else {
     timed_out_ = true;
     kill_softly();

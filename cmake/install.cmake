@@ -37,7 +37,7 @@ install(DIRECTORY docs/schema/ DESTINATION ${CMAKE_INSTALL_DATADIR}/pcivm/schema
 # What makes the host stay as /etc/pcivm says; docs/boot.md. The units name the program by its full path.
 set(PCIVM ${CMAKE_INSTALL_FULL_BINDIR}/pcivm)
 file(READ udev/files/hardening.conf HARDENING)
-file(GLOB units CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/udev/files udev/files/*.service.in)
+file(GLOB units CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/udev/files udev/files/*.service.in udev/files/*.socket.in)
 foreach(unit IN LISTS units)
   string(REPLACE .in "" made ${unit})
   configure_file(udev/files/${unit} ${CMAKE_BINARY_DIR}/units/${made} @ONLY)

@@ -102,6 +102,8 @@ TEST(Confined, HasLimits) {
     EXPECT_EQ(confined([&] { return most(RLIMIT_MEMLOCK) == kMemlock ? 1 : 0; }, own), 1);
   }
   EXPECT_EQ(confined([&] { return most(RLIMIT_NPROC) == 4096 ? 1 : 0; }, own), 1);
+  const Confinement already{.own_user = true, .seccomp = vmm::Seccomp::off};
+  EXPECT_EQ(confined([&] { return most(RLIMIT_NPROC) == 4096 && ::getuid() == 0 ? 1 : 0; }, already), 1);
 }
 
 TEST(Confined, MakesNoOtherSystemCalls) {

@@ -32,8 +32,7 @@ class Supervised : public testing::Test {
   Result<vmm::VmEnd> run(std::function<Result<vmm::VmEnd>(Fd)> child,
                          std::chrono::milliseconds patience = std::chrono::seconds{30}) {
     const BlockedStopSignals blocked;
-    const auto supervisor = Supervisor::start({.child = std::move(child),
-                                               .after_fork = [this] { forked = true; },
+    const auto supervisor = Supervisor::start({.start = [&](VmmEnds ends) { return fork_vmm(std::move(ends), child); },
                                                .patience = patience,
                                                .note = [](std::string_view) {},
                                                .heard =
@@ -48,13 +47,11 @@ class Supervised : public testing::Test {
   }
   Supervisor* started{};
   std::function<void(Supervisor&)> at_ready = [](Supervisor&) {};
-  bool forked{};
   std::vector<std::string> heard;
 };
 
 TEST_F(Supervised, SaysHowTheGuestEnded) {
   EXPECT_THAT(run([](Fd) -> Result<vmm::VmEnd> { return vmm::VmEnd::reboot; }), IsOkAnd(vmm::VmEnd::reboot));
-  EXPECT_TRUE(forked);
 }
 
 TEST_F(Supervised, PassesAnErrorOnWhole) {
@@ -167,13 +164,15 @@ TEST_F(Supervised, SaysHowMuchMemoryIsWanted) {
 
 TEST_F(Supervised, OneThatIsDroppedTakesItsVmmAlong) {
   const BlockedStopSignals blocked;
-  auto supervisor = Supervisor::start({.child = [](Fd) -> Result<vmm::VmEnd> {
-                                         for (;;) ::pause();
-                                       },
-                                       .after_fork = [] {},
+  auto supervisor = Supervisor::start({.start =
+                                           [](VmmEnds ends) {
+                                             return fork_vmm(std::move(ends), [](Fd) -> Result<vmm::VmEnd> {
+                                               for (;;) ::pause();
+                                             });
+                                           },
                                        .note = [](std::string_view) {}})
                         .value();
-  const auto child = supervisor->child();
+  const auto child = supervisor->vmm().id;
   supervisor.reset();
   EXPECT_EQ(::kill(child, 0), -1);
 }

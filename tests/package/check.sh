@@ -54,7 +54,7 @@ step "every manual page renders" pages
 completes() { bash -n /usr/share/bash-completion/completions/pcivm && pcivm __complete "" | grep -q device; }
 step "completion is there and answers" completes
 
-units() { systemd-analyze verify --man=no --recursive-errors=no $(dpkg -L pcivm | grep '/system/pcivm.*\.service$'); }
+units() { systemd-analyze verify --man=no --recursive-errors=no $(dpkg -L pcivm | grep -E '/system/pcivm.*\.(service|socket)$'); }
 step "its units are sound" units
 
 touch /etc/udev/rules.d/04-pcivm-early.rules /etc/udev/rules.d/61-pcivm-host.rules

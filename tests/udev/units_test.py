@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the package gives systemd and udev: units are read by systemd-analyze without a complaint, the catalog explains
-exactly the ids of cli/message_ids.hpp, rules and hook are well-formed.
+"""What the package gives systemd and udev: units are read by systemd-analyze without a complaint, that of the VMM is as
+narrow as can be, the catalog explains exactly the ids of cli/message_ids.hpp, rules and hook are well-formed.
 
 usage: units_test.py PCIVM        exits 77 (skipped) without systemd-analyze
 """
@@ -15,6 +15,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "udev/files"
+MOST_EXPOSURE = 2.0  # of the VMM's unit
 MANAGERS = ("systemd-networkd.service", "NetworkManager.service", "networking.service")
 
 failures = []
@@ -28,7 +29,7 @@ def expect(holds: bool, text: str):
 def units(pcivm: str, directory: pathlib.Path) -> list[pathlib.Path]:
     hardening = (FILES / "hardening.conf").read_text()
     made = []
-    for source in sorted(FILES.glob("*.service.in")):
+    for source in sorted([*FILES.glob("*.service.in"), *FILES.glob("*.socket.in")]):
         unit = directory / source.name.removesuffix(".in")
         unit.write_text(source.read_text().replace("@PCIVM@", pcivm).replace("@HARDENING@", hardening))
         made.append(unit)
@@ -52,6 +53,26 @@ def verify(pcivm: str):
             expect(not ours, f"{unit.name}: {ours}")
             expect(outcome.returncode == 0 or not ours, f"{unit.name}: {outcome.stderr}")
             expect("Unknown" not in "".join(ours), f"{unit.name}: {ours}")
+        exposure(directory / "pcivm-vmm@.service")
+
+
+def exposure(unit: pathlib.Path):
+    """systemd's own judgement of how little the VMM's unit may do."""
+    outcome = subprocess.run(["systemd-analyze", "security", "--no-pager", "--offline=true",
+                              f"--threshold={int(MOST_EXPOSURE * 10)}", str(unit)],
+                             capture_output=True, text=True, check=False)
+    expect(outcome.returncode == 0 and "exposure level" in outcome.stdout,
+           f"{unit.name} is exposed more than {MOST_EXPOSURE}:\n{outcome.stdout}{outcome.stderr}")
+
+
+def calls():
+    """What the VMM's threads may call its unit lets them call: the filters of both must allow it."""
+    rules = set(re.findall(r"\bSYS_(\w+)", (ROOT / "vmm/thread_filter_rules.cpp").read_text()))
+    unit = (FILES / "pcivm-vmm@.service.in").read_text()
+    allowed = set(" ".join(re.findall(r"^SystemCallFilter=(.*)$", unit, re.M)).split())
+    missing = rules - allowed - {"sigaltstack"}  # which sanitizers need
+    expect(not missing, f"the VMM's unit does not allow {sorted(missing)}")
+    expect(not any(call.startswith(("@", "~")) for call in allowed), "the VMM's unit names its calls one by one")
 
 
 def words() -> None:
@@ -59,7 +80,7 @@ def words() -> None:
         text = source.read_text()
         expect("settle" not in text, f"{source.name} waits for settle")
         for line in re.findall(r"^ExecStart=@PCIVM@ (.*)$", text, re.M):
-            expect(line.split()[0] in ("apply", "reconcile", "udev", "vm"), f"{source.name} runs '{line}'")
+            expect(line.split()[0] in ("apply", "reconcile", "udev", "vm", "__vmm"), f"{source.name} runs '{line}'")
         early = "DefaultDependencies=no" in text
         expect(not early or "Before=network-pre.target" in text, f"{source.name} is not ordered before the network")
         expect(not early or "Conflicts=shutdown.target" in text, f"{source.name} would survive a shutdown")
@@ -105,6 +126,7 @@ def rules():
 
 def main() -> int:
     words()
+    calls()
     rules()
     if not shutil.which("systemd-analyze"):
         print("skipped: systemd-analyze is not installed")
