@@ -109,6 +109,7 @@ bool is_bindings_own(std::string_view intent) {
 }
 
 Result<std::vector<Repair>> recover_bindings(const Host& host, const HostLock& /*lock*/) {
+  TRY(remove_unwritten(host.root));
   const auto entries = TRY(left_over(host.root));
   // Decided for all before the first is repaired, which may undo one member of a transaction over several.
   std::map<Bdf, bool> done;

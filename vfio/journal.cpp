@@ -65,6 +65,15 @@ Result<std::vector<LeftOver>> left_over(const SysRoot& root) {
   return entries;
 }
 
+Result<void> remove_unwritten(const SysRoot& root) {
+  for (const auto directory : {kJournal, kBound}) {
+    for (const auto& name : root.list(directory).value_or(std::vector<std::string>{})) {
+      if (name.starts_with('.') && name.ends_with(".new")) TRY(erase(root, fmt::format("{}/{}", directory, name)));
+    }
+  }
+  return {};
+}
+
 Result<void> forget_entry(const SysRoot& root, Bdf function) { return erase(root, file_of(kJournal, function)); }
 
 void put_settings(Record& record, const Settings& settings) {

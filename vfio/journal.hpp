@@ -49,6 +49,9 @@ struct LeftOver {
   Result<Record> record;  ///< an error when the file is damaged
 };
 [[nodiscard]] Result<std::vector<LeftOver>> left_over(const SysRoot& root);
+
+/// Removes what a crash left of a record that it was just writing (base/replace_file). With the host lock.
+[[nodiscard]] Result<void> remove_unwritten(const SysRoot& root);
 [[nodiscard]] Result<void> forget_entry(const SysRoot& root, Bdf function);
 
 /// Settings inside a record, for the journal and for Bound alike.

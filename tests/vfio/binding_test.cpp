@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "base/replace_file.hpp"
 #include "tests/fakes/fake_kernel.hpp"
 #include "tests/support/result_matchers.hpp"
 #include "vfio/binding_check.hpp"
@@ -405,6 +406,16 @@ TEST_F(Binding, AnUnbindThatBlocksIsLeftAloneWithItsEntry) {
   ASSERT_THAT(recover_bindings(host_, lock()), IsOk());
   EXPECT_EQ(state(), native_);
   EXPECT_TRUE(journal_empty());
+}
+
+TEST_F(Binding, WhatACrashLeftOfARecordThatItWroteIsRemoved) {
+  const auto& root = kernel_.root();
+  for (const std::string directory : {"/run/pcivm/journal", "/run/pcivm/bound"}) {
+    ASSERT_THAT(replace_file(root, directory + "/.0000:03:00.0.new", "step=be", 0600, 0700), IsOk());
+  }
+  ASSERT_THAT(recover_bindings(host_, lock()), IsOk());
+  EXPECT_THAT(*root.list("/run/pcivm/journal"), testing::IsEmpty());
+  EXPECT_THAT(*root.list("/run/pcivm/bound"), testing::IsEmpty());
 }
 
 // ---- VFs of a PF that is given away ----
