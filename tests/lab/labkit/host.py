@@ -201,7 +201,7 @@ class Host:
 
     def _arguments(self, debian: Path) -> list[str]:
         control = self._scratch / "control"
-        parameters = f"console=ttyS0 loglevel={5 if self.has_disk else 7} initcall_blacklist=crypto_kdf108_init,init_encrypted,jent_mod_init init_on_alloc=0 lsm=landlock,capability mitigations=off no_timer_check tsc=reliable tsc_early_khz={tsc.khz()} lpj={tsc.khz() * 1000 // KERNEL_HZ} cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
+        parameters = f"console=ttyS0 loglevel={5 if self.has_disk else 7} log_buf_len=2M initcall_blacklist=crypto_kdf108_init,init_encrypted,jent_mod_init init_on_alloc=0 lsm=landlock,capability mitigations=off no_timer_check tsc=reliable tsc_early_khz={tsc.khz()} lpj={tsc.khz() * 1000 // KERNEL_HZ} cryptomgr.notests oops=panic panic=-1 {self._topology.parameters()}"
         terminal = ["-chardev", "stdio,id=terminal,signal=off", "-device", "virtconsole,chardev=terminal"]
         return [
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
