@@ -2,6 +2,7 @@
 """One running emulated host (L1): start, talk to its agent, stop."""
 
 import contextlib
+import itertools
 import os
 import re
 import select
@@ -21,6 +22,7 @@ LOGS = image.LAB.parents[1] / "build/lab"
 BOOT_DEADLINE = 180.0
 OFF_DEADLINE = 120.0
 STUCK_DEADLINE = 30.0
+HOSTS = itertools.count(1)  # of this process
 KERNEL_HZ = 250  # of Debian's kernels
 
 # What the kernel of the host says when something is broken, the product's fault or not.
@@ -70,7 +72,7 @@ class Host:
         self._watch: socket.socket | None = None
         self._monitor: socket.socket | None = None
         LOGS.mkdir(parents=True, exist_ok=True)
-        self.console = LOGS / f"{topology.name}.{os.getpid()}.console"
+        self.console = LOGS / f"{topology.name}.{os.getpid()}.{next(HOSTS)}.console"
         self.console.write_bytes(b"")
         _prune_logs()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Runs cases in their hosts: one boot per topology, a new boot only after a case that left the host changed."""
+"""Runs cases in their hosts: one boot for some cases of a topology, a new boot only after a case that left the host changed."""
 
 import dataclasses
 import difflib
@@ -16,6 +16,7 @@ from .image import LAB
 CONSOLE_TAIL = 300  # of a host that hangs
 DOCUMENT = "DOCUMENT "
 MOST_BOOTS = 100
+CASES_OF_A_HOST = 15  # few enough that no host works on alone when the others are through
 MOST_UNSTEADY = 3  # cases of a whole run that may pass in their second run only
 REBOOT, POWER_CUT = 42, 43  # exit codes by which a case asks for that, to be run once more after it
 
@@ -66,16 +67,16 @@ def _show(word: str, title: str, seconds: float, faults: list[str], output: list
 
 
 def run(plan: dict[str, list[Case]], content: Content, jobs: int, patience: float) -> Tally:
-    """Runs the cases of each topology in order, `jobs` topologies at a time; deadlines are multiplied by `patience`."""
+    """Runs the cases of each topology in order, `jobs` hosts at a time; deadlines are multiplied by `patience`."""
     tally = Tally()
+    parts = [(name, cases[at:at + CASES_OF_A_HOST]) for name, cases in plan.items() for at in range(0, len(cases), CASES_OF_A_HOST)]
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        for done in [pool.submit(_topology, name, cases, content, jobs, patience, tally)
-                     for name, cases in plan.items()]:
+        for done in [pool.submit(_in_one_host, name, cases, content, jobs, patience, tally) for name, cases in parts]:
             done.result()
     return tally
 
 
-def _topology(name: str, cases: list[Case], content: Content, jobs: int, patience: float, tally: Tally) -> None:
+def _in_one_host(name: str, cases: list[Case], content: Content, jobs: int, patience: float, tally: Tally) -> None:
     needs = {need for case in cases for need in case.needs}
     session = _Session(name, dataclasses.replace(content, peer=content.peer or "peer" in needs,
                                                  firmware=content.firmware or "firmware" in needs,
