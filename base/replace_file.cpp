@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -15,6 +17,8 @@
 namespace pcivm {
 
 namespace {
+
+constexpr std::string_view kUnfinished = ".new";
 
 Result<void> make_directories(const SysRoot& root, std::string_view path, mode_t mode) {
   for (auto slash = path.find('/', 1); slash != std::string_view::npos; slash = path.find('/', slash + 1)) {
@@ -58,12 +62,20 @@ Result<Fd> create(const SysRoot& root, const std::string& path, mode_t mode, mod
 Result<void> replace_file(const SysRoot& root, std::string_view path, std::string_view content, mode_t mode,
                           mode_t directory_mode) {
   const auto slash = path.rfind('/');
-  // The leading dot keeps a temporary file that a crash left behind out of listings.
-  const auto temporary = fmt::format("{}/.{}.new", path.substr(0, slash), path.substr(slash + 1));
+  const auto temporary = fmt::format("{}/.{}{}", path.substr(0, slash), path.substr(slash + 1), kUnfinished);
   const auto fd = TRY(create(root, temporary, mode, directory_mode));
   TRY_IN(write_all(fd.ref(), content), fmt::format("write '{}'", temporary));
   TRY(sync(fd.ref(), temporary));
   return rename_file(root, temporary, path);
+}
+
+Result<void> remove_unfinished(const SysRoot& root, std::string_view directory) {
+  for (const auto& name : root.list(directory).value_or(std::vector<std::string>{})) {
+    if (name.starts_with('.') && name.ends_with(kUnfinished)) {
+      TRY(remove_file(root, fmt::format("{}/{}", directory, name)));
+    }
+  }
+  return {};
 }
 
 Result<void> rename_file(const SysRoot& root, std::string_view from, std::string_view to) {

@@ -17,6 +17,9 @@ namespace pcivm {
 [[nodiscard]] Result<void> replace_file(const SysRoot& root, std::string_view path, std::string_view content,
                                         mode_t mode, mode_t directory_mode);
 
+/// Removes such files of a directory; one that is not there has none. Nobody may be replacing a file in it.
+[[nodiscard]] Result<void> remove_unfinished(const SysRoot& root, std::string_view directory);
+
 /// Gives the file another name in the same directory, in place of what has that. Needs no room on the disk.
 [[nodiscard]] Result<void> rename_file(const SysRoot& root, std::string_view from, std::string_view to);
 

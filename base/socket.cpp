@@ -45,6 +45,18 @@ std::vector<Fd> files_of(msghdr& message) {
   return files;
 }
 
+// Bytes of the next message; 0 when the other end is gone, or sent none.
+Result<std::size_t> receive(FdRef socket, msghdr& message) {
+  ssize_t count = 0;
+  while ((count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
+    if (errno == EINTR) continue;
+    if (errno != ECONNRESET) return fail_errno(errno, "recvmsg");
+    message.msg_controllen = 0;
+    return 0;
+  }
+  return static_cast<std::size_t>(count);
+}
+
 }  // namespace
 
 Result<std::size_t> send_some(FdRef socket, std::span<const std::byte> bytes, std::span<const FdRef> files) {
@@ -82,17 +94,13 @@ Result<std::size_t> receive_some(FdRef socket, std::span<std::byte> buffer, std:
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  ssize_t count = 0;
-  while ((count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
-    if (errno == ECONNRESET) return 0;
-    if (errno != EINTR) return fail_errno(errno, "recvmsg");
-  }
+  const auto count = TRY(receive(socket, message));
   std::ranges::move(files_of(message), std::back_inserter(files));
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
     return fail(Errc::invalid,
                 fmt::format("a message that is too large, or has more than {} files", Packet::kMostFiles));
   }
-  return static_cast<std::size_t>(count);
+  return count;
 }
 
 Result<void> send_packet(FdRef socket, std::string_view text, std::span<const FdRef> files) {
@@ -147,14 +155,10 @@ Result<std::optional<Greeting>> receive_greeting(FdRef socket) {
   message.msg_iovlen = 1;
   message.msg_control = control.data();
   message.msg_controllen = control.size();
-  ssize_t count = 0;
-  while ((count = ::recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)) < 0) {
-    if (errno == ECONNRESET) return std::nullopt;
-    if (errno != EINTR) return fail_errno(errno, "recvmsg");
-  }
+  const auto count = TRY(receive(socket, message));
   (void)files_of(message);  // nobody asked for any
   if (count == 0) return std::nullopt;
-  greeting.text.resize(static_cast<std::size_t>(count));
+  greeting.text.resize(count);
   for (auto* each = CMSG_FIRSTHDR(&message); each != nullptr; each = CMSG_NXTHDR(&message, each)) {
     if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_CREDENTIALS) continue;
     ucred sender{};

@@ -14,6 +14,7 @@
 #include <climits>
 #include <cstddef>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -36,11 +37,10 @@ std::string relative(std::string_view path) {
 
 // An attribute is shown whole, so that what is shorter than the room has no more behind it.
 Result<std::string> read_attribute(FdRef fd) {
-  std::array<std::byte, kAttributeRoom> bytes{};
-  const auto count = TRY(read_some(fd, bytes));
-  std::string text(count, '\0');
-  std::memcpy(text.data(), bytes.data(), count);
-  if (count == bytes.size()) text += TRY(read_to_end(fd));
+  std::string text(kAttributeRoom, '\0');
+  const auto count = TRY(read_some(fd, std::as_writable_bytes(std::span{text})));
+  if (count == text.size()) return text + TRY(read_to_end(fd));
+  text.resize(count);
   return text;
 }
 

@@ -39,10 +39,26 @@ std::string device_in_fdinfo(const SysRoot& root, const std::string& pid, const 
   return {};
 }
 
+struct OpenFile {
+  std::string number;
+  std::string path;
+};
+
+/// None: it ended, or is of another user.
+std::vector<OpenFile> open_files_of(const SysRoot& root, const std::string& pid) {
+  const auto directory = fmt::format("/proc/{}/fd", pid);
+  std::vector<OpenFile> files;
+  for (auto& number : root.list(directory).value_or(std::vector<std::string>{})) {
+    auto path = root.link(fmt::format("{}/{}", directory, number)).value_or("");
+    files.push_back({.number = std::move(number), .path = std::move(path)});
+  }
+  return files;
+}
+
 // The VM that a process runs: it holds the lock of that name (cli/vm_name_lock.hpp).
-std::string vm_of(std::span<const std::string> open_files) {
+std::string vm_of(std::span<const OpenFile> open_files) {
   constexpr std::string_view kNames = "/run/pcivm/vm/";
-  for (const auto& path : open_files) {
+  for (const auto& [number, path] : open_files) {
     if (!path.starts_with(kNames) || !path.ends_with("/lock")) continue;
     return path.substr(kNames.size(), path.rfind('/') - kNames.size());
   }
@@ -61,7 +77,7 @@ std::string words_of(const SysRoot& root, std::string_view pid) {
 
 // "pid 1234 (pcivm, VM web)"
 std::string name_of(const SysRoot& root, const std::string& pid, std::string command,
-                    std::span<const std::string> open_files) {
+                    std::span<const OpenFile> open_files) {
   const auto vm = vm_of(open_files);
   if (!vm.empty()) {
     command += ", VM " + vm;
@@ -78,22 +94,13 @@ std::string command_of(const SysRoot& root, const std::string& pid) {
 }  // namespace
 
 std::string process_name(const SysRoot& root, const std::string& pid) {
-  const auto directory = fmt::format("/proc/{}/fd", pid);
-  std::vector<std::string> open_files;
-  for (const auto& number : root.list(directory).value_or(std::vector<std::string>{})) {
-    open_files.push_back(root.link(fmt::format("{}/{}", directory, number)).value_or(""));
-  }
-  return name_of(root, pid, command_of(root, pid), open_files);
+  return name_of(root, pid, command_of(root, pid), open_files_of(root, pid));
 }
 
 void ProcessUse::read_process(const SysRoot& root, const std::string& pid) {
-  const auto directory = fmt::format("/proc/{}/fd", pid);
-  const auto numbers = root.list(directory);
-  if (!numbers) return;  // ended, or of another user
-  std::vector<std::string> open_files;
+  const auto open_files = open_files_of(root, pid);
   std::vector<std::string> devices;
-  for (const auto& number : *numbers) {
-    const auto& path = open_files.emplace_back(root.link(fmt::format("{}/{}", directory, number)).value_or(""));
+  for (const auto& [number, path] : open_files) {
     if (path == kUnnamedDevice) {
       auto device = device_in_fdinfo(root, pid, number);
       devices.push_back(device.empty() ? path : std::move(device));

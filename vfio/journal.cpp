@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/parse.hpp"
+#include "base/replace_file.hpp"
 
 namespace pcivm::vfio {
 
@@ -66,12 +67,8 @@ Result<std::vector<LeftOver>> left_over(const SysRoot& root) {
 }
 
 Result<void> remove_unwritten(const SysRoot& root) {
-  for (const auto directory : {kJournal, kBound}) {
-    for (const auto& name : root.list(directory).value_or(std::vector<std::string>{})) {
-      if (name.starts_with('.') && name.ends_with(".new")) TRY(erase(root, fmt::format("{}/{}", directory, name)));
-    }
-  }
-  return {};
+  TRY(remove_unfinished(root, kJournal));
+  return remove_unfinished(root, kBound);
 }
 
 Result<void> forget_entry(const SysRoot& root, Bdf function) { return erase(root, file_of(kJournal, function)); }

@@ -3,10 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstring>
-#include <mutex>
-#include <optional>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -14,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "base/parallel.hpp"
 #include "vmm/boot_params.hpp"
 
 namespace pcivm::vmm {
@@ -111,29 +109,13 @@ void add_pieces(std::vector<Piece>& pieces, Gpa address, Piece whole) {
 
 // Copying a kernel that is not compressed, and making the pages that it goes to, is most of a start.
 Result<void> read_pieces(const std::vector<Piece>& pieces) {
-  std::atomic<std::size_t> next{0};
-  std::mutex mutex;
-  std::optional<Error> failure;
-  const auto work = [&] {
-    for (auto index = next++; index < pieces.size(); index = next++) {
-      const auto& piece = pieces[index];
-      auto done = pread_exact(piece.file, piece.offset, piece.room);
-      if (done) continue;
-      const std::scoped_lock lock{mutex};
-      failure = std::move(done).error().within(fmt::format("load the {}", piece.what));
-      next = pieces.size();
-    }
-  };
-  {
-    const auto most = std::min<std::size_t>(kMostReaders, std::max(1U, std::thread::hardware_concurrency()));
-    std::vector<std::jthread> others;
-    for (std::size_t count = 1; count < std::min(most, pieces.size() / kPiecesForAThread); ++count) {
-      others.emplace_back(work);  // of this thread's kind: they keep its name and its filter
-    }
-    work();
-  }
-  if (failure) return fail(std::move(*failure));
-  return {};
+  const auto most = std::min<std::size_t>(kMostReaders, std::thread::hardware_concurrency());
+  return in_parallel(
+      pieces.size(), std::min(most, pieces.size() / kPiecesForAThread), [&pieces](std::size_t index) -> Result<void> {
+        const auto& piece = pieces[index];
+        TRY_IN(pread_exact(piece.file, piece.offset, piece.room), fmt::format("load the {}", piece.what));
+        return {};
+      });
 }
 
 }  // namespace
@@ -197,8 +179,8 @@ Result<CpuState> load_linux(const GuestMemory& memory, const BootPlan& plan, con
     const Gpa address{segment.address + plan.relocation};
     const auto room = TRY(memory.window(address, segment.memory_length));
     add_pieces(pieces, address, {files.kernel, "kernel", segment.file_offset, room.first(segment.file_length)});
-    // A restarted guest finds its old memory; what lies behind the image must be zero for an ELF kernel's bss. A bzImage
-    // clears its own (arch/x86/boot/compressed/head_64.S).
+    // A restarted guest finds its old memory; what lies behind the image must be zero for an ELF kernel's bss. A
+    // bzImage clears its own (arch/x86/boot/compressed/head_64.S).
     if (pvh) std::ranges::fill(room.subspan(segment.file_length), std::byte{0});
   }
   if (plan.initrd_length != 0) {

@@ -12,12 +12,13 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "base/parallel.hpp"
 
 namespace pcivm::vmm {
 
@@ -190,26 +191,12 @@ std::uint64_t GuestMemory::size() const {
 
 Result<void> GuestMemory::populate(unsigned threads) const {
   const auto slices = slices_of(mappings_, regions_, slice_);
-  std::atomic<std::size_t> next{0};
-  std::mutex mutex;
-  std::optional<Error> failure;
-  const auto work = [&] {
-    for (auto index = next++; index < slices.size(); index = next++) {
-      const auto& slice = slices[index];
-      auto done = slice.mapping->advise(slice.offset, slice.length, MADV_POPULATE_WRITE);
-      if (done) continue;
-      const std::scoped_lock lock{mutex};
-      failure = std::move(done).error();
-      next = slices.size();
-    }
-  };
-  {
-    std::vector<std::jthread> workers;
-    const auto count = std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(slices.size(), 1));
-    for (std::size_t index = 1; index < count; ++index) workers.emplace_back(work);
-    work();
-  }
-  if (failure) return fail(std::move(*failure).within("populate guest RAM"));
+  TRY_IN(in_parallel(slices.size(), threads,
+                     [&slices](std::size_t index) {
+                       const auto& slice = slices[index];
+                       return slice.mapping->advise(slice.offset, slice.length, MADV_POPULATE_WRITE);
+                     }),
+         "populate guest RAM");
   return {};
 }
 
