@@ -71,10 +71,10 @@ struct VmRequest {
 
 /// Checked and opened, the host unchanged but for the VM's directory in /run and the variables of its firmware.
 struct VmChecked {
-  vmm::VmConfig config;         ///< without devices: layout, boot plan and vfio are those of a VM that has none
-  std::vector<Bdf> functions;   ///< to assign
-  std::vector<RomWish> roms{};  ///< of some of them
-  std::vector<vfio::Mdev> mdevs{};            ///< behind these on the bus
+  vmm::VmConfig config;             ///< without devices: layout, boot plan and vfio are those of a VM that has none
+  std::vector<Bdf> functions;       ///< to assign
+  std::vector<RomWish> roms{};      ///< of some of them
+  std::vector<vfio::Mdev> mdevs{};  ///< behind these on the bus
   std::vector<vfio::OpenedDevice> served{};   ///< by other processes; behind both
   std::optional<vfio::IommuBackend> backend;  ///< none: what the host has
   std::uint64_t memory{};

@@ -86,8 +86,7 @@ void tell_request(Context& context, std::string_view line, vmm::OnRequest how) {
   const auto [word, rest] = split_word(line);
   if (word != vmm::kWantedBack || (!Bdf::parse(rest) && !vfio::is_uuid(rest))) return;
   const auto askers = vfio::waiters_of(context.root());
-  log::warning("the host wants {} back{}{}; {}", rest, askers.empty() ? "" : ": ", askers,
-               answer_to_request(how));
+  log::warning("the host wants {} back{}{}; {}", rest, askers.empty() ? "" : ": ", askers, answer_to_request(how));
 }
 
 // What ends the VM is said by its end.

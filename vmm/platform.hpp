@@ -25,7 +25,7 @@ inline constexpr Gpa kSmbios{0xf0010};     ///< the entry point first; where ker
 inline constexpr std::uint64_t kSmbiosRoom = 0xdff0;
 inline constexpr Gpa kMpTable{0xfe000};  ///< up to 1 MiB
 inline constexpr std::uint64_t kMpRoom = 0x2000;
-inline constexpr Gpa kLowRamEnd{0xc0000000};           ///< RAM above this much continues at kHighRam
+inline constexpr Gpa kLowRamEnd{0xc0000000};  ///< RAM above this much continues at kHighRam
 inline constexpr Window kPciWindow32{.base = {0xc0000000}, .length = 0x20000000};
 inline constexpr Gpa kEcam{0xe0000000};
 inline constexpr unsigned kPciBuses = 1;

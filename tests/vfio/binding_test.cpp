@@ -425,9 +425,10 @@ TEST_F(Binding, AVfOfAPfThatIsGivenAwayIsForNoDriverOfTheHost) {
   const std::string vf{"0000:01:10.0"};
   kernel_.add(pf, {.native = "igb", .driver = "vfio-pci"}, 20);
   kernel_.add(vf, {.native = "igbvf", .driver = "vfio-pci", .override_name = "vfio-pci", .physfn = pf}, 21);
-  const auto told = FailsWith(Errc::refused, AllOf(HasSubstr("0000:01:10.0 is a VF of 0000:01:00.0, which is given away "
-                                                             "itself (driver vfio-pci)"),
-                                                   HasSubstr("wanted vfio-pci or none")));
+  const auto told =
+      FailsWith(Errc::refused, AllOf(HasSubstr("0000:01:10.0 is a VF of 0000:01:00.0, which is given away "
+                                               "itself (driver vfio-pci)"),
+                                     HasSubstr("wanted vfio-pci or none")));
   EXPECT_THAT(vfio::bind(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);
   EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf)}), told);
   EXPECT_THAT(vfio::release(host_, lock(), {.function = bdf(vf), .driver = "igbvf"}), told);

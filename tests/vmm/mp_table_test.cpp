@@ -95,7 +95,8 @@ TEST(MpTable, LiesWhereKernelsLook) {
 TEST(MpTable, MoreThanThereIsRoomForIsRefused) {
   const auto memory = GuestMemory::create(std::vector<GuestMemory::Range>{{.gpa = {0}, .length = kMiB}});
   ASSERT_TRUE(memory);
-  EXPECT_THAT(write_mp_table(*memory, std::vector<std::uint32_t>(500, 1)), test::FailsWith(Errc::invalid, testing::HasSubstr("wanted at most")));
+  EXPECT_THAT(write_mp_table(*memory, std::vector<std::uint32_t>(500, 1)),
+              test::FailsWith(Errc::invalid, testing::HasSubstr("wanted at most")));
 }
 
 }  // namespace
