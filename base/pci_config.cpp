@@ -84,4 +84,10 @@ std::uint16_t find_extended_capability(std::span<const std::byte> image, std::ui
   return offset_of(extended_capabilities(image), id);
 }
 
+std::size_t msi_length(std::uint16_t control) {
+  const std::size_t address = (control & PCI_MSI_FLAGS_64BIT) != 0 ? 8 : 4;
+  const std::size_t masks = (control & PCI_MSI_FLAGS_MASKBIT) != 0 ? 8 : 0;
+  return PCI_MSI_ADDRESS_LO + address + 4 + masks;
+}
+
 }  // namespace pcivm

@@ -35,4 +35,7 @@ struct Capability {
 [[nodiscard]] std::uint16_t find_capability(std::span<const std::byte> image, std::uint8_t id);
 [[nodiscard]] std::uint16_t find_extended_capability(std::span<const std::byte> image, std::uint16_t id);
 
+/// How many bytes an MSI capability with this Message Control takes, in whole dwords (PCIe Base 6.0, 7.7.1).
+[[nodiscard]] std::size_t msi_length(std::uint16_t control);
+
 }  // namespace pcivm

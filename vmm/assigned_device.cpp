@@ -165,6 +165,11 @@ void AssignedDevice::config_write(std::uint16_t offset, std::span<const std::byt
   if (auto* const open = function(lock); open != nullptr) open->config_write(offset, data);
 }
 
+void AssignedDevice::decode_again() {
+  const std::scoped_lock lock{mutex_};
+  if (function_ && !released_) function_->follow_registers();
+}
+
 std::optional<VectorUse> AssignedDevice::vectors() {
   const std::unique_lock lock{mutex_, std::try_to_lock};
   if (!lock || !function_) return std::nullopt;

@@ -48,6 +48,7 @@ class AssignedDevice final : public PciDevice {
   void place_bar(unsigned index, std::uint64_t address) override;
   void config_read(std::uint16_t offset, std::span<std::byte> data) override;
   void config_write(std::uint16_t offset, std::span<const std::byte> data) override;
+  void decode_again() override;
 
   /// Signalled when the host wants the device back (driver unbind, device removal), and when the device reported an
   /// uncorrectable error. The machine watches both; they live as long as this object.

@@ -59,6 +59,8 @@ class AssignedFunction final : public BarAccess {
   void config_read(std::uint16_t offset, std::span<std::byte> data);
   /// Inside one dword. A write that would set Bus Master Enable is made after DMA is ready.
   void config_write(std::uint16_t offset, std::span<const std::byte> data);
+  /// Brings what is decoded in line with the registers, as each write to them does.
+  void follow_registers();
 
   void bar_read(unsigned bar, std::uint64_t offset, std::span<std::byte> data) override;
   void bar_write(unsigned bar, std::uint64_t offset, std::span<const std::byte> data) override;
@@ -73,7 +75,6 @@ class AssignedFunction final : public BarAccess {
   /// release(), bus mastering off, VFIO_DEVICE_RESET where the device has one. BARs are the caller's to place.
   [[nodiscard]] Result<void> reset();
   /// Mappings as the registers say, after the caller changed them.
-  void follow_registers();
 
  private:
   enum class Structure : std::uint8_t { device, table, pending, none };

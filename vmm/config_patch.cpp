@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <iterator>
 #include <vector>
 
 #include "base/pci_config.hpp"
+#include "vfio/region.hpp"
 
 namespace pcivm::vmm {
 
@@ -19,9 +19,29 @@ constexpr std::uint16_t kExtendedStart = 0x100;
 constexpr std::uint8_t kEnhancedAllocation = 0x14;
 constexpr std::uint16_t kVfResizableBar = 0x24;
 
-/// Those that are emulated, or watched for what they do to mappings: a driver takes the first of a kind, and so do we.
-constexpr std::array<std::uint8_t, 5> kWatched{PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX,
-                                               PCI_CAP_ID_AF};
+/// How many bytes of a capability are emulated, or watched for what they do to mappings; 0 = it is the device's own.
+std::size_t watched_length(std::span<const std::byte> image, const Capability& capability) {
+  constexpr std::size_t kExpress = PCI_EXP_LNKSTA + 2;  // what every endpoint has
+  switch (capability.id) {
+    case PCI_CAP_ID_PM: return PCI_PM_SIZEOF;
+    case PCI_CAP_ID_MSI: return msi_length(config_u16(image, std::size_t{capability.offset} + PCI_MSI_FLAGS));
+    case PCI_CAP_ID_EXP: return kExpress;
+    case PCI_CAP_ID_MSIX: return PCI_CAP_MSIX_SIZEOF;
+    case PCI_CAP_ID_AF: return PCI_CAP_AF_SIZEOF;
+    default: return 0;
+  }
+}
+
+/// The registers that are emulated or watched: a driver takes the first of a kind, and so do we.
+std::vector<vfio::Area> watched_areas(std::span<const std::byte> image, const std::vector<Capability>& all) {
+  std::vector<vfio::Area> areas;
+  for (const auto& capability : all) {
+    const auto length = watched_length(image, capability);
+    if (length != 0 && find_capability(image, static_cast<std::uint8_t>(capability.id)) == capability.offset)
+      areas.push_back({.offset = capability.offset, .length = length});
+  }
+  return areas;
+}
 
 /// Extended capability and how long it can be; a body ends at the next capability at the latest.
 struct Hidden {
@@ -39,11 +59,7 @@ constexpr std::array<Hidden, 7> kHiddenExtended{{
 }};
 
 /// 0 = not hidden.
-std::size_t hidden_length(const std::vector<Capability>& all, const Capability& capability,
-                          const ConfigPolicy& policy) {
-  // A second one would be a way around the first.
-  const bool again = std::ranges::find(all, capability.id, &Capability::id)->offset != capability.offset;
-  if (again && std::ranges::count(kWatched, capability.id) != 0) return kExtendedStart;
+std::size_t hidden_length(const Capability& capability, const ConfigPolicy& policy) {
   switch (capability.id) {
     case PCI_CAP_ID_MSI: return policy.hide_msi ? 0x18 : 0;
     case PCI_CAP_ID_MSIX: return policy.hide_msix ? PCI_CAP_MSIX_SIZEOF : 0;
@@ -82,13 +98,25 @@ void ConfigPatches::hide_body(std::uint16_t start, std::size_t length) {
 
 void ConfigPatches::patch_standard_list(std::span<const std::byte> image, const ConfigPolicy& policy) {
   const auto all = capabilities(image);
+  const auto watched = watched_areas(image, all);
   std::vector<Capability> kept;
   for (const auto& capability : all) {
-    const auto length = hidden_length(all, capability, policy);
+    const auto begins = [&](const vfio::Area& area) { return area.offset == capability.offset; };
+    const auto elsewhere = [&](std::size_t at) {
+      return std::ranges::any_of(
+          watched, [&](const vfio::Area& area) { return !begins(area) && at >= area.offset && at < area.end(); });
+    };
+    // A second one would be a way around the first; a link among registers changes with them.
+    const bool again = watched_length(image, capability) != 0 && std::ranges::none_of(watched, begins);
+    const bool shown = !again && !elsewhere(capability.offset);
+    const auto length = shown ? hidden_length(capability, policy) : kExtendedStart;
     if (length == 0) {
       kept.push_back(capability);
-    } else {
-      hide_body(capability.offset, extent(all, capability.offset, length, kExtendedStart));
+      continue;
+    }
+    const auto end = capability.offset + extent(all, capability.offset, length, kExtendedStart);
+    for (std::size_t at = capability.offset; at < end; at += 4) {
+      if (!elsewhere(at)) hide_body(static_cast<std::uint16_t>(at), 4);
     }
   }
   // Every link is written anew, so that the guest walks exactly what was walked here.

@@ -28,23 +28,27 @@ Result<void> IoBus::add(std::uint64_t base, std::uint64_t length, IoHandler& han
     return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} is empty or wraps", name, base, length));
   }
   const std::unique_lock lock{mutex_};
-  const auto next = ranges_.lower_bound(base);
-  if (next != ranges_.end() && next->first - base < length) {
-    return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} overlaps {}", name, base, length, next->second.name));
-  }
-  if (next != ranges_.begin()) {
-    const auto& [start, range] = *std::prev(next);
-    if (base - start < range.length) {
-      return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} overlaps {}", name, base, length, range.name));
-    }
+  if (const auto* const other = in_the_way(base, length); other != nullptr) {
+    refused_ = true;
+    return fail(Errc::invalid, fmt::format("{}: range {:#x}+{:#x} overlaps {}", name, base, length, other->name));
   }
   ranges_.emplace(base, Range{.length = length, .handler = &handler, .name = std::move(name)});
   return {};
 }
 
+const IoBus::Range* IoBus::in_the_way(std::uint64_t base, std::uint64_t length) const {
+  const auto next = ranges_.lower_bound(base);
+  if (next != ranges_.end() && next->first - base < length) return &next->second;
+  if (next == ranges_.begin()) return nullptr;
+  const auto& [start, range] = *std::prev(next);
+  return base - start < range.length ? &range : nullptr;
+}
+
 bool IoBus::remove(std::uint64_t base) {
   const std::unique_lock lock{mutex_};
-  return ranges_.erase(base) != 0;
+  if (ranges_.erase(base) == 0) return false;
+  if (std::exchange(refused_, false)) room_made_ = true;
+  return true;
 }
 
 // New accesses count themselves on the other side meanwhile, so that a busy bus is no reason to wait for ever. Twice:

@@ -35,6 +35,8 @@ class IoBus final {
   /// Removes the range that starts at `base`; returns false when there is none. An access in progress on another thread
   /// may still reach the handler afterwards. May be called from inside a handler.
   bool remove(std::uint64_t base);
+  /// True once after a range went that may have been in the way of one that add() refused since the last time.
+  [[nodiscard]] bool room_made() { return room_made_.load() && room_made_.exchange(false); }
   /// Returns when every access that was in progress has ended: a handler whose ranges were removed before may then go.
   /// Not from inside a handler; one thread at a time.
   void await_accesses();
@@ -53,7 +55,11 @@ class IoBus final {
   [[nodiscard]] std::pair<IoHandler*, std::uint64_t> find(std::uint64_t address) const;
 
   mutable std::shared_mutex mutex_;
+  [[nodiscard]] const Range* in_the_way(std::uint64_t base, std::uint64_t length) const;
+
   std::map<std::uint64_t, Range> ranges_;  // by base; guarded by mutex_
+  bool refused_{};                         // guarded by mutex_
+  std::atomic<bool> room_made_{false};
   mutable std::atomic<unsigned> side_{0};  // where new accesses count themselves
   mutable std::array<std::atomic<unsigned>, 2> accesses_{};
 };

@@ -41,18 +41,15 @@ MsiCapability::MsiCapability(const vfio::Device& device, std::uint16_t capabilit
                              const MsiVectors::Report& report)
     : capability_{capability},
       wide_{(flags_of(device, capability) & PCI_MSI_FLAGS_64BIT) != 0},
+      length_{msi_length(flags_of(device, capability))},
       maskable_{(flags_of(device, capability) & PCI_MSI_FLAGS_MASKBIT) != 0},
       capable_{static_cast<unsigned>(std::countr_zero(capable_vectors(device, capability)))},
       vectors_{device, vfio::Irq::msi, 1U << capable_, routes, report} {
   reset();
 }
 
-std::uint8_t MsiCapability::length() const {
-  return static_cast<std::uint8_t>(maskable_ ? mask_offset() + 8 : data_offset() + 4);
-}
-
 bool MsiCapability::covers(std::uint16_t offset) const {
-  return offset >= capability_ + PCI_MSI_FLAGS && offset < capability_ + length();
+  return offset >= capability_ + PCI_MSI_FLAGS && offset < capability_ + length_;
 }
 
 std::byte MsiCapability::read(std::uint16_t offset) {

@@ -45,16 +45,16 @@ class MsiCapability final {
   static constexpr std::size_t kMostBytes = 0x18;
   [[nodiscard]] std::uint8_t data_offset() const { return wide_ ? 0x0c : 0x08; }
   [[nodiscard]] std::uint8_t mask_offset() const { return wide_ ? 0x10 : 0x0c; }
-  [[nodiscard]] std::uint8_t length() const;
   [[nodiscard]] std::byte writable(std::size_t at) const;
   [[nodiscard]] unsigned enabled_vectors() const;
   [[nodiscard]] std::vector<MsiVectors::Wanted> wanted() const;
   void limit_vectors();
 
   std::uint16_t capability_;
-  bool wide_;         // 64-bit address
-  bool maskable_;     // has mask and pending bits
-  unsigned capable_;  // log2 of the vectors
+  bool wide_;           // 64-bit address
+  std::size_t length_;  // of the whole capability
+  bool maskable_;       // has mask and pending bits
+  unsigned capable_;    // log2 of the vectors
   std::array<std::byte, kMostBytes> bytes_{};
   std::size_t wired_{};  // vectors when they were enabled
   MsiVectors vectors_;

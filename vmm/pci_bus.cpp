@@ -136,6 +136,7 @@ void PciBus::remove(unsigned slot) {
 }
 
 Result<void> PciBus::connect(IoBus& ports, IoBus& memory, std::optional<Gpa> ecam, std::function<void()> reset) {
+  ports_bus_ = &ports;
   memory_ = &memory;
   ports_->reset = std::move(reset);
   TRY(move_ecam(ecam));
@@ -195,11 +196,26 @@ void PciBus::config_read(unsigned devfn, std::uint16_t offset, std::span<std::by
 void PciBus::config_write(unsigned devfn, std::uint16_t offset, std::span<const std::byte> data) {
   auto* slot = find(devfn);
   if (slot == nullptr || !acceptable(offset, data.size()) || offset + data.size() > PCI_CFG_SPACE_EXP_SIZE) return;
-  const std::scoped_lock lock{slot->mutex};
-  if (slot->device == nullptr) return;
-  for (std::size_t done = 0; done < data.size(); done += kDword) {
-    const auto part = data.subspan(done, std::min(kDword, data.size() - done));
-    slot->device->config_write(static_cast<std::uint16_t>(offset + done), part);
+  {
+    const std::scoped_lock lock{slot->mutex};
+    if (slot->device == nullptr) return;
+    for (std::size_t done = 0; done < data.size(); done += kDword) {
+      const auto part = data.subspan(done, std::min(kDword, data.size() - done));
+      slot->device->config_write(static_cast<std::uint16_t>(offset + done), part);
+    }
+  }
+  follow_freed_room();
+}
+
+// Two functions that swap places meet for a moment: the first to move is left out until the other has gone.
+void PciBus::follow_freed_room() {
+  if (memory_ == nullptr) return;
+  const bool memory = memory_->room_made();
+  const bool ports = ports_bus_->room_made();
+  if (!memory && !ports) return;
+  for (auto& slot : slots_) {
+    const std::scoped_lock lock{slot.mutex};
+    if (slot.device != nullptr) slot.device->decode_again();
   }
 }
 

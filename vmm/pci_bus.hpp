@@ -69,10 +69,12 @@ class PciBus final {
   class Ports;
 
   [[nodiscard]] Slot* find(unsigned devfn);
+  void follow_freed_room();
   [[nodiscard]] std::vector<BarRequest> bars_in(unsigned slot);
 
   std::array<Slot, kSlots> slots_;
   unsigned kept_{};
+  IoBus* ports_bus_{};
   IoBus* memory_{};
   std::mutex ecam_mutex_;
   std::optional<Gpa> ecam_at_;  // guarded by ecam_mutex_

@@ -34,6 +34,8 @@ class PciDevice {
   /// `offset` 0..4095; `data` is 1, 2 or 4 bytes and does not cross a dword. May wait until the device is ready.
   virtual void config_read(std::uint16_t offset, std::span<std::byte> data) = 0;
   virtual void config_write(std::uint16_t offset, std::span<const std::byte> data) = 0;
+  /// What may have been in the way of a BAR is gone. Never waits for the device.
+  virtual void decode_again() {}
 };
 
 }  // namespace pcivm::vmm

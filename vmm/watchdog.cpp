@@ -103,6 +103,11 @@ void Watchdog::config_write(std::uint16_t offset, std::span<const std::byte> dat
   }
 }
 
+void Watchdog::decode_again() {
+  const std::scoped_lock lock{mutex_};
+  decode();
+}
+
 void Watchdog::write_lock_register(std::uint8_t value) {
   const auto old = config_u8(config_, kLock);
   if ((old & kLocked) != 0) return;

@@ -45,6 +45,7 @@ class Watchdog final : public PciDevice, private IoHandler {
   void place_bar(unsigned index, std::uint64_t address) override;
   void config_read(std::uint16_t offset, std::span<std::byte> data) override;
   void config_write(std::uint16_t offset, std::span<const std::byte> data) override;
+  void decode_again() override;
 
   /// To the state of power-on, with the vCPUs stopped; that it expired is kept, for the driver to tell.
   void reset();

@@ -22,7 +22,6 @@ class AssignedBarsPlay final {
     const auto choice = input_.byte();
     rig_.add_ram(0, AssignedRig::kLow);
     rig_.add_ram(4 * kGiB, 8 * kGiB);
-    (void)bus_.connect(rig_.ports, rig_.memory, Gpa{kEcam});
     const auto size = kSizes[choice % 4];
     for (auto* const facts : {&rig_.facts, &other_facts_}) {
       facts->bars = {{.index = 0, .address = 0, .size = 16 * kKiB, .io = false, .wide = true, .prefetchable = true},
@@ -43,6 +42,9 @@ class AssignedBarsPlay final {
     other_ = vmm::AssignedDevice::create(other_facts_, rig_.wiring).value();
     other_->place_bar(0, AssignedRig::kHigh + 0x100000);
     other_->place_bar(3, AssignedRig::kHigh + 0x104000);
+    (void)bus_.add(*rig_.device);
+    (void)bus_.add(*other_);
+    (void)bus_.connect(rig_.ports, rig_.memory, Gpa{kEcam});
     (void)other_->deliver(vfio::Device::open(other_fake_, rig_.group.ref(), other_facts_.address.to_string()));
   }
 
@@ -63,21 +65,22 @@ class AssignedBarsPlay final {
 
   /// A function, and what plays its hardware.
   struct Function {
+    unsigned devfn;
     vmm::AssignedDevice& device;
     const FakeVfio& fake;
   };
   [[nodiscard]] Function function(bool other) {
-    return other ? Function{*other_, other_fake_} : Function{*rig_.device, rig_.fake};
+    return other ? Function{2U << 3U, *other_, other_fake_} : Function{1U << 3U, *rig_.device, rig_.fake};
   }
   static std::uint32_t read(const Function& function, unsigned at) {
     std::array<std::byte, 4> bytes{};
     function.device.config_read(static_cast<std::uint16_t>(at), bytes);
     return config_u32(bytes, 0);
   }
-  static void write(const Function& function, unsigned at, unsigned width, std::uint32_t value) {
+  void write(const Function& function, unsigned at, unsigned width, std::uint32_t value) {
     std::array<std::byte, 4> bytes{};
     vmm::store_le(bytes, value);
-    function.device.config_write(static_cast<std::uint16_t>(at), std::span{bytes}.first(width));
+    bus_.config_write(function.devfn, static_cast<std::uint16_t>(at), std::span{bytes}.first(width));
   }
 
   struct Place {
@@ -123,6 +126,10 @@ class AssignedBarsPlay final {
     }
     return {};
   }
+  std::string_view check_decoded() {
+    const auto wrong = check_decoded(false);
+    return wrong.empty() ? check_decoded(true) : wrong;
+  }
   /// What the registers want and nothing is in the way of answers.
   std::string_view check_decoded(bool other) {
     const auto mine = wanted(function(other));
@@ -162,24 +169,24 @@ class AssignedBarsPlay final {
         const auto at = input_.byte();
         if (at >= 0xf0) {
           write(target, PCI_ROM_ADDRESS, 4, address() | (at & 1U));
-          return check_decoded(other);
+          return check_decoded();
         }
         write(target, PCI_BASE_ADDRESS_0 + kBars[at % 8] * 4 + at / 8U % (5 - width), width, address());
-        return check_decoded(other);
+        return check_decoded();
       }
       case 3: {
         // The upper half of a BAR near the 64-bit window.
         constexpr std::uint32_t kHalves[] = {8, 0, 1, ~0U};
         write(target, PCI_BASE_ADDRESS_0 + (action & 16U ? 4 : 16), 4, kHalves[action / 64U]);
-        return check_decoded(other);
+        return check_decoded();
       }
-      case 4: write(target, PCI_COMMAND, 1, input_.byte()); return check_decoded(other);
-      case 5: write(target, FakeVfio::kPm + PCI_PM_CTRL, 2, input_.byte()); return check_decoded(other);
+      case 4: write(target, PCI_COMMAND, 1, input_.byte()); return check_decoded();
+      case 5: write(target, FakeVfio::kPm + PCI_PM_CTRL, 2, input_.byte()); return check_decoded();
       case 6: return access();
       default: reset(target, action / 64U); return {};
     }
   }
-  static void reset(const Function& function, unsigned kind) {
+  void reset(const Function& function, unsigned kind) {
     if (kind == 0) {
       (void)function.device.reset_for_reboot();
     } else if (kind == 1) {

@@ -92,7 +92,7 @@ TEST_F(AssignedConfigPatch, HidesASecondCapabilityOfAKindThatIsWatched) {
   std::vector<Capability> first;
   for (const auto id :
        {PCI_CAP_ID_PM, PCI_CAP_ID_MSI, PCI_CAP_ID_EXP, PCI_CAP_ID_MSIX, PCI_CAP_ID_AF, PCI_CAP_ID_VNDR}) {
-    const auto second = static_cast<std::uint8_t>(at + 8);
+    const auto second = static_cast<std::uint8_t>(at + 0x14);
     standard(at, static_cast<std::uint8_t>(id), second);
     standard(second, static_cast<std::uint8_t>(id), static_cast<std::uint8_t>(second + 8));
     set(second + 4U, 4, 0x12345678);
@@ -103,8 +103,26 @@ TEST_F(AssignedConfigPatch, HidesASecondCapabilityOfAKindThatIsWatched) {
   standard(static_cast<std::uint16_t>(at - 8), PCI_CAP_ID_VNDR, 0);
   EXPECT_EQ(capabilities(guest_view()), first);
   const auto patches = patched();
-  EXPECT_EQ(config_u32(guest_view(), 0x4c), 0U);
-  EXPECT_FALSE(patches.writable(0x4c)) << "a second power state would be a way around the first";
+  EXPECT_EQ(config_u32(guest_view(), 0x58), 0U);
+  EXPECT_FALSE(patches.writable(0x58)) << "a second power state would be a way around the first";
+}
+
+TEST_F(AssignedConfigPatch, HidesACapabilityAmongTheRegistersOfAWatchedOne) {
+  constexpr std::uint32_t kControl = PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_MASKBIT;
+  set(PCI_STATUS, 2, PCI_STATUS_CAP_LIST);
+  set(PCI_CAPABILITY_LIST, 1, 0x50);
+  standard(0x50, PCI_CAP_ID_MSI, 0x64);
+  set(0x50 + PCI_MSI_FLAGS, 2, kControl);
+  standard(0x64, PCI_CAP_ID_VNDR, 0x68);  // its last dword
+  standard(0x68, PCI_CAP_ID_VNDR, 0x40);
+  standard(0x40, PCI_CAP_ID_MSIX, 0x44);
+  standard(0x44, PCI_CAP_ID_PM, 0);
+  set(0x4c, 4, 0x12345678);
+  const auto seen = guest_view();
+  EXPECT_THAT(capabilities(seen), ElementsAre(Capability{PCI_CAP_ID_MSI, 0x50}, Capability{PCI_CAP_ID_VNDR, 0x68},
+                                              Capability{PCI_CAP_ID_MSIX, 0x40}));
+  EXPECT_EQ(config_u32(seen, 0x44), PCI_CAP_ID_PM) << "the registers around it stay";
+  EXPECT_EQ(config_u32(seen, 0x4c), 0U) << "its own do not";
 }
 
 TEST_F(AssignedConfigPatch, HidesEnhancedAllocationToItsEnd) {

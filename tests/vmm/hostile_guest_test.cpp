@@ -2,6 +2,9 @@
 // The plays of tests/fuzz in short, with random input by fixed seeds.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <random>
 #include <vector>
 
@@ -25,11 +28,28 @@ void play(unsigned rounds) {
   }
 }
 
+/// What libFuzzer once found.
+template <class Play>
+void replay(const char* name) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator{std::filesystem::path{PCIVM_CORPUS} / name}) {
+    std::ifstream file{entry.path(), std::ios::binary};
+    const std::vector<std::uint8_t> input{std::istreambuf_iterator<char>{file}, {}};
+    EXPECT_EQ(Play{input}.run(), "") << entry.path();
+    ++files;
+  }
+  EXPECT_NE(files, 0);
+}
+
 TEST(HostileGuest, CannotBreakAnAssignedFunction) { play<test::AssignedPlay>(1000); }
 TEST(HostileGuest, CannotReachRegistersThatAreNotItsOwn) { play<test::AssignedConfigPlay>(300); }
 TEST(HostileGuest, FindsListsThatEndInAnyConfigurationSpace) { play<test::AssignedCapabilityPlay>(1000); }
+TEST(HostileGuest, FindsListsThatEndWhereTheyOnceDidNot) {
+  replay<test::AssignedCapabilityPlay>("assigned_capability");
+}
 TEST(HostileGuest, CannotBreakMsix) { play<test::AssignedMsixPlay>(1000); }
 TEST(HostileGuest, CannotBreakBars) { play<test::AssignedBarsPlay>(1000); }
+TEST(HostileGuest, CannotBreakBarsAsItOnceDid) { replay<test::AssignedBarsPlay>("assigned_bars"); }
 TEST(HostileGuest, CannotBreakTheWaysToConfigurationSpace) { play<test::PciBusPlay>(1000); }
 
 }  // namespace

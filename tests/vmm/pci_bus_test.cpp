@@ -2,7 +2,11 @@
 #include "vmm/pci_bus.hpp"
 
 #include <gmock/gmock.h>
+#include <linux/pci_regs.h>
 
+#include <array>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "tests/support/result_matchers.hpp"
@@ -157,6 +161,55 @@ TEST_F(PciBusTest, FindsTheBarsAbove4G) {
   EXPECT_EQ(bus_.bars_above_4g().length, 0x100000000 + kMiB);
   higher.placed = ~0ULL;
   EXPECT_EQ(bus_.bars_above_4g().length, kMiB);
+}
+
+// Decoded where its one register says, as soon as nothing is there.
+class Movable final : public PciDevice, public IoHandler {
+ public:
+  explicit Movable(IoBus& bus) : bus_{bus} {}
+  std::string_view name() const override { return "movable"; }
+  std::vector<BarRequest> bars() const override { return {}; }
+  void place_bar(unsigned /*index*/, std::uint64_t /*address*/) override {}
+  void config_read(std::uint16_t /*offset*/, std::span<std::byte> /*data*/) override {}
+  void config_write(std::uint16_t /*offset*/, std::span<const std::byte> data) override {
+    wanted_ = load_le(data);
+    decode_again();
+  }
+  void decode_again() override {
+    ++decoded;
+    if (at && at != wanted_) bus_.remove(*std::exchange(at, std::nullopt));
+    if (!at && bus_.add(wanted_, kMiB, *this, "movable")) at = wanted_;
+  }
+  void read(std::uint64_t /*offset*/, std::span<std::byte> /*data*/) override {}
+  void write(std::uint64_t /*offset*/, std::span<const std::byte> /*data*/) override {}
+  std::optional<std::uint64_t> at;
+  int decoded{};
+
+ private:
+  IoBus& bus_;
+  std::uint64_t wanted_{};
+};
+
+TEST_F(PciBusTest, LetsTwoFunctionsSwapPlaces) {
+  Movable first{memory_};
+  Movable second{memory_};
+  const auto one = bus_.add(first).value() << 3U;
+  const auto two = bus_.add(second).value() << 3U;
+  const auto move = [this](unsigned devfn, std::uint32_t address) {
+    std::array<std::byte, 4> data{};
+    store_le(data, address);
+    bus_.config_write(devfn, PCI_BASE_ADDRESS_0, data);
+  };
+  move(one, 0xc0000000);
+  move(two, 0xc0100000);
+  move(one, 0xc0100000);
+  EXPECT_EQ(first.at, std::nullopt) << "the other one is still there";
+  move(two, 0xc0000000);
+  EXPECT_EQ(first.at, 0xc0100000U);
+  EXPECT_EQ(second.at, 0xc0000000U);
+  first.decoded = 0;
+  move(two, 0xc0200000);
+  EXPECT_EQ(first.decoded, 0) << "nobody was waiting";
 }
 
 TEST_F(PciBusTest, MovesItsMemoryMappedSpace) {

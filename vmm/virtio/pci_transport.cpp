@@ -172,6 +172,11 @@ void VirtioPciTransport::config_write(std::uint16_t offset, std::span<const std:
   }
 }
 
+void VirtioPciTransport::decode_again() {
+  const std::scoped_lock lock{mutex_};
+  decode();
+}
+
 void VirtioPciTransport::write_command(std::uint16_t value) {
   const bool had_master = (command_ & PCI_COMMAND_MASTER) != 0;
   command_ = value & kCommandBits;
