@@ -195,6 +195,12 @@ void AssignedDevice::end_of_interrupt(unsigned pin) {
   if (function_) function_->end_of_interrupt(pin);
 }
 
+void AssignedDevice::want_intx(unsigned pin) {
+  const std::scoped_lock lock{mutex_};
+  intx_lines_.at(pin).wanted = true;
+  if (function_ && !released_) function_->follow_command();
+}
+
 Result<void> AssignedDevice::reset_for_reboot() {
   std::unique_lock lock{mutex_};
   auto* const open = function(lock);

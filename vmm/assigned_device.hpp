@@ -64,6 +64,8 @@ class AssignedDevice final : public PciDevice {
   void interrupt();
   /// The guest finished an interrupt of that pin (0 = INTA).
   void end_of_interrupt(unsigned pin);
+  /// The guest listens to INTx `pin` (0 to 3) from now on. Any thread.
+  void want_intx(unsigned pin);
 
   /// Back to the state of power-on, with the vCPUs stopped: no bus mastering, no interrupts, VFIO_DEVICE_RESET, BARs
   /// where the firmware had put them.

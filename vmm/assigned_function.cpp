@@ -136,37 +136,69 @@ void AssignedFunction::forward(std::uint16_t offset, std::span<const std::byte> 
 }
 
 void AssignedFunction::write_command(std::uint16_t offset, std::span<const std::byte> data) {
-  const auto wanted = merged(PCI_COMMAND, command_, offset, data);
-  // Decoding ends before the device stops answering, and begins after it does.
-  decode(command_ & wanted);
-  forward(offset, data);
-  command_ = static_cast<std::uint16_t>(read_register(PCI_COMMAND, 2));
-  if (command_ == 0xffff) command_ = 0;  // the device is gone
-  follow_registers();
-  follow_command();
+  if (offset < PCI_STATUS) {
+    const auto wanted = merged(PCI_COMMAND, command_, offset, data);
+    // Decoding ends before the device stops answering, and begins after it does.
+    decode(command_ & wanted);
+    set_command(wanted);
+    follow_registers();
+    follow_command();
+  }
+  const auto status = std::max<std::uint16_t>(offset, PCI_STATUS);
+  const auto before = static_cast<std::size_t>(status - offset);
+  if (before < data.size()) forward(status, data.subspan(before));
+}
+
+// While the kernel has not been asked for INTx nobody on the host listens: the function is told to be silent, or it
+// could hold a line that it shares until the kernel gives that line up.
+void AssignedFunction::set_command(std::uint16_t wanted) {
+  constexpr unsigned kOff = PCI_COMMAND_INTX_DISABLE;
+  const bool silent = intx_ && !intx_->started() && !sends_messages();
+  write_register(PCI_COMMAND, 2, silent ? wanted | kOff : wanted);
+  const auto taken = read_register(PCI_COMMAND, 2);
+  command_ = static_cast<std::uint16_t>((taken & ~kOff) | (wanted & kOff));
+  if (taken == 0xffff) command_ = 0;  // the device is gone
+}
+
+bool AssignedFunction::sends_messages() const {
+  return (msi_ && msi_->enabled()) || (msix_vectors_ && msix_vectors_->enabled());
 }
 
 // A function that was never enabled does not interrupt. One that decodes no more may: that is left to INTX_DISABLE, of
-// which the kernel takes care.
+// which the kernel takes care once it has been asked for the interrupt.
 void AssignedFunction::follow_command() {
   const bool enabled = (command_ & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)) != 0;
-  const bool messages = (msi_ && msi_->enabled()) || (msix_vectors_ && msix_vectors_->enabled());
-  if (intx_ && enabled && !messages) intx_->start();
+  const bool disabled = (command_ & PCI_COMMAND_INTX_DISABLE) != 0;
+  if (!intx_ || intx_->started() || !intx_->wanted() || !enabled || disabled || sends_messages()) return;
+  intx_->start();
+  if (intx_->started()) write_register(PCI_COMMAND, 2, command_);
+}
+
+// The kernel clears INTX_DISABLE in the device with the last message (pci_intx_for_msi), and sets it again only when
+// what it was told changes (vfio_basic_config_write).
+void AssignedFunction::end_messages() {
+  follow_command();
+  if (!intx_ || intx_->started()) return;
+  constexpr unsigned kOff = PCI_COMMAND_INTX_DISABLE;
+  write_register(PCI_COMMAND, 2, command_ & ~kOff);
+  write_register(PCI_COMMAND, 2, command_ | kOff);
 }
 
 void AssignedFunction::write_msix(std::uint16_t offset, std::span<const std::byte> data) {
   const auto control = static_cast<std::uint16_t>(msix_->layout().capability + PCI_MSIX_FLAGS);
   const auto value = merged(control, msix_->control(), offset, data);
+  const bool before = sends_messages();
   if (intx_ && (value & PCI_MSIX_FLAGS_ENABLE) != 0) intx_->stop();
   msix_->write_control(value);
-  follow_command();
+  if (before && !sends_messages()) end_messages();
 }
 
 void AssignedFunction::write_msi(std::uint16_t offset, std::span<const std::byte> data) {
   const auto flags = static_cast<std::uint16_t>(msi_->offset() + PCI_MSI_FLAGS);
+  const bool before = sends_messages();
   if (intx_ && (merged(flags, 0, offset, data) & PCI_MSI_FLAGS_ENABLE) != 0) intx_->stop();
   msi_->write(offset, data);
-  follow_command();
+  if (before && !sends_messages()) end_messages();
 }
 
 void AssignedFunction::intx_fired() {

@@ -59,8 +59,6 @@ class AssignedFunction final : public BarAccess {
   void config_read(std::uint16_t offset, std::span<std::byte> data);
   /// Inside one dword. A write that would set Bus Master Enable is made after DMA is ready.
   void config_write(std::uint16_t offset, std::span<const std::byte> data);
-  /// Brings what is decoded in line with the registers, as each write to them does.
-  void follow_registers();
 
   void bar_read(unsigned bar, std::uint64_t offset, std::span<std::byte> data) override;
   void bar_write(unsigned bar, std::uint64_t offset, std::span<const std::byte> data) override;
@@ -69,12 +67,15 @@ class AssignedFunction final : public BarAccess {
   /// Its INTx, if it has one: the event is readable; the guest finished an interrupt of that pin.
   void intx_fired();
   void end_of_interrupt(unsigned pin);
+  /// After the guest began to listen to it.
+  void follow_command();
 
   /// irqfds, host interrupts, then guest mappings.
   void release();
   /// release(), bus mastering off, VFIO_DEVICE_RESET where the device has one. BARs are the caller's to place.
   [[nodiscard]] Result<void> reset();
-  /// Mappings as the registers say, after the caller changed them.
+  /// Mappings as the registers say, after the caller changed them or made room.
+  void follow_registers();
 
  private:
   enum class Structure : std::uint8_t { device, table, pending, none };
@@ -92,8 +93,10 @@ class AssignedFunction final : public BarAccess {
   void write_power(std::uint16_t offset, std::span<const std::byte> data);
   void write_msix(std::uint16_t offset, std::span<const std::byte> data);
   void write_msi(std::uint16_t offset, std::span<const std::byte> data);
+  void set_command(std::uint16_t wanted);
+  [[nodiscard]] bool sends_messages() const;
+  void end_messages();
   void decode(unsigned command);
-  void follow_command();
   void function_level_reset(std::uint16_t offset, std::span<const std::byte> data);
   [[nodiscard]] bool in_d0() const;
   [[nodiscard]] bool starts_reset(std::uint16_t offset, std::span<const std::byte> data) const;
@@ -112,8 +115,8 @@ class AssignedFunction final : public BarAccess {
   std::uint16_t power_capability_{};     // 0 = none
   std::uint16_t express_capability_{};   // 0 = none, or its device has no FLR
   std::uint16_t features_capability_{};  // Advanced Features; 0 = none, or its device has no FLR
-  // What VFIO had of it when the guest last wrote. VFIO shows a VF with memory decode on; a guest finds every function
-  // off, as after power-on.
+  // What the guest finds: what VFIO took of it when the guest last wrote, but for INTX_DISABLE, which is what the guest
+  // wrote. VFIO shows a VF with memory decode on; a guest finds every function off, as after power-on.
   std::uint16_t command_{};
   bool powered_{true};  // in D0
   std::optional<BarDecoder> decoder_;

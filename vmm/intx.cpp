@@ -18,7 +18,7 @@ std::optional<unsigned> Intx::pin_of(const vfio::Device& device) {
 
 void Intx::set_line(bool asserted) {
   asserted_ = asserted;
-  if (auto* const line = lines_.at(pin_); line != nullptr) line->set(asserted);
+  if (auto* const line = lines_.at(pin_).line; line != nullptr) line->set(asserted);
 }
 
 void Intx::start() {

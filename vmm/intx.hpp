@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // INTx of an assigned function: the kernel signals an eventfd and masks the interrupt; the line into the chipset is up
-// until the guest's end of interrupt, which unmasks it.
+// until the guest's end of interrupt, which unmasks it. The kernel is asked for it when the guest has unmasked that
+// line: most guests never do, because their drivers take messages.
 #pragma once
 
 #include <array>
@@ -14,8 +15,13 @@
 
 namespace pcivm::vmm {
 
-/// The lines of INTA to INTD of one slot; null = connected nowhere.
-using IntxLines = std::array<InterruptLine*, 4>;
+/// Where a pin of a slot is wired to.
+struct IntxLine {
+  InterruptLine* line{};  ///< null = nowhere
+  bool wanted{};          ///< the guest has unmasked it at least once
+};
+/// INTA to INTD.
+using IntxLines = std::array<IntxLine, 4>;
 
 /// Held and locked by its function. VFIO lets a device have one kind of interrupt at a time: stop() comes before MSI or
 /// MSI-X is enabled. While the guest has INTX_DISABLE set, the kernel keeps it masked (vfio_basic_config_write).
@@ -33,6 +39,8 @@ class Intx final {
   ~Intx() { stop(); }
 
   [[nodiscard]] unsigned pin() const { return pin_; }
+  [[nodiscard]] bool wanted() const { return lines_.at(pin_).wanted; }
+  [[nodiscard]] bool started() const { return started_; }
   void start();
   /// Lowers the line, too.
   void stop();

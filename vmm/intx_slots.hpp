@@ -19,8 +19,10 @@ class AssignedDevice;
 class IntxSlots final {
  public:
   struct Wiring {
-    std::function<InterruptLine&(Gsi)> connect;              ///< Chipset::connect
-    std::function<void(Gsi, std::function<void()>)> on_eoi;  ///< Chipset::on_eoi; this object outlives the vCPUs
+    std::function<InterruptLine&(Gsi)> connect;  ///< Chipset::connect
+    /// Chipset::on_eoi and on_unmask; this object outlives the vCPUs.
+    std::function<void(Gsi, std::function<void()>)> on_eoi;
+    std::function<void(Gsi, std::function<void()>)> on_unmask;
   };
   explicit IntxSlots(Wiring wiring);
   IntxSlots(const IntxSlots&) = delete;
@@ -38,10 +40,13 @@ class IntxSlots final {
     AssignedDevice* device{};
   };
   void end_of_interrupt(Gsi gsi);
+  void unmasked(Gsi gsi);
+  void each_at(Gsi gsi, const std::function<void(AssignedDevice&, unsigned pin)>& action) const;
 
   Wiring wiring_;
   std::mutex mutex_;
   std::array<Slot, PciBus::kSlots> slots_;  // guarded by mutex_
+  std::array<bool, kIoapicPins> wanted_{};  // the guest has unmasked it; guarded by mutex_
 };
 
 }  // namespace pcivm::vmm

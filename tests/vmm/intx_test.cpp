@@ -42,8 +42,10 @@ class IntxTest : public testing::Test {
   }
   void enable() {
     ready();
+    unmask();
     rig_.decode();
   }
+  void unmask() { unmasked_[kGsi](); }
   void fire() {
     rig_.fake.fire(VFIO_PCI_INTX_IRQ_INDEX, 0);
     rig_.device->interrupt();
@@ -53,21 +55,71 @@ class IntxTest : public testing::Test {
   static constexpr Gsi kGsi = platform::gsi::intx(kSlot, kPin);
   std::map<Gsi, Line> lines_;
   std::map<Gsi, std::function<void()>> listeners_;
+  std::map<Gsi, std::function<void()>> unmasked_;
   IntxSlots slots_{
       {.connect = [this](Gsi gsi) -> InterruptLine& { return lines_[gsi]; },
-       .on_eoi = [this](Gsi gsi, std::function<void()> listener) { listeners_[gsi] = std::move(listener); }}};
+       .on_eoi = [this](Gsi gsi, std::function<void()> listener) { listeners_[gsi] = std::move(listener); },
+       .on_unmask = [this](Gsi gsi, std::function<void()> listener) { unmasked_[gsi] = std::move(listener); }}};
   AssignedRig rig_;  // lowers its line as it goes
 };
 
 TEST_F(IntxTest, StartsWhenTheGuestEnablesTheFunction) {
   ready();
   EXPECT_EQ(rig_.read(PCI_INTERRUPT_PIN, 1), kPin + 1);
+  unmask();
   EXPECT_EQ(rig_.fake.trigger(VFIO_PCI_INTX_IRQ_INDEX, 0), -1);
   rig_.write(PCI_COMMAND, 2, PCI_COMMAND_IO);
   EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 0 0: own"));
   rig_.write(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_INTX_DISABLE);
   rig_.write(PCI_COMMAND, 2, 0);
   EXPECT_THAT(rig_.fake.take_log(), IsEmpty()) << "the kernel follows INTX_DISABLE";
+}
+
+TEST_F(IntxTest, IsSilentUntilTheGuestListens) {
+  ready();
+  for (const unsigned width : {1U, 2U}) {
+    rig_.write(PCI_COMMAND, width, PCI_COMMAND_MEMORY);
+    EXPECT_EQ(rig_.read(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+    EXPECT_EQ(rig_.fake.config(PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+  }
+  (void)rig_.fake.take_log();
+  unmask();
+  unmask();
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 0 0: own"));
+  EXPECT_EQ(rig_.fake.config(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+}
+
+TEST_F(IntxTest, WaitsForTheGuestToEnableIt) {
+  enable();
+  rig_.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig_.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+  (void)rig_.fake.take_log();
+  rig_.msix_control(0);
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 2 off"));
+  rig_.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 0 0: own"));
+  EXPECT_EQ(rig_.fake.config(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+}
+
+TEST_F(IntxTest, IsSilentAfterMessagesThatADriverHadAllTheTime) {
+  ready();
+  rig_.decode();
+  rig_.msix_control(PCI_MSIX_FLAGS_ENABLE);
+  rig_.write(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+  EXPECT_EQ(rig_.fake.config(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+  rig_.msix_control(0);
+  EXPECT_EQ(rig_.fake.config(PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_INTX_DISABLE);
+  EXPECT_EQ(rig_.read(PCI_COMMAND, 2), PCI_COMMAND_MEMORY);
+  EXPECT_THAT(rig_.fake.take_log(), ElementsAre("irq 2 0: own own own", "irq 2 off"));
+}
+
+TEST_F(IntxTest, ADeviceThatComesLaterFindsWhoListens) {
+  ready();
+  slots_.remove(kSlot);
+  unmask();
+  slots_.add(kSlot, *rig_.device);
+  rig_.decode();
+  EXPECT_NE(rig_.fake.trigger(VFIO_PCI_INTX_IRQ_INDEX, 0), -1);
 }
 
 TEST_F(IntxTest, HoldsTheLineUntilTheEndOfInterrupt) {

@@ -180,6 +180,21 @@ TEST_F(IoapicPins, ListenerMayRaiseTheLineAgainAndGetsOneInterrupt) {
   EXPECT_THAT(kvm.signalled, SizeIs(2));
 }
 
+TEST_F(IoapicPins, TellsWhoWaitsForAnUnmask) {
+  program(16, kLevel | kMasked | 0x51);
+  int calls = 0;
+  ioapic.on_unmask(16, [&] {
+    ++calls;
+    ioapic.set(16, true);
+  });
+  program(17, kLevel | 0x52);
+  program(16, kLevel | kMasked | 0x53);
+  EXPECT_EQ(calls, 0);
+  program(16, kLevel | 0x51);
+  EXPECT_EQ(calls, 1);
+  EXPECT_THAT(kvm.signalled, SizeIs(1));
+}
+
 TEST_F(IoapicPins, LevelAssertedWhileMaskedIsDeliveredAtUnmask) {
   ioapic.set(16, true);
   program(16, kLevel | kMasked | 0x51);

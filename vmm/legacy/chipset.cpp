@@ -166,6 +166,8 @@ void Chipset::eoi(std::uint8_t vector) { parts_->ioapic.eoi(vector); }
 
 void Chipset::on_eoi(Gsi gsi, std::function<void()> listener) { parts_->ioapic.on_eoi(gsi, std::move(listener)); }
 
+void Chipset::on_unmask(Gsi gsi, std::function<void()> listener) { parts_->ioapic.on_unmask(gsi, std::move(listener)); }
+
 Pic& Chipset::pic() { return parts_->pic; }
 
 Serial& Chipset::serial() { return parts_->serial; }

@@ -54,6 +54,8 @@ class Chipset final {
   /// `listener` runs at each EOI of a level interrupt at `gsi`, on the vCPU thread that made it and before the line is
   /// looked at again: an assigned device lowers its line and unmasks its INTx there. For ever.
   void on_eoi(Gsi gsi, std::function<void()> listener);
+  /// `listener` runs each time the guest unmasks `gsi` in the IOAPIC, on the vCPU thread that did. For ever.
+  void on_unmask(Gsi gsi, std::function<void()> listener);
 
   [[nodiscard]] Pic& pic();
   [[nodiscard]] Serial& serial();

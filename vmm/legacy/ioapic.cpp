@@ -91,7 +91,7 @@ void Ioapic::eoi(std::uint8_t vector) {
       if (!pin.remote_irr || (pin.entry & kVector) != vector) continue;
       pin.remote_irr = false;
       finished.push_back(number);
-      std::ranges::copy(pin.listeners, std::back_inserter(listeners));
+      std::ranges::copy(pin.eoi_listeners, std::back_inserter(listeners));
     }
   }
   for (const auto& listener : listeners) listener();
@@ -103,7 +103,20 @@ void Ioapic::eoi(std::uint8_t vector) {
 void Ioapic::on_eoi(unsigned pin, std::function<void()> listener) {
   if (pin >= kIoapicPins) return;
   const std::scoped_lock lock{mutex_};
-  pins_[pin].listeners.push_back(std::move(listener));
+  pins_[pin].eoi_listeners.push_back(std::move(listener));
+}
+
+void Ioapic::on_unmask(unsigned pin, std::function<void()> listener) {
+  if (pin >= kIoapicPins) return;
+  const std::scoped_lock lock{mutex_};
+  pins_[pin].unmask_listeners.push_back(std::move(listener));
+}
+
+// A bit for each pin.
+std::uint32_t Ioapic::masks() const {
+  std::uint32_t bits = 0;
+  for (unsigned pin = 0; pin < kIoapicPins; ++pin) bits |= (is_masked(pins_[pin].entry) ? 1U : 0U) << pin;
+  return bits;
 }
 
 std::uint32_t Ioapic::read_register() const {
@@ -167,22 +180,22 @@ void Ioapic::write(std::uint64_t offset, std::span<const std::byte> data) {
   if (data.empty()) return;
   const auto value = static_cast<std::uint32_t>(load_le(data));
   if (offset == eoi_register) return eoi(static_cast<std::uint8_t>(value));
-  bool masks_changed{};
+  std::uint32_t changed{};
+  std::vector<std::function<void()>> listeners;
   {
     const std::scoped_lock lock{mutex_};
     if (offset == io_reg_sel) select_ = static_cast<std::uint8_t>(value);
     // A narrower write cannot be told from a torn one: 82093AA, 3.1.2 allows 32 bits only.
     if (offset != io_win || data.size() != 4) return;
-    const auto masks = [&] {
-      std::uint32_t bits = 0;
-      for (unsigned pin = 0; pin < kIoapicPins; ++pin) bits |= (is_masked(pins_[pin].entry) ? 1U : 0U) << pin;
-      return bits;
-    };
     const auto before = masks();
     write_register(value);
-    masks_changed = masks() != before;
+    changed = masks() ^ before;
+    for (unsigned pin = 0; pin < kIoapicPins; ++pin) {
+      if ((changed & before) >> pin & 1U) std::ranges::copy(pins_[pin].unmask_listeners, std::back_inserter(listeners));
+    }
   }
-  if (masks_changed && callbacks_.on_mask_change) callbacks_.on_mask_change();
+  if (changed != 0 && callbacks_.on_mask_change) callbacks_.on_mask_change();
+  for (const auto& listener : listeners) listener();
 }
 
 void Ioapic::reset() {

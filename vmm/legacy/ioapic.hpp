@@ -34,6 +34,9 @@ class Ioapic final : public IoHandler {
   void eoi(std::uint8_t vector);
   /// `listener` runs at each EOI of `pin`, on the thread that made it, for the life of this object; it may move lines.
   void on_eoi(unsigned pin, std::function<void()> listener);
+  /// `listener` runs each time `pin` is unmasked, without lock, on the thread that did it, for the life of this object;
+  /// it may move lines.
+  void on_unmask(unsigned pin, std::function<void()> listener);
 
   void read(std::uint64_t offset, std::span<std::byte> data) override;
   void write(std::uint64_t offset, std::span<const std::byte> data) override;
@@ -46,8 +49,10 @@ class Ioapic final : public IoHandler {
     bool asserted{};
     bool pending{};  ///< an edge not yet delivered
     bool remote_irr{};
-    std::vector<std::function<void()>> listeners;
+    std::vector<std::function<void()>> eoi_listeners;
+    std::vector<std::function<void()>> unmask_listeners;
   };
+  [[nodiscard]] std::uint32_t masks() const;
   [[nodiscard]] std::uint32_t read_register() const;
   void write_register(std::uint32_t value);
   void write_entry(unsigned pin, bool high, std::uint32_t value);

@@ -21,7 +21,11 @@ expect_eq "driver of $nic" "$(driver_of "$nic")" e1000e
 
 # MSI without that driver.
 parameters=lab.bare=1
-guest_run msi --device "$nic"
+guest_start msi --device "$nic"
+guest_says listening=nobody
+expect_eq "INTX_DISABLE of $nic while nobody listens" $((0x$(setpci -s "$nic" COMMAND) & 0x400)) $((0x400))
+grep vfio /proc/interrupts && fail "the host has an interrupt for it"
+guest_wait
 expect_eq "exit code" "$code" 0
 expect_eq "times that MSI works" "$(result came)" 3
 expect_eq "MSIs when it is disabled" "$(result later)" 0

@@ -26,3 +26,6 @@ before=$(interrupts PIN:)
 register $set_causes $link
 sleep 0.5
 echo "LAB-RESULT later=$(($(interrupts PIN:) - before))"
+config 4 06 00 # INTx, which nobody in this guest listens to
+echo "LAB-RESULT listening=nobody"
+sleep 2
