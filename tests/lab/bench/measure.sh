@@ -53,16 +53,19 @@ prepare_functions() {
 }
 
 # open_functions BDF...: opens them at once, by their own nodes, for a moment; the kernel resets each, for 0.1 s, and once
-# more when it is closed. Prints the milliseconds that it took until the last was open, and those of the longest call.
+# more when it is closed. Programs that do nothing else wait for the same second. Prints the milliseconds that it took
+# until the last was open, and those of the longest call.
 open_functions() {
-    local function
+    local function at
+    at=$(($(cut -d . -f 1 /proc/uptime) + 3))
     local -a processes=()
     rm -f opened
     for function in "$@"; do
         perl -e 'sub now { my $at = pack("qq"); syscall(228, 1, $at); my ($s, $ns) = unpack("qq", $at); $s * 1000 + $ns / 1e6 }
             open(my $iommu, "+<", "/dev/iommu") or die; open(my $device, "+<", "/dev/vfio/devices/$ARGV[0]") or die;
-            my $bind = pack("LLlL", 16, 0, fileno($iommu), 0); my $start = now(); ioctl($device, 0x3b76, $bind) or die;
-            printf "%.0f %.0f\n", $start, now()' "$(ls "$pci/$function/vfio-dev")" >>opened 2>/dev/null &
+            my $bind = pack("LLlL", 16, 0, fileno($iommu), 0); select(undef, undef, undef, $ARGV[1] - now() / 1e3);
+            my $start = now(); ioctl($device, 0x3b76, $bind) or die;
+            printf "%.0f %.0f\n", $start, now()' "$(ls "$pci/$function/vfio-dev")" "$at" >>opened 2>/dev/null &
         processes+=($!)
     done
     wait "${processes[@]}"
