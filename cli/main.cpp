@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <clocale>
 #include <cstdio>
 #include <utility>
 #include <vector>
@@ -28,6 +27,5 @@ std::vector<pcivm::Fd> occupy_standard_descriptors() {
 
 int main(int argc, char** argv) {
   const auto holes = occupy_standard_descriptors();
-  std::setlocale(LC_CTYPE, "");  // tables print names in UTF-8 where the terminal can
   return pcivm::cli::run({argv, static_cast<std::size_t>(argc)}, stdout, stderr);
 }

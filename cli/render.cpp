@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <clocale>
 #include <cstdlib>
 #include <memory>
 
@@ -36,7 +37,9 @@ struct Smartcols {
   static Result<Smartcols> open();
 };
 
+// Only who prints a table pays for the locale: names are printed in UTF-8 where the terminal can.
 Result<Smartcols> Smartcols::open() {
+  std::setlocale(LC_CTYPE, "");
   Smartcols scols{};
   TRY(LazyLibrary{"libsmartcols.so.1"}
           .take("scols_new_table", scols.new_table)

@@ -50,11 +50,12 @@ std::size_t size_of_rules(long version) {
   return version >= kWithNetwork ? offsetof(LandlockRules, scopes) : offsetof(LandlockRules, network);
 }
 
-// The library's own state is what it was told: only the bounding set needs to be read first.
+// The bounding set is for whoever has CAP_SETPCAP to change. For others it gives nothing any more.
 Result<void> drop_capabilities(capng_select_t which) {
+  constexpr int kNoSetpcap = -4;
   capng_clear(which);
   const int outcome = capng_apply(which);
-  if (outcome == 0) return {};
+  if (outcome == 0 || (which == CAPNG_SELECT_BOUNDS && outcome == kNoSetpcap)) return {};
   return fail(Errc::kernel, fmt::format("capabilities cannot be given up (capng_apply: {})", outcome));
 }
 
@@ -121,9 +122,7 @@ Result<void> close_all_paths() {
 Result<void> confine_vmm(const Confinement& wanted) {
   (void)systemd::stderr_is_journal();  // the socket for messages is made now
   TRY(set_limits(wanted));
-  if (capng_get_caps_process() != 0) return fail(Errc::kernel, "the kernel does not tell capabilities");
-  // The bounding set is for whoever has CAP_SETPCAP to change. For others it gives nothing any more.
-  if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0) TRY(drop_capabilities(CAPNG_SELECT_BOUNDS));
+  TRY(drop_capabilities(CAPNG_SELECT_BOUNDS));
   if (wanted.user) TRY(change_user(*wanted.user));
   TRY(drop_capabilities(CAPNG_SELECT_CAPS));
   TRY(drop_capabilities(CAPNG_SELECT_AMBIENT));

@@ -82,7 +82,13 @@ def main():
         again = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "start",
                  sys.executable, __file__, pcivm, str(rounds), "--own-run"]
         sys.exit(subprocess.run(again, check=False).returncode)
-    vmms = commands(os.path.abspath(pcivm))
+    with tempfile.TemporaryDirectory(dir=ROOT / "build") as folder:  # as a package has it: QEMU comes from one, too
+        subprocess.run(["strip", "-o", f"{folder}/pcivm", pcivm], check=True)
+        compare(commands(f"{folder}/pcivm"), rounds)
+
+
+def compare(vmms, rounds):
+    """Takes turns, and prints the table."""
     samples = {name: [] for name in vmms}
     for turn in range(rounds + 1):
         for name in list(vmms) if turn % 2 else list(vmms)[::-1]:
