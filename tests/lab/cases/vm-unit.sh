@@ -119,6 +119,7 @@ expect_eq "state after a crash" "$(pcivm vm show web -o json | jq -r .state)" ru
 expect_exit 0 systemctl restart "$unit"
 expect_exit 0 pcivm vm stop web --kill
 expect_within 20 is "$unit" inactive
+expect_within 20 is "$vmms" inactive
 expect_eq "driver in the end" "$(driver_of "$vf")" igbvf
 
 sed -i 's|^kernel: .*|kernel: /nowhere|' /etc/pcivm/vm/web.yaml
