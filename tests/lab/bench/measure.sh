@@ -186,7 +186,7 @@ mark() {
     done
     [[ -e "kept.at $1 threads" ]] || return 0
     for pid in $(vmm_processes); do ls "/proc/$pid/task"; done | awk '
-        NR == FNR { own[$1]; next } /^{/ { gsub(/[{},:]/, " "); if ($2 in own) sum += $NF }
+        NR == FNR { own[$1]; next } /^[{]/ { gsub(/[{},:]/, " "); if ($2 in own) sum += $NF }
         END { print "{ own: 0 } hitcount: " sum + 0 }' - "kept.at $1 threads" >sum && mv sum "kept.at $1 threads"
 }
 
