@@ -5,10 +5,14 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <ranges>
+#include <string_view>
 #include <thread>
 
 #include <fmt/format.h>
+
+#include "base/parse.hpp"
 
 namespace pcivm::vfio {
 
@@ -32,6 +36,29 @@ Step probe(Bdf function, const std::string& wanted) {
 
 Step set_value(Bdf function, const std::string& file, const std::string& value) {
   return {StepKind::set_value, function, fmt::format("{}/{}", directory_of(function), file), value, {}};
+}
+
+// At its place by the PF's numbers (SR-IOV 1.1, 2.1.2) as a rule; of hundreds each would have to be looked for.
+std::optional<unsigned> index_of_vf(const SysRoot& root, Bdf function, std::string_view physfn) {
+  const auto at = [&](unsigned index) {
+    return root.link_name(fmt::format("{}/physfn/virtfn{}", directory_of(function), index));
+  };
+  const auto number = [&](std::string_view file) {
+    const auto text = root.read(fmt::format("{}/physfn/{}", directory_of(function), file));
+    return text ? parse_decimal<unsigned>(*text).value_or(0) : 0;
+  };
+  const auto physical = Bdf::parse(physfn);
+  const auto offset = number("sriov_offset");
+  const auto stride = number("sriov_stride");
+  if (physical && stride != 0 && function.routing_id() >= physical->routing_id() + offset) {
+    const auto index = (function.routing_id() - physical->routing_id() - offset) / stride;
+    if (at(index) == function.to_string()) return index;
+  }
+  for (unsigned index = 0;; ++index) {
+    const auto name = at(index);
+    if (name.empty()) return std::nullopt;
+    if (name == function.to_string()) return index;
+  }
 }
 
 // vfio-pci allows runtime suspend when it binds and forbids it when it unbinds (vfio_pci_core.c), and native drivers do
@@ -209,13 +236,8 @@ Result<std::string> identity_of(const SysRoot& root, Bdf function) {
   }
   const auto physfn = root.link_name(directory + "/physfn");
   if (physfn.empty()) return identity;
-  for (unsigned index = 0;; ++index) {
-    const auto link = fmt::format("{}/physfn/virtfn{}", directory, index);
-    const auto name = root.link_name(link);
-    if (name.empty()) break;
-    if (name == function.to_string()) return fmt::format("{} vf {} of {}", identity, index, physfn);
-  }
-  return fmt::format("{} vf of {}", identity, physfn);
+  const auto index = index_of_vf(root, function, physfn);
+  return index ? fmt::format("{} vf {} of {}", identity, *index, physfn) : fmt::format("{} vf of {}", identity, physfn);
 }
 
 Result<void> apply(const Host& host, const Step& step) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <thread>
+#include <utility>
 
 #include "base/replace_file.hpp"
 #include "tests/fakes/fake_kernel.hpp"
@@ -172,6 +173,18 @@ TEST_F(VfBinding, BindsAVfWhileAutoprobeIsOff) {
   EXPECT_EQ(state(vf_), given_);
   EXPECT_FALSE(kernel_.at(kPf).autoprobe);
   EXPECT_EQ(load_bound(kernel_.root(), bdf(vf_))->identity, "8086:10ca:8086:a04c vf 1 of 0000:01:00.0");
+}
+
+TEST_F(VfBinding, IsKnownByItsPlaceAmongTheVfsWhateverThePfSaysOfItsNumbers) {
+  const auto known = identity_of(kernel_.root(), bdf(vf_)).value();
+  const auto distance = bdf(vf_).routing_id() - bdf(kPf).routing_id();
+  const auto first = bdf(FakeKernel::vf_name(kPf, 0)).routing_id() - bdf(kPf).routing_id();
+  for (const auto& [offset, stride] : {std::pair{first, distance - first}, std::pair{first, 0}, std::pair{0, 1},
+                                       std::pair{distance, 1}, std::pair{0xffff, 0xffff}}) {
+    kernel_.tree().file(FakeKernel::device_directory(kPf) + "/sriov_offset", fmt::format("{}\n", offset));
+    kernel_.tree().file(FakeKernel::device_directory(kPf) + "/sriov_stride", fmt::format("{}\n", stride));
+    EXPECT_THAT(identity_of(kernel_.root(), bdf(vf_)), test::IsOkAnd(known)) << offset << ' ' << stride;
+  }
 }
 
 TEST_F(VfBinding, ReturnsAVfToTheHostThroughAWindowOfAutoprobe) {
