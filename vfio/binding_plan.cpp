@@ -7,12 +7,9 @@
 #include <chrono>
 #include <optional>
 #include <ranges>
-#include <string_view>
 #include <thread>
 
 #include <fmt/format.h>
-
-#include "base/parse.hpp"
 
 namespace pcivm::vfio {
 
@@ -38,26 +35,27 @@ Step set_value(Bdf function, const std::string& file, const std::string& value) 
   return {StepKind::set_value, function, fmt::format("{}/{}", directory_of(function), file), value, {}};
 }
 
-// At its place by the PF's numbers (SR-IOV 1.1, 2.1.2) as a rule; of hundreds each would have to be looked for.
-std::optional<unsigned> index_of_vf(const SysRoot& root, Bdf function, std::string_view physfn) {
+// VFs follow each other at the same distance (SR-IOV 1.1, 2.1.2): the first two tell where the link of the others is.
+// Of hundreds each would have to be looked for.
+std::optional<unsigned> index_of_vf(const SysRoot& root, Bdf function) {
   const auto at = [&](unsigned index) {
-    return root.link_name(fmt::format("{}/physfn/virtfn{}", directory_of(function), index));
+    return Bdf::parse(root.link_name(fmt::format("{}/physfn/virtfn{}", directory_of(function), index)));
   };
-  const auto number = [&](std::string_view file) {
-    const auto text = root.read(fmt::format("{}/physfn/{}", directory_of(function), file));
-    return text ? parse_decimal<unsigned>(*text).value_or(0) : 0;
-  };
-  const auto physical = Bdf::parse(physfn);
-  const auto offset = number("sriov_offset");
-  const auto stride = number("sriov_stride");
-  if (physical && stride != 0 && function.routing_id() >= physical->routing_id() + offset) {
-    const auto index = (function.routing_id() - physical->routing_id() - offset) / stride;
-    if (at(index) == function.to_string()) return index;
+  const auto first = at(0);
+  if (first == function) return 0;
+  const auto second = at(1);
+  if (second == function) return 1;
+  if (!first || !second) return std::nullopt;
+  const int stride = second->routing_id() - first->routing_id();
+  const int distance = function.routing_id() - first->routing_id();
+  if (stride > 0 && distance > 0) {
+    const auto index = static_cast<unsigned>(distance / stride);
+    if (at(index) == function) return index;
   }
-  for (unsigned index = 0;; ++index) {
-    const auto name = at(index);
-    if (name.empty()) return std::nullopt;
-    if (name == function.to_string()) return index;
+  for (unsigned index = 2;; ++index) {
+    const auto vf = at(index);
+    if (!vf) return std::nullopt;
+    if (vf == function) return index;
   }
 }
 
@@ -236,7 +234,7 @@ Result<std::string> identity_of(const SysRoot& root, Bdf function) {
   }
   const auto physfn = root.link_name(directory + "/physfn");
   if (physfn.empty()) return identity;
-  const auto index = index_of_vf(root, function, physfn);
+  const auto index = index_of_vf(root, function);
   return index ? fmt::format("{} vf {} of {}", identity, *index, physfn) : fmt::format("{} vf of {}", identity, physfn);
 }
 

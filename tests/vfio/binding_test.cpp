@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <thread>
-#include <utility>
 
 #include "base/replace_file.hpp"
 #include "tests/fakes/fake_kernel.hpp"
@@ -175,16 +174,22 @@ TEST_F(VfBinding, BindsAVfWhileAutoprobeIsOff) {
   EXPECT_EQ(load_bound(kernel_.root(), bdf(vf_))->identity, "8086:10ca:8086:a04c vf 1 of 0000:01:00.0");
 }
 
-TEST_F(VfBinding, IsKnownByItsPlaceAmongTheVfsWhateverThePfSaysOfItsNumbers) {
-  const auto known = identity_of(kernel_.root(), bdf(vf_)).value();
-  const auto distance = bdf(vf_).routing_id() - bdf(kPf).routing_id();
-  const auto first = bdf(FakeKernel::vf_name(kPf, 0)).routing_id() - bdf(kPf).routing_id();
-  for (const auto& [offset, stride] : {std::pair{first, distance - first}, std::pair{first, 0}, std::pair{0, 1},
-                                       std::pair{distance, 1}, std::pair{0xffff, 0xffff}}) {
-    kernel_.tree().file(FakeKernel::device_directory(kPf) + "/sriov_offset", fmt::format("{}\n", offset));
-    kernel_.tree().file(FakeKernel::device_directory(kPf) + "/sriov_stride", fmt::format("{}\n", stride));
-    EXPECT_THAT(identity_of(kernel_.root(), bdf(vf_)), test::IsOkAnd(known)) << offset << ' ' << stride;
-  }
+TEST_F(VfBinding, IsKnownByItsPlaceAmongTheVfs) {
+  const std::string pf{"0000:03:00.0"};
+  kernel_.add_pf(pf, 12);
+  ASSERT_THAT(kernel_.root().write(FakeKernel::device_directory(pf) + "/sriov_numvfs", "12"), IsOk());
+  const auto place = [&](unsigned index) {
+    return identity_of(kernel_.root(), bdf(FakeKernel::vf_name(pf, index))).value_or("").substr(20);
+  };
+  for (unsigned index = 0; index < 12; ++index) EXPECT_EQ(place(index), fmt::format("vf {} of {}", index, pf));
+  // Not where the first two say.
+  const auto link = [&](unsigned index) { return fmt::format("{}/virtfn{}", FakeKernel::device_directory(pf), index); };
+  kernel_.tree().remove(link(5));
+  kernel_.tree().link(link(5), "../" + FakeKernel::vf_name(pf, 9));
+  EXPECT_EQ(place(9), "vf 9 of " + pf);
+  kernel_.tree().remove(link(9));
+  EXPECT_EQ(place(9), "vf 5 of " + pf);
+  EXPECT_EQ(place(5), "vf of " + pf);
 }
 
 TEST_F(VfBinding, ReturnsAVfToTheHostThroughAWindowOfAutoprobe) {
