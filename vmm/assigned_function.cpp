@@ -22,6 +22,7 @@ constexpr std::uint16_t kFirstBar = PCI_BASE_ADDRESS_0;
 constexpr std::uint16_t kLastBar = PCI_BASE_ADDRESS_5;
 constexpr std::uint16_t kDwordMask = 3;
 constexpr std::uint16_t kExtended = 0x100;
+constexpr unsigned kIntxOff = PCI_COMMAND_INTX_DISABLE;
 
 /// True when a write of `data` at `offset` covers the byte at `wanted`.
 bool covers(std::uint16_t offset, std::span<const std::byte> data, std::uint16_t wanted) {
@@ -152,11 +153,10 @@ void AssignedFunction::write_command(std::uint16_t offset, std::span<const std::
 // While the kernel has not been asked for INTx nobody on the host listens: the function is told to be silent, or it
 // could hold a line that it shares until the kernel gives that line up.
 void AssignedFunction::set_command(std::uint16_t wanted) {
-  constexpr unsigned kOff = PCI_COMMAND_INTX_DISABLE;
   const bool silent = intx_ && !intx_->started() && !sends_messages();
-  write_register(PCI_COMMAND, 2, silent ? wanted | kOff : wanted);
+  write_register(PCI_COMMAND, 2, silent ? wanted | kIntxOff : wanted);
   const auto taken = read_register(PCI_COMMAND, 2);
-  command_ = static_cast<std::uint16_t>((taken & ~kOff) | (wanted & kOff));
+  command_ = static_cast<std::uint16_t>((taken & ~kIntxOff) | (wanted & kIntxOff));
   if (taken == 0xffff) command_ = 0;  // the device is gone
 }
 
@@ -168,7 +168,7 @@ bool AssignedFunction::sends_messages() const {
 // which the kernel takes care once it has been asked for the interrupt.
 void AssignedFunction::follow_command() {
   const bool enabled = (command_ & (PCI_COMMAND_MEMORY | PCI_COMMAND_IO)) != 0;
-  const bool disabled = (command_ & PCI_COMMAND_INTX_DISABLE) != 0;
+  const bool disabled = (command_ & kIntxOff) != 0;
   if (!intx_ || intx_->started() || !intx_->wanted() || !enabled || disabled || sends_messages()) return;
   intx_->start();
   if (intx_->started()) write_register(PCI_COMMAND, 2, command_);
@@ -179,9 +179,8 @@ void AssignedFunction::follow_command() {
 void AssignedFunction::end_messages() {
   follow_command();
   if (!intx_ || intx_->started()) return;
-  constexpr unsigned kOff = PCI_COMMAND_INTX_DISABLE;
-  write_register(PCI_COMMAND, 2, command_ & ~kOff);
-  write_register(PCI_COMMAND, 2, command_ | kOff);
+  write_register(PCI_COMMAND, 2, command_ & ~kIntxOff);
+  write_register(PCI_COMMAND, 2, command_ | kIntxOff);
 }
 
 void AssignedFunction::write_msix(std::uint16_t offset, std::span<const std::byte> data) {

@@ -37,8 +37,8 @@ std::vector<vfio::Area> watched_areas(std::span<const std::byte> image, const st
   std::vector<vfio::Area> areas;
   for (const auto& capability : all) {
     const auto length = watched_length(image, capability);
-    if (length != 0 && find_capability(image, static_cast<std::uint8_t>(capability.id)) == capability.offset)
-      areas.push_back({.offset = capability.offset, .length = length});
+    const bool first = std::ranges::find(all, capability.id, &Capability::id)->offset == capability.offset;
+    if (length != 0 && first) areas.push_back({.offset = capability.offset, .length = length});
   }
   return areas;
 }
@@ -116,7 +116,7 @@ void ConfigPatches::patch_standard_list(std::span<const std::byte> image, const 
     }
     const auto end = capability.offset + extent(all, capability.offset, length, kExtendedStart);
     for (std::size_t at = capability.offset; at < end; at += 4) {
-      if (!elsewhere(at)) hide_body(static_cast<std::uint16_t>(at), 4);
+      if (!elsewhere(at)) add(static_cast<std::uint16_t>(at), ~0U, 0);
     }
   }
   // Every link is written anew, so that the guest walks exactly what was walked here.

@@ -53,10 +53,9 @@ class IoBus final {
   };
   class Access;
   [[nodiscard]] std::pair<IoHandler*, std::uint64_t> find(std::uint64_t address) const;
-
-  mutable std::shared_mutex mutex_;
   [[nodiscard]] const Range* in_the_way(std::uint64_t base, std::uint64_t length) const;
 
+  mutable std::shared_mutex mutex_;
   std::map<std::uint64_t, Range> ranges_;  // by base; guarded by mutex_
   bool refused_{};                         // guarded by mutex_
   std::atomic<bool> room_made_{false};

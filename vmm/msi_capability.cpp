@@ -41,7 +41,6 @@ MsiCapability::MsiCapability(const vfio::Device& device, std::uint16_t capabilit
                              const MsiVectors::Report& report)
     : capability_{capability},
       wide_{(flags_of(device, capability) & PCI_MSI_FLAGS_64BIT) != 0},
-      length_{msi_length(flags_of(device, capability))},
       maskable_{(flags_of(device, capability) & PCI_MSI_FLAGS_MASKBIT) != 0},
       capable_{static_cast<unsigned>(std::countr_zero(capable_vectors(device, capability)))},
       vectors_{device, vfio::Irq::msi, 1U << capable_, routes, report} {
@@ -49,7 +48,7 @@ MsiCapability::MsiCapability(const vfio::Device& device, std::uint16_t capabilit
 }
 
 bool MsiCapability::covers(std::uint16_t offset) const {
-  return offset >= capability_ + PCI_MSI_FLAGS && offset < capability_ + length_;
+  return offset >= capability_ + PCI_MSI_FLAGS && offset < capability_ + msi_length(config_u16(bytes_, PCI_MSI_FLAGS));
 }
 
 std::byte MsiCapability::read(std::uint16_t offset) {

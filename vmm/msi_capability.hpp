@@ -51,10 +51,9 @@ class MsiCapability final {
   void limit_vectors();
 
   std::uint16_t capability_;
-  bool wide_;           // 64-bit address
-  std::size_t length_;  // of the whole capability
-  bool maskable_;       // has mask and pending bits
-  unsigned capable_;    // log2 of the vectors
+  bool wide_;         // 64-bit address
+  bool maskable_;     // has mask and pending bits
+  unsigned capable_;  // log2 of the vectors
   std::array<std::byte, kMostBytes> bytes_{};
   std::size_t wired_{};  // vectors when they were enabled
   MsiVectors vectors_;
